@@ -1,0 +1,40 @@
+"""The only door to clocks and sleeping. Pure code takes `now_ns`; shells take a `Clock`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Wall time is for records, monotonic time for durations."""
+
+    def wall_ns(self) -> int:
+        """Return nanoseconds since 1970-01-01 UTC; may jump."""
+        ...
+
+    def monotonic_ns(self) -> int:
+        """Return nanoseconds since boot, suspend included; never goes back."""
+        ...
+
+    async def sleep_until(self, deadline_ns: int) -> None:
+        """Return once `monotonic_ns()` is at least `deadline_ns`."""
+        ...
+
+
+class SystemClock:
+    """The machine's clocks. CLOCK_BOOTTIME, because CLOCK_MONOTONIC stops in suspend."""
+
+    def wall_ns(self) -> int:
+        """Return CLOCK_REALTIME in nanoseconds."""
+        return time.time_ns()
+
+    def monotonic_ns(self) -> int:
+        """Return CLOCK_BOOTTIME in nanoseconds."""
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+    async def sleep_until(self, deadline_ns: int) -> None:
+        """Sleep; wake early never, late by the loop's lag."""
+        while (left_ns := deadline_ns - self.monotonic_ns()) > 0:
+            await asyncio.sleep(left_ns / 1e9)

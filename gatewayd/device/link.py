@@ -1,0 +1,67 @@
+"""What every driver offers: one connection per device, used for reading and writing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from gatewayd.model.block import Block, ReadPlan
+
+Deliver = Callable[[Block], None]
+
+
+class Reading(Struct, frozen=True):
+    """One value read for verification, in contract units (scale and offset applied)."""
+
+    value: float  # NaN when `status` is not Good
+    status: int
+    response_time_ns: int
+
+
+class Link(Protocol):
+    """A driver's door. It never decodes scan values and never retries a write."""
+
+    name: str
+    plans: tuple[ReadPlan, ...]
+
+    async def connect(self) -> None:
+        """Open the connection; a second call while open does nothing.
+
+        Raises:
+            DeviceUnreachable, DeviceTimeout, DeviceNotTrusted.
+        """
+        ...
+
+    async def scan(self, plans: Sequence[ReadPlan], deliver: Deliver) -> None:
+        """Run the requests of these plans, delivering one block each as its last byte arrives.
+
+        A plan that the device refuses (exception code, service fault) is delivered as a LOST block with the matching
+        status; the others go on. When the link itself fails, every plan not yet delivered is the caller's to report.
+
+        Raises:
+            DeviceTimeout, DeviceUnreachable, DeviceProtocolError: the link is closed; connect again.
+        """
+        ...
+
+    async def write(self, row: int, value: float) -> None:
+        """Write one tag, value in contract units; return when the device acknowledged. Never repeated.
+
+        Raises:
+            DeviceRefused: the device answered no, or the value has no exact place in the tag's type; nothing changed.
+            DeviceTimeout, DeviceUnreachable, DeviceProtocolError: the state of the plant is unknown.
+        """
+        ...
+
+    async def read_back(self, row: int) -> Reading:
+        """Read one tag on its own, past any cache.
+
+        Raises:
+            DeviceError.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close without waiting for the device; safe to call twice."""
+        ...

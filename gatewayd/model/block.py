@@ -1,0 +1,84 @@
+"""How readings travel: one Block per response, with one ReadPlan that says which rows of the twin it fills."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from msgspec import Struct
+
+
+class Codec(IntEnum):
+    """How the payload of a block is encoded; each has one decoding kernel."""
+
+    MODBUS_REGISTERS = 1  # big-endian 16-bit registers, the PDU's data without its byte count
+    MODBUS_BITS = 2  # coils or discrete inputs, packed, least significant bit first
+    OPCUA_READ = 3  # the `Results` array of a ReadResponse: DataValues back to back, without the count
+    COLUMNS = 4  # decoded by the driver: per plan row little-endian float64 value, int64 status, int64 source_time_ns
+    LOST = 5  # nothing arrived: every row of the plan gets `status`
+
+
+class WireType(IntEnum):
+    """The type of a tag on the wire, as kernels number it."""
+
+    BOOL = 1
+    INT16 = 2
+    UINT16 = 3
+    INT32 = 4
+    UINT32 = 5
+    INT64 = 6
+    UINT64 = 7
+    FLOAT32 = 8
+    FLOAT64 = 9
+
+
+class WireOrder(IntEnum):
+    """Order of the bytes of a value on the wire; A is the most significant byte of the first register."""
+
+    ABCD = 0
+    BADC = 1
+    CDAB = 2
+    DCBA = 3
+
+
+class PlanRow(Struct, frozen=True, array_like=True):
+    """Where one tag's raw value stands in a payload.
+
+    For OPCUA_READ and COLUMNS the position in `rows` is the position in the payload and `offset` is 0.
+    """
+
+    row: int  # row of the twin
+    offset: int  # bytes from the start of the payload
+    type: WireType
+    order: WireOrder = WireOrder.ABCD
+    bit: int = -1  # bit of the register (0 = least significant) or of the coil byte; -1 = whole value
+
+
+class ReadPlan(Struct, frozen=True, array_like=True):
+    """One request of a scan class and the rows its response fills. `index` is its place in `Site.plans`."""
+
+    index: int
+    device: str
+    scan_class: str
+    codec: Codec  # of a good response; a lost one says LOST in its block
+    rows: tuple[PlanRow, ...]
+    request: tuple[int | str, ...]  # the driver's own: (function, start, count) or node ids
+
+
+class Block(Struct, frozen=True, array_like=True):
+    """One response as it arrived, or the fact that none did.
+
+    Args:
+        plan: index into the site's read plans.
+        request_time_ns: wall clock when the request was sent.
+        response_time_ns: wall clock when the last byte arrived; this is the samples' ingest time.
+        response_mono_ns: the same instant on the boot clock, for durations.
+        status: OPC UA status code for every row when the codec is LOST, else 0.
+    """
+
+    plan: int
+    codec: Codec
+    request_time_ns: int
+    response_time_ns: int
+    response_mono_ns: int
+    payload: bytes = b""
+    status: int = 0

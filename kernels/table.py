@@ -1,0 +1,296 @@
+"""Plain description of the compiled code: columns, kernels, argument names and types. No numba here.
+
+A gateway ships this table and the native library; `kernels/*.py` are for building and development.
+
+Types: `f8` float64, `i8` int64, `i4` int32, `u1` byte. Every column is a flat buffer. A kernel takes its columns first, in
+the order given, then its scalars, and returns one int64: a count >= 0, or a negative error code from `ERRORS`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Column(NamedTuple):
+    """One argument that is a buffer. `table.name` is where the core keeps it; `access` is r (read) or w (written)."""
+
+    table: str
+    name: str
+    type: str
+    access: str
+
+
+class Kernel(NamedTuple):
+    """One compiled function: `kernels/<module>.py` defines `<name>(*columns, *scalars) -> int`."""
+
+    name: str
+    module: str
+    columns: tuple[Column, ...]
+    scalars: tuple[tuple[str, str], ...]  # (argument name, "i8" | "f8")
+
+
+# --- tables: name -> ((column, type), ...). The core allocates one buffer per table. -----------------------------------
+
+TABLES: dict[str, tuple[tuple[str, str], ...]] = {
+    # one row per tag
+    "tag": (
+        ("value", "f8"),  # contract units; NaN when nothing usable was ever decoded or the sample was lost
+        ("bits", "i8"),  # raw 64-bit integer of int64/uint64 tags
+        ("status", "i8"),  # OPC UA status code, 0..2^32-1
+        ("source_time", "i8"),  # wall ns as the device says; Modbus: the response's ingest time
+        ("ingest_time", "i8"),  # wall ns
+        ("ingest_mono", "i8"),  # boot-clock ns
+        ("event_time", "i8"),  # ns on a per-tag steady basis: source time (OPC UA) or ingest_mono (Modbus)
+        ("processing_time", "i8"),  # wall ns of the cycle that took it
+        ("sequence", "i8"),  # samples taken so far
+        ("fresh_mark", "i8"),  # pass number that last put the row on the fresh list
+        ("scale", "f8"),
+        ("offset", "f8"),
+        ("range_low", "f8"),  # NaN = none
+        ("range_high", "f8"),
+        ("rate_max", "f8"),  # per second; NaN = none
+        ("rate_value", "f8"),  # last sample the rate is judged against; NaN = none yet
+        ("rate_time", "i8"),
+        ("stuck_after", "i8"),  # ns; 0 = off
+        ("stuck_deadband", "f8"),
+        ("stuck_value", "f8"),
+        ("stuck_since", "i8"),  # boot-clock ns
+        ("stale_after", "i8"),  # ns; 0 = off
+        ("stale", "i8"),  # 1 = no sample for too long
+        ("source_age_max", "i8"),  # ns; 0 = off
+        ("ewma_row", "i8"),  # row in table ewma, -1 = none
+        ("cusum_row", "i8"),
+        ("anomaly", "i8"),  # -1 unknown (bad quality or warming up), 0 none, else 1 = EWMA | 2 = CUSUM
+        ("anomaly_score", "f8"),
+        ("window_first", "i8"),  # first row in table window, -1 = none; the rest by window.next
+        ("dependency_first", "i8"),  # programs that read this tag: dependency.program[first:first+count]
+        ("dependency_count", "i8"),
+    ),
+    # one row per tag of a read plan; a plan is a run of rows
+    "plan": (("row", "i8"), ("offset", "i8"), ("type", "i8"), ("order", "i8"), ("bit", "i8")),
+    # detectors
+    "ewma": (
+        ("alpha", "f8"),
+        ("z_max", "f8"),
+        ("warmup", "i8"),
+        ("mean", "f8"),
+        ("variance", "f8"),
+        ("count", "i8"),
+        ("score", "f8"),  # |z|
+        ("alarm", "i8"),  # -1 unknown, 0, 1
+    ),
+    "cusum": (
+        ("alpha", "f8"),
+        ("k", "f8"),
+        ("h", "f8"),
+        ("warmup", "i8"),
+        ("mean", "f8"),
+        ("variance", "f8"),
+        ("count", "i8"),
+        ("high", "f8"),
+        ("low", "f8"),
+        ("score", "f8"),  # max(high, low) / h
+        ("alarm", "i8"),
+    ),
+    # windows over the past of one tag: a ring in table ring, [ring_first, ring_first + ring_size)
+    "window": (
+        ("tag", "i8"),
+        ("duration", "i8"),  # ns
+        ("next", "i8"),  # next window of the same tag, -1 = last
+        ("ring_first", "i8"),
+        ("ring_size", "i8"),
+        ("head", "i8"),  # place of the newest sample in the ring
+        ("count", "i8"),  # samples held
+        (
+            "full_since",
+            "i8",
+        ),  # boot-clock ns of the oldest moment the window has covered without a bad sample; 0 = none
+    ),
+    "ring": (("value", "f8"), ("time", "i8")),
+    # expressions
+    "program": (
+        ("start", "i8"),  # into table code
+        ("length", "i8"),
+        ("result", "f8"),  # 1 true, 0 false, NaN unknown; or a number
+        ("deadline", "i8"),  # boot-clock ns when it must run again by itself; 0 = none
+        ("mark", "i8"),  # pass number that last put it on the due list
+    ),
+    "code": (("op", "i4"), ("arg", "i4")),
+    "const": (("value", "f8"),),
+    "register": (("since", "i8"),),  # `for`: boot-clock ns since when its condition holds; 0 = it does not
+    "dependency": (("program", "i8"),),
+    # scratch, sized by the core
+    "fresh": (("row", "i8"),),  # rows that changed in this pass
+    "due": (("program", "i8"),),  # programs to run in this pass
+    "changed": (("program", "i8"),),  # programs whose result changed in this pass
+    "stack": (("value", "f8"),),
+    "inbox": (("byte", "u1"),),  # payloads of the pass, back to back
+    "out": (("value", "i8"),),  # 8 cells; out[0] = next deadline (boot-clock ns, 0 = none)
+}
+
+STACK_MAX = 16
+OUT_CELLS = 8
+
+# Negative results. A kernel never raises.
+ERROR_BOUNDS = -1  # a row, offset or length is outside its buffer
+ERROR_FORMAT = -2  # bytes from outside cannot be decoded by this kernel (OPCUA: use the library's decoder)
+ERROR_INTERNAL = -(2**63)  # the compiled form reported an exception; must never happen
+ERRORS = {
+    ERROR_BOUNDS: "outside its buffer",
+    ERROR_FORMAT: "undecodable",
+    ERROR_INTERNAL: "exception in compiled code",
+}
+
+
+def _columns(table: str, names: str, access: str) -> tuple[Column, ...]:
+    types = dict(TABLES[table])
+    return tuple(Column(table, name, types[name], access) for name in names.split())
+
+
+def _i8(*names: str) -> tuple[tuple[str, str], ...]:
+    return tuple((name, "i8") for name in names)
+
+
+_PLAN = _columns("plan", "row offset type order bit", "r")
+_DECODED = _columns(
+    "tag",
+    "value bits status source_time ingest_time ingest_mono event_time processing_time sequence stale fresh_mark",
+    "w",
+)
+_FRESH_OUT = _columns("fresh", "row", "w")
+_FRESH = _columns("fresh", "row", "r")
+# size: bytes of the payload; at: its place in the inbox; first, count: the plan's rows in table plan; fresh_count: rows
+# already on the fresh list; then times and the pass number. Result: the new fresh_count.
+_DECODE_SCALARS = _i8(
+    "at", "size", "first", "count", "fresh_count", "response_time", "response_mono", "now", "pass_number"
+)
+_INBOX = _columns("inbox", "byte", "r")
+
+KERNELS: tuple[Kernel, ...] = (
+    Kernel(
+        "decode_modbus_registers",
+        "decode_modbus_registers",
+        _INBOX + _PLAN + _DECODED + _FRESH_OUT,
+        _DECODE_SCALARS,
+    ),
+    Kernel("decode_modbus_bits", "decode_modbus_bits", _INBOX + _PLAN + _DECODED + _FRESH_OUT, _DECODE_SCALARS),
+    Kernel("decode_opcua", "decode_opcua", _INBOX + _PLAN + _DECODED + _FRESH_OUT, _DECODE_SCALARS),
+    Kernel("decode_columns", "decode_columns", _INBOX + _PLAN + _DECODED + _FRESH_OUT, _DECODE_SCALARS),
+    Kernel(
+        "mark_lost",  # value NaN, the status given, times of the loss; sequence does not advance
+        "mark_lost",
+        _columns("plan", "row", "r")
+        + _columns("tag", "value status ingest_time ingest_mono processing_time stale fresh_mark", "w")
+        + _FRESH_OUT,
+        _i8("first", "count", "fresh_count", "response_time", "response_mono", "now", "pass_number", "lost_status"),
+    ),
+    Kernel(
+        "scale",
+        "scale",
+        _FRESH + _columns("tag", "value", "w") + _columns("tag", "status scale offset", "r"),
+        _i8("fresh_count"),
+    ),
+    Kernel(
+        "range_check",
+        "range_check",
+        _FRESH + _columns("tag", "value range_low range_high", "r") + _columns("tag", "status", "w"),
+        _i8("fresh_count"),
+    ),
+    Kernel(
+        "source_age",
+        "source_age",
+        _FRESH + _columns("tag", "source_time source_age_max", "r") + _columns("tag", "status", "w"),
+        _i8("fresh_count", "now"),
+    ),
+    Kernel(
+        "rate_check",
+        "rate_check",
+        _FRESH
+        + _columns("tag", "value event_time rate_max", "r")
+        + _columns("tag", "status rate_value rate_time", "w"),
+        _i8("fresh_count"),
+    ),
+    Kernel(
+        "stuck_check",
+        "stuck_check",
+        _FRESH
+        + _columns("tag", "value ingest_mono stuck_after stuck_deadband", "r")
+        + _columns("tag", "status stuck_value stuck_since", "w"),
+        _i8("fresh_count"),
+    ),
+    Kernel(
+        "stale_check",  # scans every row; rows that turn stale join the fresh list; out[0] = next deadline
+        "stale_check",
+        _columns("tag", "ingest_mono stale_after", "r")
+        + _columns("tag", "status stale fresh_mark", "w")
+        + _FRESH_OUT
+        + _columns("out", "value", "w"),
+        _i8("tag_count", "fresh_count", "now_mono", "pass_number"),
+    ),
+    Kernel(
+        "ewma",
+        "ewma",
+        _FRESH
+        + _columns("tag", "value status ewma_row", "r")
+        + _columns("ewma", "alpha z_max warmup", "r")
+        + _columns("ewma", "mean variance count score alarm", "w"),
+        _i8("fresh_count"),
+    ),
+    Kernel(
+        "cusum",
+        "cusum",
+        _FRESH
+        + _columns("tag", "value status cusum_row", "r")
+        + _columns("cusum", "alpha k h warmup", "r")
+        + _columns("cusum", "mean variance count high low score alarm", "w"),
+        _i8("fresh_count"),
+    ),
+    Kernel(
+        "verdict",  # merges detector alarms into tag.anomaly and tag.anomaly_score
+        "verdict",
+        _FRESH
+        + _columns("tag", "status ewma_row cusum_row", "r")
+        + _columns("ewma", "alarm score", "r")
+        + _columns("cusum", "alarm score", "r")
+        + _columns("tag", "anomaly anomaly_score", "w"),
+        _i8("fresh_count"),
+    ),
+    Kernel(
+        "window_update",
+        "window_update",
+        _FRESH
+        + _columns("tag", "value status ingest_mono window_first", "r")
+        + _columns("window", "duration next ring_first ring_size", "r")
+        + _columns("window", "head count full_since", "w")
+        + _columns("ring", "value time", "w"),
+        _i8("fresh_count"),
+    ),
+    Kernel(
+        "due_programs",  # programs that read a fresh row, or whose deadline has come; result: how many
+        "due_programs",
+        _FRESH
+        + _columns("tag", "dependency_first dependency_count", "r")
+        + _columns("dependency", "program", "r")
+        + _columns("program", "deadline", "r")
+        + _columns("program", "mark", "w")
+        + _columns("due", "program", "w"),
+        _i8("fresh_count", "program_count", "now_mono", "pass_number"),
+    ),
+    Kernel(
+        "rules",  # runs the due programs; result: how many results changed; out[0] = next deadline over all programs
+        "rules",
+        _columns("due", "program", "r")
+        + _columns("program", "start length", "r")
+        + _columns("program", "result deadline", "w")
+        + _columns("code", "op arg", "r")
+        + _columns("const", "value", "r")
+        + _columns("register", "since", "w")
+        + _columns("tag", "value status stale anomaly", "r")
+        + _columns("window", "tag duration ring_first ring_size head count full_since", "r")
+        + _columns("ring", "value time", "r")
+        + _columns("stack", "value", "w")
+        + _columns("changed", "program", "w")
+        + _columns("out", "value", "w"),
+        _i8("due_count", "program_count", "now_mono"),
+    ),
+)
