@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Protocol
+
+
+class Cancellable(Protocol):
+    """A call that can be taken back."""
+
+    def cancel(self) -> None:
+        """Forget it; harmless when it has happened."""
+        ...
 
 
 class Clock(Protocol):
@@ -16,6 +25,10 @@ class Clock(Protocol):
 
     def monotonic_ns(self) -> int:
         """Return nanoseconds since boot, suspend included; never goes back."""
+        ...
+
+    def call_at(self, deadline_ns: int, callback: Callable[[], None]) -> Cancellable:
+        """Call back once `monotonic_ns()` is at least `deadline_ns`, unless cancelled before."""
         ...
 
     async def sleep_until(self, deadline_ns: int) -> None:
@@ -33,6 +46,11 @@ class SystemClock:
     def monotonic_ns(self) -> int:
         """Return CLOCK_BOOTTIME in nanoseconds."""
         return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+    def call_at(self, deadline_ns: int, callback: Callable[[], None]) -> Cancellable:
+        """Use the loop's timer; late by the loop's lag."""
+        left_s = max(0, deadline_ns - self.monotonic_ns()) / 1e9
+        return asyncio.get_running_loop().call_later(left_s, callback)
 
     async def sleep_until(self, deadline_ns: int) -> None:
         """Sleep; wake early never, late by the loop's lag."""

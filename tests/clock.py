@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+from collections.abc import Callable
 
 
 class ManualClock:
@@ -29,6 +30,16 @@ class ManualClock:
         self._order += 1
         heapq.heappush(self._sleepers, (deadline_ns, self._order, future))
         await future
+
+    def call_at(self, deadline_ns: int, callback: Callable[[], None]) -> asyncio.Future[None]:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        future.add_done_callback(lambda done: None if done.cancelled() else callback())
+        if deadline_ns <= self._monotonic_ns:
+            future.set_result(None)
+        else:
+            self._order += 1
+            heapq.heappush(self._sleepers, (deadline_ns, self._order, future))
+        return future
 
     def jump_wall(self, by_ns: int) -> None:
         """Step wall time only, as a bad NTP server would."""

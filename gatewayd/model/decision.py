@@ -34,7 +34,8 @@ class Reason(StrEnum):
     INPUT_QUALITY = "input_quality"
     INPUT_AGE = "input_age"
     MONITOR = "monitor"  # automatic writes are held back: settling after a start, or the journal is lost
-    SUPERSEDED = "superseded"  # a higher slot holds the point
+    IN_FORCE = "in_force"  # the plant already holds the value
+    NO_PRESENT_VALUE = "no_present_value"  # step and rate cannot be judged without knowing where the point stands
     LOCKED_OUT = "locked_out"  # three mismatches in ten minutes; a person must reset
     MISMATCH_RETRY = "mismatch_retry"
 

@@ -1,0 +1,60 @@
+"""The evidence slice: the rows and terms a decision read, copied at the moment it read them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from gatewayd.core.expr.terms import term_value
+from gatewayd.core.site import Site
+from gatewayd.core.state import State
+from gatewayd.model.record import EvidenceRow, EvidenceSlice, EvidenceTerm
+
+_ENCODE = msgspec.msgpack.Encoder().encode
+
+
+def slice_of(
+    state: State,
+    site: Site,
+    *,
+    cycle: int,
+    now_mono_ns: int,
+    programs: Iterable[int],
+    rows: Iterable[int] = (),
+) -> bytes:
+    """Return the canonical bytes of what these programs read, plus the given rows.
+
+    The expression text lists each program once, in order, one per line.
+    """
+    compiled = [site.programme.programs[program] for program in dict.fromkeys(programs) if program >= 0]
+    terms = {term.text: term for program in compiled for term in program.terms}
+    wanted = sorted({row for program in compiled for row in program.rows} | set(rows))
+    return _ENCODE(
+        EvidenceSlice(
+            cycle=cycle,
+            expression="\n".join(program.text for program in compiled),
+            rows=tuple(evidence_row(state, site, row) for row in wanted),
+            terms=tuple(
+                EvidenceTerm(text=text, value=term_value(term, state.columns, now_mono_ns))
+                for text, term in terms.items()
+            ),
+        )
+    )
+
+
+def evidence_row(state: State, site: Site, row: int) -> EvidenceRow:
+    """Copy one row of the twin."""
+    tag, column = site.tags[row], state.column
+    return EvidenceRow(
+        tag=tag.label,
+        device=tag.device,
+        value=column("tag.value")[row],
+        status=column("tag.status")[row],
+        source_time_ns=column("tag.source_time")[row],
+        ingest_time_ns=column("tag.ingest_time")[row],
+        processing_time_ns=column("tag.processing_time")[row],
+        units=tag.units,
+        anomaly=column("tag.anomaly")[row],
+        anomaly_score=column("tag.anomaly_score")[row],
+    )

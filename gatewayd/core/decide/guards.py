@@ -1,0 +1,189 @@
+"""The guard list: what a proposed value must pass before it may be written, and what each guard said.
+
+The order is fixed: who may write at all (lock-out, mode), on what inputs (quality, age), whether the plant allows it
+(interlocks, permissives), and only then which value (range, step, rate) and when (minimum on and off time).
+A fail-safe passes range only: it exists for the moment when the rest is unknown.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from gatewayd.core.site import NS, PointPlan, Site
+from gatewayd.core.state import Claim, PointState, State
+from gatewayd.model import quality
+from gatewayd.model.decision import Mode, Reason
+from gatewayd.model.record import GuardResult
+
+SLOT_FAIL_SAFE = 5
+LOOK_AGAIN_NS = NS // 5  # inputs that hold a write back do not announce that they are well again
+
+
+@dataclass(slots=True)
+class Judgement:
+    """What the guards made of a proposal."""
+
+    value: float
+    base: float  # where the point stands now; NaN = unknown
+    write: bool = True
+    due_mono_ns: int = 0  # look again then
+    reasons: list[Reason] = field(default_factory=list)
+    results: list[GuardResult] = field(default_factory=list)
+
+    def passed(self, guard: str, *, limit: float | None = None, detail: str = "") -> None:
+        """Note that a guard had no objection."""
+        self.results.append(GuardResult(guard, "pass", self.value, self.value, limit, detail))
+
+    def clamp(self, guard: str, value: float, reason: Reason, limit: float) -> None:
+        """Move the value into a limit."""
+        self.results.append(GuardResult(guard, "clamp", self.value, value, limit))
+        self.reasons.append(reason)
+        self.value = value
+
+    def stop(self, guard: str, reason: Reason, *, detail: str = "", due_mono_ns: int = 0) -> None:
+        """Refuse the write, for good or until a time."""
+        verdict = "hold" if due_mono_ns else "block"
+        self.results.append(GuardResult(guard, verdict, self.value, self.value, None, detail))
+        self.reasons.append(reason)
+        self.write = False
+        self.due_mono_ns = due_mono_ns
+
+
+def judge_proposal(state: State, site: Site, plan: PointPlan, claim: Claim, *, now_mono_ns: int) -> Judgement:
+    """Run the guard list over what a claim proposes; stop at the first guard that refuses."""
+    point = state.points[plan.index]
+    judgement = Judgement(value=claim.value, base=present_value(state, plan))
+    if claim.slot == SLOT_FAIL_SAFE:
+        _mode(state, claim, judgement)
+        _range(plan, judgement)
+        return judgement
+    guards: tuple[Callable[[], None], ...] = (
+        partial(_lock_out, point, judgement),
+        partial(_mode, state, claim, judgement),
+        partial(_inputs, state, site, claim, judgement, plan.input_age_max_ns, now_mono_ns),
+        partial(_plant, state, plan, judgement),
+        partial(_range, plan, judgement),
+        partial(_step_and_rate, plan, point, judgement, now_mono_ns),
+        partial(_minimum_times, plan, point, judgement, now_mono_ns),
+    )
+    for guard in guards:
+        guard()
+        if not judgement.write:
+            break
+    return judgement
+
+
+def present_value(state: State, plan: PointPlan) -> float:
+    """Return what we last verified there, else what the point's own tag reads if that is Good, else NaN."""
+    commanded = state.points[plan.index].commanded
+    if not math.isnan(commanded):
+        return commanded
+    status = state.column("tag.status")[plan.row]
+    value: float = state.column("tag.value")[plan.row]
+    return value if quality.is_good(status) else math.nan
+
+
+def _lock_out(point: PointState, judgement: Judgement) -> None:
+    if point.locked_out:
+        judgement.stop("lock_out", Reason.LOCKED_OUT, detail="three mismatches in ten minutes; a person must reset")
+
+
+def _mode(state: State, claim: Claim, judgement: Judgement) -> None:
+    if claim.override_id or claim.reason is Reason.STOPPING or state.mode is Mode.AUTO:
+        judgement.passed("mode", detail=state.mode.value)
+    else:
+        judgement.stop("mode", Reason.MONITOR, detail=state.mode.value)
+
+
+def _inputs(state: State, site: Site, claim: Claim, judgement: Judgement, age_max_ns: int, now_mono_ns: int) -> None:
+    """A rule may write on Good, young inputs only.
+
+    Three-valued logic can make a condition true although one of its inputs is unknown (`true or unknown`); such an
+    input contributed nothing and is passed over. Every input of the value to be written must be Good.
+    """
+    if claim.rule < 0:
+        return
+    rule = site.rules[claim.rule]
+    value_rows = set(site.programme.programs[rule.to].rows)
+    status, ingest = state.column("tag.status"), state.column("tag.ingest_mono")
+    bad = [row for row in value_rows if not quality.is_good(status[row])]
+    if bad:
+        label = site.tags[bad[0]].label
+        judgement.stop("quality", Reason.INPUT_QUALITY, detail=label, due_mono_ns=now_mono_ns + LOOK_AGAIN_NS)
+        return
+    judgement.passed("quality")
+    rows = {row for row in site.programme.programs[rule.when].rows if quality.is_good(status[row])} | value_rows
+    oldest_ns = max((now_mono_ns - ingest[row] for row in rows), default=0)
+    if oldest_ns > age_max_ns:
+        old = max(rows, key=lambda row: now_mono_ns - ingest[row])
+        detail = f"{site.tags[old].label} is older than {age_max_ns / NS:g} s"
+        judgement.stop("age", Reason.INPUT_AGE, detail=detail, due_mono_ns=now_mono_ns + LOOK_AGAIN_NS)
+        return
+    judgement.passed("age", limit=age_max_ns / NS)
+
+
+def _plant(state: State, plan: PointPlan, judgement: Judgement) -> None:
+    result = state.column("program.result")
+    for name, program in plan.permissives:
+        if result[program] != 1.0:
+            judgement.stop(f"permissive:{name}", Reason.PERMISSIVE, detail=_truth(result[program]))
+            return
+        judgement.passed(f"permissive:{name}")
+    for name, program in plan.interlocks:
+        if result[program] != 0.0:
+            judgement.stop(f"interlock:{name}", Reason.INTERLOCK, detail=_truth(result[program]))
+            return
+        judgement.passed(f"interlock:{name}")
+
+
+def _truth(result: float) -> str:
+    return "unknown" if math.isnan(result) else "true" if result else "false"
+
+
+def _range(plan: PointPlan, judgement: Judgement) -> None:
+    low, high, value = plan.write_min, plan.write_max, judgement.value
+    if value < low:
+        judgement.clamp("range", low, Reason.CLAMP_RANGE, low)
+    elif value > high:
+        judgement.clamp("range", high, Reason.CLAMP_RANGE, high)
+    else:
+        judgement.passed("range", detail=f"{low:g} to {high:g}")
+
+
+def _step_and_rate(plan: PointPlan, point: PointState, judgement: Judgement, now_mono_ns: int) -> None:
+    """Cut a large change into steps of `write_step`, no faster than `max_rate`."""
+    if math.isnan(judgement.base):
+        due_ns = now_mono_ns + LOOK_AGAIN_NS
+        judgement.stop("step", Reason.NO_PRESENT_VALUE, detail="the present value is unknown", due_mono_ns=due_ns)
+        return
+    change = judgement.value - judgement.base
+    step = min(abs(change), plan.write_step)
+    if point.commanded_mono_ns:
+        ready_ns = point.commanded_mono_ns + math.ceil(step / plan.max_rate * NS)
+        if now_mono_ns < ready_ns:
+            judgement.stop("rate", Reason.CLAMP_RATE, detail=f"{plan.max_rate:g} per s", due_mono_ns=ready_ns)
+            return
+    judgement.passed("rate", limit=plan.max_rate)
+    if abs(change) > plan.write_step:
+        stepped = judgement.base + math.copysign(plan.write_step, change)
+        judgement.clamp("step", stepped, Reason.CLAMP_STEP, plan.write_step)
+    else:
+        judgement.passed("step", limit=plan.write_step)
+
+
+def _minimum_times(plan: PointPlan, point: PointState, judgement: Judgement, now_mono_ns: int) -> None:
+    """Keep a motor on, or off, for its minimum time: the change between zero and non-zero is what counts."""
+    is_on, will_be_on = judgement.base != 0.0, judgement.value != 0.0
+    if is_on == will_be_on or not point.switched_mono_ns:
+        return
+    guard, minimum_ns, reason = (
+        ("min_on", plan.min_on_ns, Reason.HOLD_MIN_ON) if is_on else ("min_off", plan.min_off_ns, Reason.HOLD_MIN_OFF)
+    )
+    ready_ns = point.switched_mono_ns + minimum_ns
+    if now_mono_ns < ready_ns:
+        judgement.stop(guard, reason, detail=f"{minimum_ns / NS:g} s", due_mono_ns=ready_ns)
+    else:
+        judgement.passed(guard, limit=minimum_ns / NS)

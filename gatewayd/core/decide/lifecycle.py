@@ -1,0 +1,87 @@
+"""Starting, stopping and changing mode: what the shell asks of the core."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from gatewayd.core.decide.draft import Draft
+from gatewayd.core.decide.guards import SLOT_FAIL_SAFE
+from gatewayd.core.decide.outcomes import SavedPoint
+from gatewayd.core.decide.people import SavedOverride, hold
+from gatewayd.core.site import Site
+from gatewayd.core.state import Claim, Override, State
+from gatewayd.model.decision import Reason, SetMode, Stop
+from gatewayd.model.record import Actor, ModeChanged, OverrideEvent
+
+
+def restore(state: State, site: Site, draft: Draft, saves: Mapping[str, bytes]) -> None:
+    """Take up overrides and owned points where the last run left them.
+
+    An override continues with its remaining time on the same boot only: across a reboot nobody can say how long the
+    gap was, so it is released, and the journal says so.
+    """
+    for key, saved in saves.items():
+        kind, _, name = key.partition("/")
+        index = site.point_of.get(name)
+        if kind == "point" and index is not None:
+            state.points[index].owned = msgspec.msgpack.decode(saved, type=SavedPoint).owned
+        elif kind == "override":
+            _restore_override(state, draft, index, msgspec.msgpack.decode(saved, type=SavedOverride))
+
+
+def _restore_override(state: State, draft: Draft, index: int | None, saved: SavedOverride) -> None:
+    state.next_override_id = max(state.next_override_id, saved.id + 1)
+    alive = saved.boot_id == state.boot_id and draft.mono_ns < saved.expires_mono_ns
+    if index is not None and alive:
+        override = Override(
+            id=saved.id,
+            point=index,
+            value=saved.value,
+            expires_mono_ns=saved.expires_mono_ns,
+            expires_wall_ns=saved.expires_wall_ns,
+            actor=saved.actor,
+            reason=saved.reason,
+            set_wall_ns=saved.set_wall_ns,
+        )
+        hold(state, override, now_mono_ns=draft.mono_ns)
+        return
+    draft.record(
+        OverrideEvent(
+            override_id=saved.id,
+            event="released",
+            point=saved.point,
+            value=saved.value,
+            expires_ns=saved.expires_wall_ns,
+            actor=Actor(uid=saved.actor.uid, role="core", method="restart"),
+        )
+    )
+    draft.saves[f"override/{saved.point}"] = b""
+
+
+def set_mode(state: State, draft: Draft, request: SetMode) -> None:
+    """Change mode; in AUTO every point is looked at afresh."""
+    if request.mode is state.mode:
+        return
+    state.mode = request.mode
+    state.dirty.update(range(len(state.points)))
+    draft.record(ModeChanged(mode=request.mode.value, reason=request.reason))
+
+
+def stop(state: State, site: Site, draft: Draft, request: Stop) -> None:
+    """Send every point that we command to its fail-safe value."""
+    state.stopping = True
+    for plan in site.points:
+        point = state.points[plan.index]
+        if point.owned:
+            point.claims["stop"] = Claim(
+                slot=SLOT_FAIL_SAFE,
+                order=-2,
+                value=plan.fail_safe_value,
+                reason=Reason.STOPPING,
+                since_mono_ns=draft.mono_ns,
+                expires_mono_ns=0,
+                text=request.reason,
+            )
+            state.dirty.add(plan.index)

@@ -1,0 +1,246 @@
+"""Reads an expression: a Pratt parser, precedence as in Python, `for` below everything.
+
+    for < or < and < not < comparison (never chained) < + - < * / < unary -
+
+`A and B for 5s` holds when `A and B` held for 5 s; `A for 5s and B` goes on after the `for`. Two `for` in one chain
+would not mean what they look like, so the second asks for parentheses.
+"""
+
+from __future__ import annotations
+
+import difflib
+
+from gatewayd.core.expr.syntax import Binary, Boolean, Hold, Node, Number, Status, Tag, Unary, Window
+from gatewayd.core.expr.tokens import Token, tokenize
+from gatewayd.errors import ExpressionError
+
+NESTING_MAX = 32
+ARGUMENTS_MAX = 16
+
+_FOR, _OR, _AND, _NOT, _COMPARISON, _SUM, _PRODUCT, _SIGN = range(1, 9)
+_COMPARISONS = frozenset({"<", "<=", ">", ">=", "==", "!="})
+_POWER = {
+    "for": _FOR,
+    "or": _OR,
+    "and": _AND,
+    "+": _SUM,
+    "-": _SUM,
+    "*": _PRODUCT,
+    "/": _PRODUCT,
+} | dict.fromkeys(_COMPARISONS, _COMPARISON)
+_USAGE = {
+    "abs": "abs(x)",
+    "anomaly": "anomaly(tag)",
+    "avg": "avg(tag, 60s)",
+    "max": "max(a, b)",
+    "min": "min(a, b)",
+    "quality": "quality(tag)",
+    "rate": "rate(tag, 60s)",
+    "stale": "stale(tag)",
+}
+FUNCTIONS = frozenset(_USAGE)
+
+
+def parse(text: str) -> Node:
+    """Parse one expression.
+
+    Raises:
+        ExpressionError: it is not an expression; `position` is where reading stopped making sense.
+    """
+    return _Parser(text).whole()
+
+
+class _Parser:
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._tokens = tokenize(text)
+        self._at = 0
+        self._nesting = 0
+
+    def whole(self) -> Node:
+        if self._next().kind == "end":
+            raise _error(self._next(), "the expression is empty", "Write a condition, e.g. `level < 0.5 for 10s`.")
+        root = self._expression(0)
+        if self._next().kind != "end":
+            raise self._unexpected_after_operand()
+        return root
+
+    def _next(self) -> Token:
+        return self._tokens[self._at]
+
+    def _take(self) -> Token:
+        token = self._tokens[self._at]
+        self._at += 1
+        return token
+
+    def _expression(self, floor: int) -> Node:
+        """Parse an operand and every operator behind it that binds tighter than `floor`."""
+        start = self._next().start
+        left = self._operand(floor)
+        compared = held = False
+        while (power := self._power()) > floor:
+            operator = self._take()
+            if power == _FOR:
+                if held:
+                    raise _ambiguous_hold(operator)
+                left = Hold(start, self._next().end, left, self._duration("`for`"))
+                held, compared = True, False
+                continue
+            if power == _COMPARISON and compared:
+                raise _error(operator, "comparisons cannot be chained", "Write both and join them: `a < b and b < c`.")
+            right = self._expression(power)
+            left = Binary(start, self._tokens[self._at - 1].end, operator.text, left, right)
+            compared = power == _COMPARISON
+        return left
+
+    def _power(self) -> int:
+        token = self._next()
+        return _POWER.get(token.text, 0) if token.kind in ("operator", "keyword") else 0
+
+    def _operand(self, floor: int) -> Node:
+        token = self._take()
+        if token.kind == "number":
+            return Number(token.start, token.end, token.number)
+        if token.kind == "name":
+            if not token.quoted and self._is("("):
+                return self._call(token)
+            return Tag(token.start, token.end, token.text)
+        if token.text in ("true", "false"):
+            return Boolean(token.start, token.end, token.text == "true")
+        if token.text in ("not", "-", "("):
+            return self._nested(token, floor)
+        raise _not_an_operand(token)
+
+    def _nested(self, opening: Token, floor: int) -> Node:
+        self._enter(opening)
+        node: Node
+        if opening.text == "(":
+            node = self._expression(0)
+            self._expect(")", f"the parenthesis opened at character {opening.start} is not closed")
+        elif opening.text == "-":
+            operand = self._expression(_SIGN)
+            node = Unary(opening.start, self._tokens[self._at - 1].end, "negate", operand)
+        else:
+            if floor > _NOT:
+                raise _error(opening, "`not` binds weaker than what stands before it", "Write `(not ...)`.")
+            operand = self._expression(_NOT)
+            node = Unary(opening.start, self._tokens[self._at - 1].end, "not", operand)
+        self._nesting -= 1
+        return node
+
+    def _enter(self, token: Token) -> None:
+        self._nesting += 1
+        if self._nesting > NESTING_MAX:
+            raise _error(token, f"nested deeper than {NESTING_MAX}", "Split the rule into several.")
+
+    def _call(self, name: Token) -> Node:
+        if name.text not in FUNCTIONS:
+            near = difflib.get_close_matches(name.text, FUNCTIONS, n=1)
+            remedy = f"Did you mean `{_USAGE[near[0]]}`?" if near else f"Functions: {', '.join(sorted(FUNCTIONS))}."
+            raise _error(name, f"there is no function `{name.text}`", remedy)
+        self._enter(self._take())
+        node: Node
+        if name.text in ("rate", "avg"):
+            node = self._window(name)
+        elif name.text in ("stale", "quality", "anomaly"):
+            node = self._status(name)
+        else:
+            node = self._arithmetic(name)
+        self._nesting -= 1
+        return node
+
+    def _window(self, name: Token) -> Node:
+        tag = self._tag(name)
+        self._expect(",", f"`{name.text}` needs the duration to look back on", usage=name)
+        duration_ns = self._duration(f"`{name.text}`")
+        end = self._close(name)
+        return Window(name.start, end, "rate" if name.text == "rate" else "avg", tag, duration_ns)
+
+    def _status(self, name: Token) -> Node:
+        tag = self._tag(name)
+        end = self._close(name)
+        if name.text == "stale":
+            return Status(name.start, end, "stale", tag)
+        return Status(name.start, end, "quality" if name.text == "quality" else "anomaly", tag)
+
+    def _arithmetic(self, name: Token) -> Node:
+        """Parse the arguments of abs, min or max; `min(a, b, c)` becomes `min(min(a, b), c)`."""
+        arguments = [self._expression(0)]
+        while self._is(","):
+            comma = self._take()
+            if len(arguments) == (1 if name.text == "abs" else ARGUMENTS_MAX):
+                raise _error(comma, f"`{name.text}` takes no more arguments", f"Write `{_USAGE[name.text]}`.")
+            arguments.append(self._expression(0))
+        if name.text != "abs" and len(arguments) == 1:
+            raise _error(self._next(), f"`{name.text}` needs two arguments", f"Write `{_USAGE[name.text]}`.")
+        end = self._close(name)
+        node = arguments[0]
+        if name.text == "abs":
+            return Unary(name.start, end, "abs", node)
+        for argument in arguments[1:]:
+            node = Binary(name.start, end, name.text, node, argument)
+        return node
+
+    def _tag(self, function: Token) -> Tag:
+        token = self._next()
+        if token.kind != "name":
+            raise _error(token, f"`{function.text}` works on a tag", f"Write `{_USAGE[function.text]}`.")
+        self._take()
+        return Tag(token.start, token.end, token.text)
+
+    def _duration(self, reader: str) -> int:
+        token = self._next()
+        if token.kind != "duration":
+            message = f"{reader} needs a duration"
+            if token.kind == "number":
+                raise _error(token, f"{message}, and {token.text} has no unit", f"Write e.g. `{token.text}s`.")
+            raise _error(token, message, "Write e.g. `500ms`, `5s`, `10m` or `1h`.")
+        return self._take().duration_ns
+
+    def _close(self, function: Token) -> int:
+        return self._expect(")", f"`{function.text}` is not closed here", usage=function).end
+
+    def _expect(self, sign: str, message: str, *, usage: Token | None = None) -> Token:
+        if not self._is(sign):
+            remedy = f"Write `{_USAGE[usage.text]}`." if usage else f"Add `{sign}`."
+            raise _error(self._next(), message, remedy)
+        return self._take()
+
+    def _is(self, sign: str) -> bool:
+        return self._next().kind == "operator" and self._next().text == sign
+
+    def _unexpected_after_operand(self) -> ExpressionError:
+        token = self._next()
+        if token.text == ")":
+            return _error(token, "this parenthesis was never opened", "Remove it, or add the opening one.")
+        if token.kind == "duration":
+            return _error(token, "a duration stands only after `for` and in `rate` and `avg`", "Write `for` before it.")
+        return _error(
+            token,
+            f"`{token.text}` cannot follow `{self._tokens[self._at - 1].text}`",
+            "Put an operator between them; a tag whose name holds a hyphen goes between backticks.",
+        )
+
+
+def _not_an_operand(token: Token) -> ExpressionError:
+    if token.kind == "end":
+        return _error(token, "the expression ends where a value is needed", "Complete it.")
+    if token.kind == "duration":
+        return _error(
+            token, "a duration stands only after `for` and in `rate` and `avg`", "Write a number without a unit here."
+        )
+    if token.text == "+":
+        return _error(token, "there is no sign `+`", "Leave it out.")
+    return _error(token, f"a value is needed before `{token.text}`", "Write a number, a tag or a function.")
+
+
+def _ambiguous_hold(operator: Token) -> ExpressionError:
+    return _error(
+        operator,
+        "this `for` would hold the whole condition before it, with its `for`",
+        "Say what is meant with parentheses, e.g. `(a for 5s) and (b for 5s)`.",
+    )
+
+
+def _error(token: Token, message: str, remedy: str) -> ExpressionError:
+    return ExpressionError(message, remedy=remedy, position=token.start)

@@ -1,0 +1,83 @@
+"""What a term was worth at a moment, read from the columns: for the evidence of a decision, never on the hot path.
+
+Gives the bits the interpreter saw, as long as the columns have not changed since.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from gatewayd.core.expr.programme import Term
+from gatewayd.model import quality
+
+Columns = Mapping[str, memoryview]
+
+
+def term_value(term: Term, columns: Columns, now_mono_ns: int) -> float:
+    """Return a term's value: a number, 1 or 0 for `stale` and `anomaly`, NaN = unknown.
+
+    Args:
+        term: of a verified programme.
+        columns: `table.column` -> the live columns.
+        now_mono_ns: boot-clock ns of the pass.
+    """
+    value = _read(term, columns, now_mono_ns)
+    return (
+        math.nan if math.isnan(value) else value
+    )  # a NaN out of arithmetic has a sign, which depends on the processor
+
+
+def _read(term: Term, columns: Columns, now_mono_ns: int) -> float:
+    match term.kind:
+        case "tag":
+            return _tag(columns, term.row)
+        case "window":
+            return _window(term, columns, now_mono_ns)
+        case "stale":
+            return float(columns["tag.stale"][term.row] != 0)
+        case "anomaly":
+            alarm = columns["tag.anomaly"][term.row]
+            return math.nan if alarm < 0 else float(alarm > 0)
+        case "quality":
+            return {"good": 2.0, "uncertain": 1.0, "bad": 0.0}[quality.severity(columns["tag.status"][term.row])]
+
+
+def _tag(columns: Columns, row: int) -> float:
+    is_known = quality.is_good(columns["tag.status"][row]) and columns["tag.stale"][row] == 0
+    return float(columns["tag.value"][row]) if is_known else math.nan
+
+
+def _window(term: Term, columns: Columns, now_mono_ns: int) -> float:
+    covered_since = columns["window.full_since"][term.window]
+    duration_ns = columns["window.duration"][term.window]
+    is_covered = covered_since != 0 and 2 * (now_mono_ns - covered_since) >= duration_ns
+    if not is_covered or math.isnan(_tag(columns, term.row)):
+        return math.nan
+    samples = _samples(columns, term.window, now_mono_ns - duration_ns)
+    return _rate(samples) if term.function == "rate" else _mean(samples)
+
+
+def _samples(columns: Columns, window: int, oldest_ns: int) -> list[tuple[int, float]]:
+    """Return (boot-clock ns, value), oldest first, without those before `oldest_ns`."""
+    first, size = columns["window.ring_first"][window], columns["window.ring_size"][window]
+    head, count = columns["window.head"][window], columns["window.count"][window]
+    cells = [first + (head - back) % size for back in reversed(range(count))]
+    times, values = columns["ring.time"], columns["ring.value"]
+    return [(times[cell], values[cell]) for cell in cells if times[cell] >= oldest_ns]
+
+
+def _rate(samples: list[tuple[int, float]]) -> float:
+    if len(samples) < 2 or samples[-1][0] <= samples[0][0]:
+        return math.nan
+    (oldest_ns, oldest), (newest_ns, newest) = samples[0], samples[-1]
+    return (newest - oldest) / ((newest_ns - oldest_ns) / 1e9)
+
+
+def _mean(samples: list[tuple[int, float]]) -> float:
+    if not samples:
+        return math.nan
+    total = 0.0
+    for _, value in samples:  # not sum(): from 3.12 on it compensates, and the interpreter does not
+        total += value
+    return total / len(samples)

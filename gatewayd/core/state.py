@@ -1,0 +1,275 @@
+"""Everything that changes: one buffer per table, laid out as the kernels' table says, and the few objects of decide.
+
+Nobody else keeps a view across an await. Columns are typed memoryviews: `d` float64, `q` int64, `i` int32, `B` bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from gatewayd.core.kernels import Kernels
+from gatewayd.core.site import NS, STALE_MIN_NS, STALE_SCANS, Site, TagPlan
+from gatewayd.model import quality
+from gatewayd.model.config import Cusum, Ewma, OpcuaTag
+from gatewayd.model.decision import Mode, Reason
+from gatewayd.model.record import Actor
+
+INBOX_BYTES = 1 << 20  # the largest payload a block may carry
+SLOTS = 16
+_FORMAT: dict[str, Literal["d", "q", "i", "B"]] = {"f8": "d", "i8": "q", "i4": "i", "u1": "B"}
+_SIZE = {"f8": 8, "i8": 8, "i4": 4, "u1": 1}
+
+
+@dataclass(slots=True)
+class Claim:
+    """A value somebody holds in one slot of a point's priority array."""
+
+    slot: int
+    order: int  # within a slot the lowest wins: rules in file order
+    value: float
+    reason: Reason
+    since_mono_ns: int
+    expires_mono_ns: int  # 0 = as long as its cause lasts
+    rule: int = -1
+    override_id: int = 0
+    actor: Actor | None = None
+    text: str = ""
+
+
+@dataclass(slots=True)
+class RuleState:
+    """Where a rule stands. Unknown is its own outcome: `active` keeps what was before."""
+
+    active: bool = False
+    known: bool = True
+    unknown_since_mono_ns: int = 0
+    settled: bool = False  # its condition has been evaluated at least once
+
+
+@dataclass(slots=True)
+class PointState:
+    """What a point was told, what is on its way, and what holds it back."""
+
+    claims: dict[str, Claim] = field(default_factory=dict)  # source -> claim
+    commanded: float = math.nan  # last value the plant is believed to hold by our doing
+    commanded_mono_ns: int = 0
+    switched_mono_ns: int = 0  # last change between zero and non-zero
+    in_flight: int = 0  # decision id whose outcome is awaited
+    last_decision: int = 0
+    last_key: tuple[object, ...] = ()  # what was decided last, so that nothing is decided twice
+    retry_mono_ns: int = 0  # after a failed write: not before
+    failures: int = 0
+    mismatches: list[int] = field(default_factory=list)  # boot-clock ns of recent mismatches
+    locked_out: bool = False
+    slots: tuple[float | None, ...] = (None,) * SLOTS  # the priority array as last decided
+    handed_back: Reason | None = None  # why the last claim ended, for the decision that follows
+    owned: bool = False  # we have written it since the start, so we hand it back
+    due_mono_ns: int = 0  # ramp, minimum times and retries look again then; 0 = no
+
+
+@dataclass(slots=True)
+class Override:
+    """A person's hold on a point."""
+
+    id: int
+    point: int
+    value: float
+    expires_mono_ns: int
+    expires_wall_ns: int
+    actor: Actor
+    reason: str
+    set_wall_ns: int
+
+
+class State:
+    """The mutable half of the core.
+
+    Args:
+        site: what the tables are sized for.
+        kernels: whose table lays them out.
+        now_mono_ns: start of the staleness clocks.
+    """
+
+    def __init__(self, site: Site, kernels: Kernels, *, now_mono_ns: int) -> None:
+        self.columns: dict[str, memoryview[Any]] = {}
+        self.plan_first: list[int] = []
+        rows = _row_counts(site)
+        for table, columns in kernels.tables.items():
+            self._allocate(table, columns, max(1, rows[table]))
+        self.kernel_digest = kernels.digest
+        self.boot_id = b""
+        self.mode = Mode.MONITOR
+        self.pass_number = 0
+        self.next_decision_id = 1
+        self.next_override_id = 1
+        self.next_stale_mono_ns = 0  # when stale_check must run again
+        self.next_program_mono_ns = 1
+        self.next_decide_mono_ns = 0  # earliest expiry, ramp step, minimum time or retry
+        self.rules = [RuleState() for _ in site.rules]
+        self.points = [PointState() for _ in site.points]
+        self.overrides: dict[int, Override] = {}  # point -> override
+        self.lost: set[int] = set()  # active rules whose condition is unknown
+        self.users = _program_users(site)
+        self.dirty: set[int] = set(range(len(site.points)))  # points to arbitrate
+        self.stopping = False
+        self._fill(site, now_mono_ns)
+
+    def column(self, name: str) -> memoryview[Any]:
+        """Return the live view of `table.column`."""
+        return self.columns[name]
+
+    def _allocate(self, table: str, columns: tuple[tuple[str, str], ...], rows: int) -> None:
+        total = sum(-(-rows * _SIZE[kind] // 64) * 64 for _, kind in columns)
+        buffer: memoryview[Any] = memoryview(bytearray(total))
+        at = 0
+        for name, kind in columns:
+            size = rows * _SIZE[kind]
+            self.columns[f"{table}.{name}"] = buffer[at : at + size].cast(_FORMAT[kind])
+            at += -(-size // 64) * 64
+
+    def _fill(self, site: Site, now_mono_ns: int) -> None:
+        self._fill_tags(site, now_mono_ns)
+        self._fill_plans(site)
+        self._fill_windows(site)
+        self._fill_programs(site)
+
+    def _fill_tags(self, site: Site, now_mono_ns: int) -> None:
+        detectors = {"ewma": 0, "cusum": 0}
+        for tag in site.tags:
+            self._set("tag", tag.row, _contract_columns(tag, now_mono_ns))
+            for kind, settings in (("ewma", tag.contract.ewma), ("cusum", tag.contract.cusum)):
+                at = -1
+                if settings is not None:
+                    at = detectors[kind]
+                    detectors[kind] += 1
+                    self._set(kind, at, _detector_columns(settings))
+                self.column(f"tag.{kind}_row")[tag.row] = at
+
+    def _fill_plans(self, site: Site) -> None:
+        at = 0
+        for plan in site.plans:
+            self.plan_first.append(at)
+            for row in plan.rows:
+                values = {"row": row.row, "offset": row.offset, "type": row.type, "order": row.order, "bit": row.bit}
+                self._set("plan", at, values)
+                at += 1
+
+    def _fill_windows(self, site: Site) -> None:
+        first = 0
+        heads = self.column("tag.window_first")
+        for index, window in enumerate(site.programme.windows):
+            values = {
+                "tag": window.row,
+                "duration": window.duration_ns,
+                "next": heads[window.row],
+                "ring_first": first,
+                "ring_size": window.ring_size,
+            }
+            self._set("window", index, values)
+            heads[window.row] = index
+            first += window.ring_size
+
+    def _fill_programs(self, site: Site) -> None:
+        programme = site.programme
+        for index, program in enumerate(programme.programs):
+            # deadline 1: due in the first pass, so that expressions without tags run at least once
+            self._set(
+                "program", index, {"start": program.start, "length": program.length, "result": math.nan, "deadline": 1}
+            )
+        for index, (op, arg) in enumerate(zip(programme.ops, programme.args, strict=True)):
+            self._set("code", index, {"op": op, "arg": arg})
+        for index, value in enumerate(programme.consts):
+            self.column("const.value")[index] = value
+        first, count, programs = programme.dependencies(len(site.tags))
+        for row in range(len(site.tags)):
+            self._set("tag", row, {"dependency_first": first[row], "dependency_count": count[row]})
+        for index, program_index in enumerate(programs):
+            self.column("dependency.program")[index] = program_index
+
+    def _set(self, table: str, row: int, values: Mapping[str, float | int]) -> None:
+        for name, value in values.items():
+            self.columns[f"{table}.{name}"][row] = value
+
+
+class Users(NamedTuple):
+    """Who looks at a program's result."""
+
+    rules: tuple[int, ...]
+    points: tuple[int, ...]
+
+
+def _program_users(site: Site) -> tuple[Users, ...]:
+    rules: list[list[int]] = [[] for _ in site.programme.programs]
+    points: list[list[int]] = [[] for _ in site.programme.programs]
+    for rule in site.rules:
+        for program in {rule.when, rule.clear, rule.to} - {-1}:
+            rules[program].append(rule.index)
+    for point in site.points:
+        for program in {guard.program for guard in point.interlocks + point.permissives}:
+            points[program].append(point.index)
+    return tuple(Users(tuple(of_rules), tuple(of_points)) for of_rules, of_points in zip(rules, points, strict=True))
+
+
+def _row_counts(site: Site) -> dict[str, int]:
+    programme = site.programme
+    tags, programs = len(site.tags), len(programme.programs)
+    return {
+        "tag": tags,
+        "plan": sum(len(plan.rows) for plan in site.plans),
+        "ewma": sum(tag.contract.ewma is not None for tag in site.tags),
+        "cusum": sum(tag.contract.cusum is not None for tag in site.tags),
+        "window": len(programme.windows),
+        "ring": sum(window.ring_size for window in programme.windows),
+        "program": programs,
+        "code": len(programme.ops),
+        "const": len(programme.consts),
+        "register": programme.registers,
+        "dependency": sum(len(program.rows) for program in programme.programs),
+        "fresh": tags,
+        "due": programs,
+        "changed": programs,
+        "stack": 64,
+        "inbox": INBOX_BYTES,
+        "out": 8,
+    }
+
+
+def _contract_columns(tag: TagPlan, now_mono_ns: int) -> dict[str, float | int]:
+    contract = tag.contract
+    default_stale_ns = max(STALE_SCANS * tag.period_ns, STALE_MIN_NS)
+    return {
+        "value": math.nan,
+        "status": quality.BAD_WAITING_FOR_INITIAL_DATA,
+        "ingest_mono": now_mono_ns,
+        "scale": tag.config.scale,
+        "offset": tag.config.offset,
+        "range_low": _or_nan(contract.low),
+        "range_high": _or_nan(contract.high),
+        "rate_max": _or_nan(contract.max_rate),
+        "rate_value": math.nan,
+        "stuck_after": _ns(contract.stuck_after_s),
+        "stuck_deadband": contract.stuck_deadband,
+        "stuck_value": math.nan,
+        "stale_after": _ns(contract.stale_after_s) or default_stale_ns,
+        "source_age_max": _ns(contract.source_age_max_s) if isinstance(tag.config, OpcuaTag) else 0,
+        "anomaly": -1,
+        "window_first": -1,
+    }
+
+
+def _detector_columns(settings: Ewma | Cusum) -> dict[str, float | int]:
+    shared: dict[str, float | int] = {"alpha": settings.alpha, "warmup": settings.warmup, "alarm": -1}
+    if isinstance(settings, Ewma):
+        return shared | {"z_max": settings.z_max}
+    return shared | {"k": settings.k, "h": settings.h}
+
+
+def _or_nan(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else math.nan
+
+
+def _ns(value: object) -> int:
+    return round(float(value) * NS) if isinstance(value, int | float) else 0

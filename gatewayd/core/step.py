@@ -1,0 +1,115 @@
+"""One control cycle. Open this file first: it reads like the diagram in the README.
+
+    blocks -> contract -> twin -> kernels -> decide -> records and commands
+
+`step` is a deterministic function of (state, site, inputs): no clock, no I/O, no await. Replay calls the same function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from gatewayd.core.contract.decode import passes, take
+from gatewayd.core.contract.judge import judge
+from gatewayd.core.decide.arbitrate import arbitrate
+from gatewayd.core.decide.draft import Draft
+from gatewayd.core.decide.lifecycle import set_mode, stop
+from gatewayd.core.decide.outcomes import take_outcome
+from gatewayd.core.decide.people import clear_override, expire_overrides, set_override
+from gatewayd.core.decide.rules import advance, expire
+from gatewayd.core.detect.watch import watch
+from gatewayd.core.kernels import BoundKernel, Kernels
+from gatewayd.core.site import Site
+from gatewayd.core.state import State
+from gatewayd.model.block import Block
+from gatewayd.model.decision import ClearOverride, Effects, Inputs, Request, SetMode, SetOverride, Stop
+
+KERNEL_NAMES = (
+    "decode_modbus_registers",
+    "decode_modbus_bits",
+    "decode_opcua",
+    "decode_columns",
+    "mark_lost",
+    "scale",
+    "range_check",
+    "source_age",
+    "rate_check",
+    "stuck_check",
+    "stale_check",
+    "ewma",
+    "cusum",
+    "verdict",
+    "window_update",
+    "due_programs",
+    "rules",
+)
+
+
+def bind(kernels: Kernels, state: State) -> dict[str, BoundKernel]:
+    """Bind every kernel of the cycle to a state's columns."""
+    return {name: kernels.bind(name, state.columns) for name in KERNEL_NAMES}
+
+
+def step(state: State, site: Site, kernels: Mapping[str, BoundKernel], inputs: Inputs) -> Effects:
+    """Run one cycle: change `state`, return what is to be journalled, sent and answered.
+
+    Args:
+        state: changed in place.
+        site: what the state was made for.
+        kernels: the result of `bind` for this state.
+        inputs: blocks in arrival order, outcomes of earlier writes, requests of people and of the shell.
+    """
+    draft = Draft.of(inputs)
+    for outcome in inputs.outcomes:
+        take_outcome(state, site, draft, outcome)
+    for blocks in list(passes(inputs.blocks)) or [[]]:
+        changed = _sample(state, site, kernels, blocks, draft)
+        advance(state, site, draft, changed)
+    for request in inputs.requests:
+        _serve(state, site, draft, request)
+    expire_overrides(state, site, draft)
+    expire(state, site, draft)
+    arbitrate(state, site, draft)
+    return draft.effects(_next_deadline(state))
+
+
+def _sample(
+    state: State, site: Site, kernels: Mapping[str, BoundKernel], blocks: Sequence[Block], draft: Draft
+) -> list[int]:
+    """Take one pass of blocks through contract, detectors and programs; return the programs whose results changed."""
+    state.pass_number += 1
+    fresh = take(state, site, kernels, blocks, now_wall_ns=draft.wall_ns)
+    fresh = judge(state, kernels, fresh, tag_count=len(site.tags), now_wall_ns=draft.wall_ns, now_mono_ns=draft.mono_ns)
+    watch(kernels, fresh)
+    if fresh:
+        kernels["window_update"](fresh)
+    return _run_programs(state, site, kernels, fresh, draft.mono_ns)
+
+
+def _run_programs(
+    state: State, site: Site, kernels: Mapping[str, BoundKernel], fresh: int, now_mono_ns: int
+) -> list[int]:
+    if not fresh and not 0 < state.next_program_mono_ns <= now_mono_ns:
+        return []
+    programs = len(site.programme.programs)
+    due = kernels["due_programs"](fresh, programs, now_mono_ns, state.pass_number)
+    changed = kernels["rules"](due, programs, now_mono_ns)
+    state.next_program_mono_ns = state.column("out.value")[0]
+    return list(state.column("changed.program")[:changed])
+
+
+def _serve(state: State, site: Site, draft: Draft, request: Request) -> None:
+    match request:
+        case SetOverride():
+            set_override(state, site, draft, request)
+        case ClearOverride():
+            clear_override(state, site, draft, request)
+        case SetMode():
+            set_mode(state, draft, request)
+        case Stop():
+            stop(state, site, draft, request)
+
+
+def _next_deadline(state: State) -> int:
+    times = (state.next_stale_mono_ns, state.next_program_mono_ns, state.next_decide_mono_ns)
+    return min((time for time in times if time > 0), default=0)

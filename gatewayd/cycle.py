@@ -1,0 +1,295 @@
+"""The async shell of a cycle: take what waits -> core.step -> commit -> hand commands to act. There is no fixed tick."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from gatewayd.clock import Cancellable, Clock
+from gatewayd.core.kernels import BoundKernel
+from gatewayd.core.site import Site
+from gatewayd.core.state import State
+from gatewayd.core.step import step
+from gatewayd.errors import StoreError, StoreFull
+from gatewayd.model.block import Block
+from gatewayd.model.decision import (
+    ClearOverride,
+    Command,
+    Effects,
+    Inputs,
+    Mode,
+    NewRecord,
+    OutcomeResult,
+    Reply,
+    Request,
+    SetMode,
+    SetOverride,
+    WriteOutcome,
+)
+from gatewayd.model.record import Body, ClockStep, Gap
+from gatewayd.observe.pace import Pace
+
+BLOCKS_WAITING_MAX = 4096
+BLOCKS_PER_CYCLE_MAX = 512
+NOTES_WAITING_MAX = 1024
+CLOCK_STEP_NS = 1_000_000_000
+REOPEN_EVERY_NS = 5_000_000_000
+JOURNAL_LOST = Reply("", False, "the journal cannot be written, so nothing was done", "`gatewayd status` says why.")
+
+
+class CycleJournal(Protocol):
+    """What a cycle needs of the journal."""
+
+    @property
+    def healthy(self) -> bool:
+        """Say whether commits can succeed."""
+        ...
+
+    async def commit(
+        self,
+        records: Sequence[NewRecord],
+        *,
+        saves: Mapping[str, bytes] | None = None,
+        intents: Sequence[Command] = (),
+    ) -> tuple[int, ...]:
+        """Make records durable."""
+        ...
+
+    async def reopen(self) -> None:
+        """Try to get a lost store back."""
+        ...
+
+
+class Plant:
+    """What one cycle changes and uses.
+
+    Args:
+        state: owned by the cycle alone.
+        site: the configuration in force.
+        kernels: bound to the state.
+    """
+
+    def __init__(self, state: State, site: Site, kernels: Mapping[str, BoundKernel]) -> None:
+        self.state = state
+        self.site = site
+        self.kernels = kernels
+
+
+class Cycle:
+    """Runs cycles; the only caller of `core.step` in a running daemon.
+
+    Args:
+        plant: state, site and kernels.
+        journal: where records become durable before anything acts on them.
+        hand_over: takes commands whose decisions are durable, and when the newest sample behind them arrived.
+        keep: the flight recorder; takes every cycle's inputs.
+        clock: wall and boot time.
+        first_cycle: number of the first cycle; numbers never repeat in the life of a store.
+    """
+
+    def __init__(
+        self,
+        plant: Plant,
+        journal: CycleJournal,
+        *,
+        hand_over: Callable[[tuple[Command, ...], int], None],
+        keep: Callable[[Inputs], None],
+        clock: Clock,
+        first_cycle: int,
+    ) -> None:
+        self.plant = plant
+        self.number = first_cycle
+        self.blocks_dropped = 0
+        self.records_lost = 0
+        self.pace = Pace()
+        self.on_cycle: Callable[[], None] = lambda: None
+        self._journal = journal
+        self._hand_over = hand_over
+        self._keep = keep
+        self._clock = clock
+        self._blocks: deque[Block] = deque()
+        self._outcomes: deque[WriteOutcome] = deque()
+        self._requests: deque[tuple[Request, asyncio.Future[Reply] | None]] = deque()
+        self._notes: deque[Body] = deque(maxlen=NOTES_WAITING_MAX)
+        self._wake = asyncio.Event()
+        self._alarm: Cancellable | None = None
+        self._wall_minus_mono_ns = clock.wall_ns() - clock.monotonic_ns()
+        self._reopen_mono_ns = 0
+        self._suspended = Mode.MONITOR
+
+    # --- what the rooms around put in -------------------------------------------------------------------------------
+
+    def deliver(self, block: Block) -> None:
+        """Take a block; when too many wait, the oldest goes, and its successor of the same plan tells the truth."""
+        if len(self._blocks) >= BLOCKS_WAITING_MAX:
+            self._blocks.popleft()
+            self.blocks_dropped += 1
+        self._blocks.append(block)
+        self._wake.set()
+
+    def report(self, outcome: WriteOutcome) -> None:
+        """Take the outcome of a write."""
+        self._outcomes.append(outcome)
+        self._wake.set()
+
+    def note(self, body: Body) -> None:
+        """Take a record of something that happened outside the core."""
+        self._notes.append(body)
+        self._wake.set()
+
+    def request(self, request: Request) -> None:
+        """Take a request nobody waits for."""
+        self._requests.append((request, None))
+        self._wake.set()
+
+    async def ask(self, request: Request) -> Reply:
+        """Take a person's request; return the core's answer once it is durable."""
+        if self.records_lost:
+            return JOURNAL_LOST
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._requests.append((request, future))
+        self._wake.set()
+        return await future
+
+    # --- the cycle --------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Run cycles for ever; cancelled by the task group."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            await self.run_once()
+
+    async def run_once(self) -> None:
+        """Run one cycle over everything that waits."""
+        started_ns = self._clock.monotonic_ns()
+        self._watch_clock()
+        asked = [self._requests.popleft() for _ in range(len(self._requests))]
+        inputs = self._take_inputs(tuple(request for request, _ in asked))
+        self._keep(inputs)
+        plant = self.plant
+        effects = step(plant.state, plant.site, plant.kernels, inputs)
+        self.pace.cycles += 1
+        self.pace.busy.add(self._clock.monotonic_ns() - started_ns)
+        durable = await self._commit(effects)
+        if durable:
+            newest_ns = max((block.response_mono_ns for block in inputs.blocks), default=0)
+            self._hand_over(effects.commands, newest_ns)
+        else:
+            self._withdraw(effects.commands)
+            self._undo(inputs.requests)
+        _answer(asked, effects.replies, durable=durable)
+        self._set_alarm(effects.next_mono_ns)
+        self.on_cycle()
+        if self._blocks:
+            self._wake.set()
+
+    def _take_inputs(self, requests: tuple[Request, ...]) -> Inputs:
+        self.number += 1
+        count = min(len(self._blocks), BLOCKS_PER_CYCLE_MAX)
+        blocks = tuple(self._blocks.popleft() for _ in range(count))
+        outcomes = tuple(self._outcomes.popleft() for _ in range(len(self._outcomes)))
+        return Inputs(
+            cycle=self.number,
+            wall_ns=self._clock.wall_ns(),
+            mono_ns=self._clock.monotonic_ns(),
+            blocks=blocks,
+            outcomes=outcomes,
+            requests=requests,
+        )
+
+    async def _commit(self, effects: Effects) -> bool:
+        notes = tuple(NewRecord(body=self._notes.popleft()) for _ in range(len(self._notes)))
+        records = notes + effects.records
+        if not records and not effects.saves:
+            return True
+        started_ns = self._clock.monotonic_ns()
+        try:
+            if not self._journal.healthy:
+                await self._try_reopen()
+            await self._journal.commit(records, saves=effects.saves, intents=effects.commands)
+        except StoreError as error:
+            self._lose_journal(len(records), full=isinstance(error, StoreFull))
+            return False
+        self.pace.commit.add(self._clock.monotonic_ns() - started_ns)
+        self._regain_journal()
+        return True
+
+    # --- the journal is lost, and comes back ------------------------------------------------------------------------
+
+    def _lose_journal(self, records: int, *, full: bool) -> None:
+        """Without a journal nothing is written; observation goes on."""
+        if not self.records_lost:
+            self._suspended = self.plant.state.mode
+        self.records_lost += records
+        if self.plant.state.mode is Mode.AUTO:
+            self.request(SetMode(mode=Mode.MONITOR, reason="journal is full" if full else "journal is lost"))
+        if self._clock.monotonic_ns() >= self._reopen_mono_ns:  # one timer at a time
+            self._reopen_mono_ns = self._clock.monotonic_ns() + REOPEN_EVERY_NS
+            self._clock.call_at(self._reopen_mono_ns, lambda: self.note(self._gap()))
+
+    def _gap(self) -> Gap:
+        return Gap(stream="journal", first=0, last=0, count=self.records_lost, reason="journal could not be written")
+
+    async def _try_reopen(self) -> None:
+        if self._clock.monotonic_ns() >= self._reopen_mono_ns:
+            await self._journal.reopen()
+
+    def _regain_journal(self) -> None:
+        if self.records_lost:
+            self.records_lost = 0
+            if self._suspended is Mode.AUTO:
+                self.request(SetMode(mode=Mode.AUTO, reason="journal is back"))
+
+    def _withdraw(self, commands: tuple[Command, ...]) -> None:
+        """Tell the core that its commands were never sent."""
+        for command in commands:
+            self.report(
+                WriteOutcome(
+                    decision_id=command.decision_id,
+                    point=command.point,
+                    result=OutcomeResult.REFUSED,
+                    value=command.value,
+                    read_back=math.nan,
+                    sent_ns=0,
+                    answered_ns=0,
+                    detail="its decision could not be made durable",
+                )
+            )
+
+    def _undo(self, requests: tuple[Request, ...]) -> None:
+        """Take back the overrides of a cycle that did not become durable: their people were told no."""
+        for request in requests:
+            if isinstance(request, SetOverride):
+                self.request(ClearOverride(request.point, "the journal was lost", request.actor))
+
+    # --- time -------------------------------------------------------------------------------------------------------
+
+    def _watch_clock(self) -> None:
+        """Journal a jump of wall time; nothing in the core measures durations by it."""
+        drift_ns = self._clock.wall_ns() - self._clock.monotonic_ns() - self._wall_minus_mono_ns
+        if abs(drift_ns) > CLOCK_STEP_NS:
+            new_ns = self._clock.wall_ns()
+            self._notes.append(ClockStep(old_ns=new_ns - drift_ns, new_ns=new_ns))
+            self._wall_minus_mono_ns += drift_ns
+
+    def _set_alarm(self, deadline_ns: int) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if deadline_ns:
+            self._alarm = self._clock.call_at(deadline_ns, self._wake.set)
+
+
+def _answer(
+    asked: Sequence[tuple[Request, asyncio.Future[Reply] | None]], replies: Sequence[Reply], *, durable: bool
+) -> None:
+    """Give each waiting person the reply to their request; without a journal the answer is no."""
+    by_id = {reply.request_id: reply for reply in replies}
+    for request, future in asked:
+        if future is not None and not future.done():
+            request_id = getattr(request, "request_id", "")
+            future.set_result(by_id.get(request_id, JOURNAL_LOST) if durable else JOURNAL_LOST)

@@ -1,0 +1,56 @@
+"""A link moved by hand, for the shells around it. Drivers themselves are tested against real servers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from gatewayd.device.link import Deliver, Reading
+from gatewayd.errors import DeviceError
+from gatewayd.model.block import Block, Codec, ReadPlan
+
+
+class HandLink:
+    """Does what the test says: holds one value per row, fails on request, remembers what it was told."""
+
+    def __init__(self, name: str = "plc", plans: Sequence[ReadPlan] = ()) -> None:
+        self.name = name
+        self.plans = tuple(plans)
+        self.values: dict[int, float] = {}
+        self.written: list[tuple[int, float]] = []
+        self.fails: dict[str, DeviceError] = {}  # "connect", "scan", "write", "read_back"
+        self.applies = True  # False: acknowledges writes and ignores them
+        self.status = 0
+        self.scans = 0
+        self.closed = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def connect(self) -> None:
+        self._fail("connect")
+
+    async def scan(self, plans: Sequence[ReadPlan], deliver: Deliver) -> None:
+        self.scans += 1
+        for place, plan in enumerate(plans):
+            if place == 1:
+                self._fail("scan after one")
+            deliver(Block(plan.index, Codec.COLUMNS, 1, 2, 3, b""))
+        self._fail("scan")
+
+    async def write(self, row: int, value: float) -> None:
+        await self.gate.wait()
+        self.written.append((row, value))
+        if self.applies:
+            self.values[row] = value
+        self._fail("write")
+
+    async def read_back(self, row: int) -> Reading:
+        self._fail("read_back")
+        return Reading(self.values.get(row, 0.0), self.status, 5)
+
+    async def close(self) -> None:
+        self.closed += 1
+
+    def _fail(self, what: str) -> None:
+        if what in self.fails:
+            raise self.fails[what]
