@@ -3,7 +3,8 @@
 A gateway ships this table and the native library; `kernels/*.py` are for building and development.
 
 Types: `f8` float64, `i8` int64, `i4` int32, `u1` byte. Every column is a flat buffer. A kernel takes its columns first, in
-the order given, then its scalars, and returns one int64: a count >= 0, or a negative error code from `ERRORS`.
+the order given, then its scalars, then the row counts of the tables named in `sizes` (filled in by the door that binds
+it; callers never pass them), and returns one int64: a count >= 0, or a negative error code from `ERRORS`.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ class Column(NamedTuple):
 
 
 class Kernel(NamedTuple):
-    """One compiled function: `kernels/<module>.py` defines `<name>(*columns, *scalars) -> int`."""
+    """One compiled function: `kernels/<module>.py` defines `<name>(*columns, *scalars, *sizes) -> int`."""
 
     name: str
     module: str
     columns: tuple[Column, ...]
     scalars: tuple[tuple[str, str], ...]  # (argument name, "i8" | "f8")
+    sizes: tuple[str, ...] = ()  # tables whose row count follows as `<table>_size`, so that rows can be checked
 
 
 # --- tables: name -> ((column, type), ...). The core allocates one buffer per table. -----------------------------------
@@ -128,6 +130,10 @@ TABLES: dict[str, tuple[tuple[str, str], ...]] = {
     "out": (("value", "i8"),),  # 8 cells; out[0] = next deadline (boot-clock ns, 0 = none)
 }
 
+# Columns that are another column's buffer seen as another type, made by the door: view -> (owner, type). This is how a
+# kernel turns bits into a float without libm, views or conversions.
+VIEWS: dict[str, tuple[str, str]] = {"tag.value_bits": ("tag.value", "i8")}
+
 STACK_MAX = 16
 OUT_CELLS = 8
 
@@ -152,11 +158,14 @@ def _i8(*names: str) -> tuple[tuple[str, str], ...]:
 
 
 _PLAN = _columns("plan", "row offset type order bit", "r")
+_PLAN_BITS = _columns("plan", "row offset bit", "r")
+_PLAN_ROW = _columns("plan", "row", "r")
 _DECODED = _columns(
     "tag",
     "value bits status source_time ingest_time ingest_mono event_time processing_time sequence stale fresh_mark",
     "w",
 )
+_VALUE_BITS = (Column("tag", "value_bits", "i8", "w"),)
 _FRESH_OUT = _columns("fresh", "row", "w")
 _FRESH = _columns("fresh", "row", "r")
 # size: bytes of the payload; at: its place in the inbox; first, count: the plan's rows in table plan; fresh_count: rows
@@ -164,43 +173,65 @@ _FRESH = _columns("fresh", "row", "r")
 _DECODE_SCALARS = _i8(
     "at", "size", "first", "count", "fresh_count", "response_time", "response_mono", "now", "pass_number"
 )
+_DECODE_SIZES = ("inbox", "plan", "tag", "fresh")
 _INBOX = _columns("inbox", "byte", "r")
 
 KERNELS: tuple[Kernel, ...] = (
     Kernel(
         "decode_modbus_registers",
         "decode_modbus_registers",
-        _INBOX + _PLAN + _DECODED + _FRESH_OUT,
+        _INBOX + _PLAN + _DECODED + _VALUE_BITS + _FRESH_OUT,
         _DECODE_SCALARS,
+        _DECODE_SIZES,
     ),
-    Kernel("decode_modbus_bits", "decode_modbus_bits", _INBOX + _PLAN + _DECODED + _FRESH_OUT, _DECODE_SCALARS),
-    Kernel("decode_opcua", "decode_opcua", _INBOX + _PLAN + _DECODED + _FRESH_OUT, _DECODE_SCALARS),
-    Kernel("decode_columns", "decode_columns", _INBOX + _PLAN + _DECODED + _FRESH_OUT, _DECODE_SCALARS),
+    Kernel(
+        "decode_modbus_bits",
+        "decode_modbus_bits",
+        _INBOX + _PLAN_BITS + _DECODED + _FRESH_OUT,
+        _DECODE_SCALARS,
+        _DECODE_SIZES,
+    ),
+    Kernel(
+        "decode_opcua",
+        "decode_opcua",
+        _INBOX + _PLAN_ROW + _DECODED + _VALUE_BITS + _FRESH_OUT,
+        _DECODE_SCALARS,
+        _DECODE_SIZES,
+    ),
+    Kernel(
+        "decode_columns",
+        "decode_columns",
+        _INBOX + _PLAN_ROW + _DECODED + _VALUE_BITS + _FRESH_OUT,
+        _DECODE_SCALARS,
+        _DECODE_SIZES,
+    ),
     Kernel(
         "mark_lost",  # value NaN, the status given, times of the loss; sequence does not advance
         "mark_lost",
-        _columns("plan", "row", "r")
-        + _columns("tag", "value status ingest_time ingest_mono processing_time stale fresh_mark", "w")
-        + _FRESH_OUT,
-        _i8("first", "count", "fresh_count", "response_time", "response_mono", "now", "pass_number", "lost_status"),
+        _PLAN_ROW + _columns("tag", "value status ingest_time processing_time fresh_mark", "w") + _FRESH_OUT,
+        _i8("first", "count", "fresh_count", "response_time", "now", "pass_number", "lost_status"),
+        ("plan", "tag", "fresh"),
     ),
     Kernel(
         "scale",
         "scale",
         _FRESH + _columns("tag", "value", "w") + _columns("tag", "status scale offset", "r"),
         _i8("fresh_count"),
+        ("fresh", "tag"),
     ),
     Kernel(
         "range_check",
         "range_check",
         _FRESH + _columns("tag", "value range_low range_high", "r") + _columns("tag", "status", "w"),
         _i8("fresh_count"),
+        ("fresh", "tag"),
     ),
     Kernel(
         "source_age",
         "source_age",
         _FRESH + _columns("tag", "source_time source_age_max", "r") + _columns("tag", "status", "w"),
         _i8("fresh_count", "now"),
+        ("fresh", "tag"),
     ),
     Kernel(
         "rate_check",
@@ -209,6 +240,7 @@ KERNELS: tuple[Kernel, ...] = (
         + _columns("tag", "value event_time rate_max", "r")
         + _columns("tag", "status rate_value rate_time", "w"),
         _i8("fresh_count"),
+        ("fresh", "tag"),
     ),
     Kernel(
         "stuck_check",
@@ -217,6 +249,7 @@ KERNELS: tuple[Kernel, ...] = (
         + _columns("tag", "value ingest_mono stuck_after stuck_deadband", "r")
         + _columns("tag", "status stuck_value stuck_since", "w"),
         _i8("fresh_count"),
+        ("fresh", "tag"),
     ),
     Kernel(
         "stale_check",  # scans every row; rows that turn stale join the fresh list; out[0] = next deadline
@@ -226,6 +259,7 @@ KERNELS: tuple[Kernel, ...] = (
         + _FRESH_OUT
         + _columns("out", "value", "w"),
         _i8("tag_count", "fresh_count", "now_mono", "pass_number"),
+        ("tag", "fresh", "out"),
     ),
     Kernel(
         "ewma",
@@ -235,6 +269,7 @@ KERNELS: tuple[Kernel, ...] = (
         + _columns("ewma", "alpha z_max warmup", "r")
         + _columns("ewma", "mean variance count score alarm", "w"),
         _i8("fresh_count"),
+        ("fresh", "tag", "ewma"),
     ),
     Kernel(
         "cusum",
@@ -244,6 +279,7 @@ KERNELS: tuple[Kernel, ...] = (
         + _columns("cusum", "alpha k h warmup", "r")
         + _columns("cusum", "mean variance count high low score alarm", "w"),
         _i8("fresh_count"),
+        ("fresh", "tag", "cusum"),
     ),
     Kernel(
         "verdict",  # merges detector alarms into tag.anomaly and tag.anomaly_score
@@ -254,6 +290,7 @@ KERNELS: tuple[Kernel, ...] = (
         + _columns("cusum", "alarm score", "r")
         + _columns("tag", "anomaly anomaly_score", "w"),
         _i8("fresh_count"),
+        ("fresh", "tag", "ewma", "cusum"),
     ),
     Kernel(
         "window_update",
@@ -275,6 +312,7 @@ KERNELS: tuple[Kernel, ...] = (
         + _columns("program", "mark", "w")
         + _columns("due", "program", "w"),
         _i8("fresh_count", "program_count", "now_mono", "pass_number"),
+        ("fresh", "tag", "dependency", "program", "due"),
     ),
     Kernel(
         "rules",  # runs the due programs; result: how many results changed; out[0] = next deadline over all programs

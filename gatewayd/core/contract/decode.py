@@ -65,7 +65,6 @@ def take(
                 count,
                 fresh,
                 block.response_time_ns,
-                block.response_mono_ns,
                 now_wall_ns,
                 state.pass_number,
                 status,

@@ -28,7 +28,7 @@ def slice_of(
     The expression text lists each program once, in order, one per line.
     """
     compiled = [site.programme.programs[program] for program in dict.fromkeys(programs) if program >= 0]
-    terms = {term.text: term for program in compiled for term in program.terms}
+    terms = {(term.text, term.row): term for program in compiled for term in program.terms}
     wanted = sorted({row for program in compiled for row in program.rows} | set(rows))
     return _ENCODE(
         EvidenceSlice(
@@ -37,7 +37,7 @@ def slice_of(
             rows=tuple(evidence_row(state, site, row) for row in wanted),
             terms=tuple(
                 EvidenceTerm(text=text, value=term_value(term, state.columns, now_mono_ns))
-                for text, term in terms.items()
+                for (text, _), term in terms.items()
             ),
         )
     )

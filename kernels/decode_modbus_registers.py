@@ -1,0 +1,140 @@
+"""Modbus registers (function codes 3 and 4) to columns."""
+
+from __future__ import annotations
+
+from kernels.columns import F8, I8, U1
+from kernels.sample import put_fresh, put_times
+from kernels.status import BAD_DECODING, NAN
+from kernels.table import ERROR_BOUNDS
+from kernels.wire import (
+    ABCD,
+    DCBA,
+    put_float32,
+    put_float64,
+    put_integer,
+    put_unsigned,
+    read_integer,
+)
+
+# As gatewayd.model.block.WireType.
+_BOOL = 1
+_UINT16 = 3
+_INT32 = 4
+_UINT32 = 5
+_UINT64 = 7
+_FLOAT32 = 8
+_FLOAT64 = 9
+
+
+def decode_modbus_registers(
+    inbox: U1,
+    plan_row: I8,
+    plan_offset: I8,
+    plan_type: I8,
+    plan_order: I8,
+    plan_bit: I8,
+    value: F8,
+    bits: I8,
+    status: I8,
+    source_time: I8,
+    ingest_time: I8,
+    ingest_mono: I8,
+    event_time: I8,
+    processing_time: I8,
+    sequence: I8,
+    stale: I8,
+    fresh_mark: I8,
+    value_bits: I8,
+    fresh: I8,
+    at: int,
+    size: int,
+    first: int,
+    count: int,
+    fresh_count: int,
+    response_time: int,
+    response_mono: int,
+    now: int,
+    pass_number: int,
+    inbox_size: int,
+    plan_size: int,
+    tag_size: int,
+    fresh_size: int,
+) -> int:
+    """Decode one response and put its rows on the fresh list.
+
+    `inbox[at : at + size]` is the PDU's data without its byte count, big-endian 16-bit registers; `plan_*[first : first +
+    count]` say where each tag stands in it. `plan_offset` is in bytes. With `plan_bit` 0 to 15 the tag is that bit (0 =
+    least significant) of one register; with -1 the whole value. Raw values: `scale` turns them into contract units.
+    `bits` gets the integer as it is (uint64 as the int64 of the same bits), 0 for floats. Modbus carries no time of its
+    own: `source_time` is `response_time` (wall ns), `event_time` is `response_mono` (boot-clock ns).
+
+    A row that does not fit the payload, or whose type, order or bit is none, gets Bad_DecodingError and NaN.
+
+    Returns:
+        The new `fresh_count`; ERROR_BOUNDS when a range or row is outside its buffer, the rows before it being taken.
+
+    Source: Modbus Application Protocol V1.1b3, 4.2, 6.3, 6.4; IEEE 754.
+    """
+    if size < 0 or size > inbox_size or at < 0 or at > inbox_size - size:
+        return ERROR_BOUNDS
+    if count < 0 or count > plan_size or first < 0 or first > plan_size - count:
+        return ERROR_BOUNDS
+    if fresh_count < 0:
+        return ERROR_BOUNDS
+    for i in range(first, first + count):
+        row = plan_row[i]
+        if row < 0 or row >= tag_size:
+            return ERROR_BOUNDS
+        offset = plan_offset[i]
+        kind = plan_type[i]
+        order = plan_order[i]
+        bit = plan_bit[i]
+        width = 0
+        if bit >= -1 and bit <= 15 and order >= ABCD and order <= DCBA and kind >= _BOOL and kind <= _FLOAT64:
+            width = 8
+            if bit >= 0 or kind <= _UINT16:
+                width = 2
+            elif kind in (_INT32, _UINT32, _FLOAT32):
+                width = 4
+        bits[row] = 0
+        if width == 0 or offset < 0 or offset > size - width:
+            value[row] = NAN
+            status[row] = BAD_DECODING
+        else:
+            number = read_integer(inbox, at + offset, width, order)
+            status[row] = 0
+            if bit >= 0:
+                put_integer((number >> bit) & 1, row, value, bits)
+            elif kind == _FLOAT32:
+                put_float32(number, row, value, value_bits)
+            elif kind == _FLOAT64:
+                put_float64(number, row, value, value_bits)
+            elif kind == _UINT64:
+                put_unsigned(number, row, value, bits)
+            else:
+                if kind == _UINT16:
+                    number = number & 0xFFFF
+                elif kind == _UINT32:
+                    number = number & 0xFFFFFFFF
+                elif kind == _BOOL and number != 0:
+                    number = 1
+                put_integer(number, row, value, bits)
+        put_times(
+            row,
+            response_time,
+            response_mono,
+            response_time,
+            response_mono,
+            now,
+            source_time,
+            ingest_time,
+            ingest_mono,
+            event_time,
+            processing_time,
+            sequence,
+            stale,
+        )
+        fresh_count = put_fresh(row, fresh_count, pass_number, fresh_mark, fresh, fresh_size)
+        if fresh_count < 0:
+            return ERROR_BOUNDS
+    return fresh_count

@@ -1,0 +1,321 @@
+"""The interpreter, in every form. The random comparison with the reference is tests/core/expr/test_reference.py."""
+
+from __future__ import annotations
+
+import math
+import struct
+
+import pytest
+
+from gatewayd.core.expr import opcodes as compiler_opcodes
+from kernels import opcodes
+from kernels.table import ERROR_BOUNDS, STACK_MAX
+from tests.core.expr.plant import BAD, GOOD, SECOND, START, UNCERTAIN, Plant, TagNames
+from tests.kernels.harness import FORMS, kernels
+
+NAN = math.nan
+TRUE, FALSE = "a < 2", "a > 2"  # a is 1 in these tests
+UNKNOWN = "b < 2"  # b is bad
+
+
+@pytest.fixture(params=FORMS)
+def plant(request):
+    """Makes a plant in each form; a is 1, b is bad, c is 3."""
+
+    def make(*expressions, names=None):
+        made = Plant(expressions, names=names, kernels=kernels(request.param))
+        made.sample("a", 1.0)
+        made.sample("b", 1.0, BAD)
+        made.sample("c", 3.0)
+        return made
+
+    return make
+
+
+def number(text):
+    return (text, "number")
+
+
+def same(found, wanted):
+    """NaN equals NaN."""
+    return [str(value) for value in found] == [str(value) for value in wanted]
+
+
+def test_the_compiler_and_the_kernel_number_the_operations_alike():
+    numbers = {name: value for name, value in vars(opcodes).items() if name.isupper()}
+    assert numbers == {name: getattr(compiler_opcodes, name) for name in numbers}
+    assert set(numbers.values()) == set(compiler_opcodes.OPERATIONS)
+    assert compiler_opcodes.STACK_MAX == STACK_MAX
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "both", "either"),
+    [
+        (TRUE, TRUE, 1.0, 1.0),
+        (TRUE, FALSE, 0.0, 1.0),
+        (TRUE, UNKNOWN, NAN, 1.0),
+        (FALSE, TRUE, 0.0, 1.0),
+        (FALSE, FALSE, 0.0, 0.0),
+        (FALSE, UNKNOWN, 0.0, NAN),
+        (UNKNOWN, TRUE, NAN, 1.0),
+        (UNKNOWN, FALSE, 0.0, NAN),
+        (UNKNOWN, UNKNOWN, NAN, NAN),
+    ],
+)
+def test_and_and_or_follow_kleene(plant, left, right, both, either):
+    made = plant(f"{left} and {right}", f"{left} or {right}")
+    made.run()
+    assert same(made.results(), [both, either])
+
+
+def test_not_follows_kleene(plant):
+    made = plant(f"not {TRUE}", f"not {FALSE}", f"not {UNKNOWN}")
+    made.run()
+    assert same(made.results(), [0.0, 1.0, NAN])
+
+
+@pytest.mark.parametrize("operator", ["<", "<=", ">", ">=", "==", "!="])
+def test_comparing_with_unknown_is_unknown_and_never_true(plant, operator):
+    made = plant(f"b {operator} 1", f"1 {operator} b", f"b {operator} b", f"a {operator} c")
+    made.run()
+    wanted = float(eval(f"1.0 {operator} 3.0"))
+    assert same(made.results(), [NAN, NAN, NAN, wanted])
+
+
+@pytest.mark.parametrize(
+    "text", ["b + a", "a - b", "b * 0", "b / a", "-b", "abs(b)", "min(a, b)", "min(b, a)", "max(a, b)"]
+)
+def test_arithmetic_with_unknown_is_unknown(plant, text):
+    assert math.isnan(plant(number(text)).ask())
+
+
+@pytest.mark.parametrize(
+    ("status", "stale", "value", "known"),
+    [
+        (GOOD, 0, 5.0, True),
+        (0x00960000, 0, 5.0, True),  # Good_LocalOverride
+        (UNCERTAIN, 0, 5.0, False),
+        (BAD, 0, 5.0, False),
+        (0xFFFFFFFF, 0, 5.0, False),
+        (GOOD, 1, 5.0, False),
+        (GOOD, 0, NAN, False),
+    ],
+)
+def test_a_tag_reads_as_unknown_unless_it_is_good_and_not_stale(plant, status, stale, value, known):
+    made = plant(number("a"))
+    made.sample("a", value, status)
+    made.tag.stale[0] = stale
+    assert same([made.ask()], [5.0 if known else NAN])
+
+
+@pytest.mark.parametrize("text", ["0 / 0", "a / 0", "-a / 0", "a / (a - 1)", "1e308 * 10 - 1e308 * 10"])
+def test_what_has_no_value_is_unknown_with_the_one_nan(plant, text):
+    made = plant(number(text))
+    made.program.result[0] = 7.0
+    assert made.run() == [0]
+    assert struct.pack("<d", made.program.result[0]) == bytes.fromhex("000000000000f87f")
+
+
+def test_a_result_of_minus_zero_is_stored_as_zero_and_is_no_change(plant):
+    made = plant(number("a * 0"))
+    made.run()
+    made.sample("a", -1.0)
+    assert made.run() == []
+    assert math.copysign(1.0, made.result()) == 1.0
+
+
+def test_only_programs_on_the_due_list_run_and_only_changed_results_are_listed(plant):
+    made = plant("a > 2", "c > 2", "b > 2", number("a + c"))
+    assert made.run(due=[3, 0, 2]) == [3, 0]  # unknown from the start is no change
+    assert same(made.results(), [0.0, NAN, NAN, 4.0])
+    assert made.run(due=[0, 1, 2, 3]) == [1]
+    made.sample("a", 2.5)
+    assert made.run() == [0, 3]
+    made.sample("a", 2.5, BAD)
+    assert made.run() == [0, 3]
+    assert same(made.results(), [NAN, 1.0, NAN, NAN])
+
+
+def test_nothing_due_reports_the_deadline_that_still_waits(plant):
+    made = plant("a < 2 for 5s")
+    made.run()
+    made.out.value[0] = 99
+    assert made.run(due=[]) == []
+    assert made.next_deadline() == START + 5 * SECOND
+
+
+class TestFor:
+    def test_holds_only_after_its_condition_held_for_the_whole_time(self, plant):
+        made = plant("a > 10 for 5s")
+        made.sample("a", 11.0)
+        assert made.ask() == 0.0
+        assert made.next_deadline() == START + 5 * SECOND
+        made.advance(4.999999999)
+        assert made.ask() == 0.0
+        made.advance(0.000000001)
+        assert made.ask() == 1.0
+        assert made.next_deadline() == 0
+        made.sample("a", 9.0)
+        assert made.ask() == 0.0
+        assert made.register.since[0] == 0
+
+    def test_a_dip_starts_the_wait_anew(self, plant):
+        made = plant("a > 10 for 5s")
+        made.sample("a", 11.0)
+        made.run()
+        made.advance(4)
+        made.sample("a", 10.0)
+        assert made.ask() == 0.0
+        assert made.next_deadline() == 0
+        made.advance(1)
+        made.sample("a", 11.0)
+        assert made.ask() == 0.0
+        assert made.next_deadline() == START + 10 * SECOND
+
+    def test_an_unknown_condition_is_unknown_and_starts_the_wait_anew(self, plant):
+        made = plant("a > 10 for 5s")
+        made.sample("a", 11.0)
+        made.run()
+        made.advance(5)
+        made.sample("a", 11.0, BAD)
+        assert math.isnan(made.ask())
+        made.advance(1)
+        made.sample("a", 11.0)
+        assert made.ask() == 0.0
+        made.advance(5)
+        assert made.ask() == 1.0
+
+    def test_it_waits_even_where_the_other_side_of_an_or_is_already_true(self, plant):
+        made = plant("c == 3 or (a > 10 for 5s)")
+        made.sample("a", 11.0)
+        assert made.ask() == 1.0
+        made.advance(5)
+        made.sample("c", 4.0)
+        assert made.ask() == 1.0
+
+    def test_the_deadline_is_the_earliest_of_all_that_wait(self, plant):
+        made = plant("(a > 0 for 9s) and (c > 0 for 7s)", "c > 0 for 8s", "a > 0 for 6s")
+        made.run()
+        assert list(made.program.deadline) == [START + 7 * SECOND, START + 8 * SECOND, START + 6 * SECOND]
+        assert made.next_deadline() == START + 6 * SECOND
+        made.advance(6)
+        assert made.run(due=[2]) == [2]
+        assert made.next_deadline() == START + 7 * SECOND
+
+    def test_a_chain_after_a_for_goes_on(self, plant):
+        made = plant("a > 10 for 5s and c > 2")
+        made.sample("a", 11.0)
+        made.run()
+        made.advance(5)
+        assert made.ask() == 1.0
+        made.sample("c", 1.0)
+        assert made.ask() == 0.0
+        made.sample("c", 3.0)
+        assert made.ask() == 1.0  # the wait was only for a
+
+
+def test_stale_and_quality_are_known_of_a_tag_that_is_not(plant):
+    made = plant("stale(a)", number("quality(a)"), "stale(b)", number("quality(b)"), "stale(c)", number("quality(c)"))
+    made.turn_stale("a")
+    made.run()
+    assert made.results() == [1.0, 1.0, 0.0, 0.0, 0.0, 2.0]
+
+
+def test_anomaly_is_unknown_until_a_detector_has_said_something(plant):
+    made = plant("anomaly(a)")
+    found = []
+    for alarm in (-1, 0, 1, 2, 3):
+        made.tag.anomaly[0] = alarm
+        found.append(made.ask())
+    assert same(found, [NAN, 0.0, 1.0, 1.0, 1.0])
+
+
+class TestWindows:
+    def test_rate_is_newest_less_oldest_over_their_time(self, plant):
+        made = plant(number("rate(a, 10s)"))
+        for value in (2.0, 7.0, 3.0, 9.0):
+            made.advance(3)
+            made.sample("a", value)
+        assert made.ask() == (9.0 - 2.0) / 9.0
+
+    def test_avg_is_the_mean_of_the_samples_oldest_first(self, plant):
+        made = plant(number("avg(a, 10s)"))
+        for value in (1e16, 1.0, -1e16, 1.0):
+            made.advance(3)
+            made.sample("a", value)
+        assert made.ask() == (1e16 + 1.0 - 1e16 + 1.0) / 4.0
+
+    def test_samples_older_than_the_window_do_not_count_even_if_nothing_new_came(self, plant):
+        made = plant(number("avg(a, 10s)"), number("rate(a, 10s)"))
+        for value in (100.0, 5.0, 7.0):
+            made.advance(4)
+            made.sample("a", value)
+        made.advance(3)  # the first is 11 s old now
+        made.run()
+        assert made.results() == [6.0, 0.5]
+        made.advance(4)
+        made.run()
+        assert same(made.results(), [7.0, NAN])
+        made.advance(4)
+        made.run()
+        assert same(made.results(), [NAN, NAN])
+
+    def test_a_sample_exactly_as_old_as_the_window_counts(self, plant):
+        made = plant(number("avg(a, 4s)"))
+        made.sample("a", 3.0)
+        made.advance(4)
+        assert made.ask() == 3.0
+        made.now += 1
+        assert math.isnan(made.ask())
+
+    def test_it_is_unknown_until_half_of_it_is_covered(self, plant):
+        made = plant(number("avg(a, 10s)"))
+        made.advance(4.999999999)
+        assert math.isnan(made.ask())
+        made.advance(0.000000001)
+        assert made.ask() == 1.0
+
+    def test_a_bad_sample_makes_it_unknown_until_half_is_covered_again(self, plant):
+        made = plant(number("avg(a, 10s)"))
+        made.advance(6)
+        made.sample("a", 3.0)
+        assert made.ask() == 2.0
+        made.advance(1)
+        made.sample("a", 9.0, BAD)
+        assert math.isnan(made.ask())
+        made.advance(1)
+        made.sample("a", 5.0)
+        assert math.isnan(made.ask())
+        made.advance(5)
+        assert made.ask() == 4.0  # 3 and 5: what was good before the bad one still counts, 1 is too old
+
+    def test_it_is_unknown_while_its_tag_is_stale(self, plant):
+        made = plant(number("avg(a, 10s)"))
+        made.advance(6)
+        assert made.ask() == 1.0
+        made.tag.stale[0] = 1
+        assert math.isnan(made.ask())
+
+    def test_a_window_of_another_tag_does_not_mix(self, plant):
+        made = plant(number("avg(a, 10s)"), number("avg(c, 10s)"), number("avg(c, 4s)"))
+        made.advance(5)
+        made.sample("c", 5.0)
+        made.advance(2)
+        made.run()
+        assert made.results() == [1.0, 4.0, 5.0]
+
+
+def test_code_that_never_passed_the_verifier_is_an_error_code_not_a_crash(plant):
+    made = plant("a > 1")
+    made.columns["code.op"][0] = 999
+    assert made._rules(1, 1, made.now) == ERROR_BOUNDS
+
+
+def test_the_stack_is_used_to_its_last_cell(plant):
+    made = plant(number("a + (" * 15 + "a" + ")" * 15))
+    assert made.ask() == 16.0
+
+
+def test_a_chain_of_any_length_needs_two_cells(plant):
+    made = plant(number(" + ".join(["a"] * 400)), names=TagNames("a", "b", "c"))
+    assert made.ask() == 400.0
