@@ -1,0 +1,315 @@
+"""One TCP connection to a Modbus server: requests in, answers out, until the first thing that goes wrong.
+
+A connection is never mended. After a timeout, a frame that answers nothing or a broken frame it is aborted and every
+waiting request fails, so a late answer can never be taken for the answer to a later request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import deque
+from collections.abc import Sequence
+from typing import Final, NamedTuple, cast
+
+from gatewayd.clock import Clock
+from gatewayd.device.link import Deliver
+from gatewayd.device.modbus.frame import TRANSACTION_IDS, FrameReader
+from gatewayd.device.modbus.outcome import Answer, Arrival, Outcome, Query, Scan, Single
+from gatewayd.device.modbus.pdu import check_response
+from gatewayd.device.modbus.window import OutstandingWindow
+from gatewayd.errors import DeviceError, DeviceProtocolError, DeviceRefused, DeviceTimeout, DeviceUnreachable
+from gatewayd.model import quality
+from gatewayd.model.config import ModbusDevice
+
+SINGLES_WAITING_MAX: Final = 64  # writes and read-backs; each belongs to a command
+READS_WAITING_MAX: Final = 65_536  # a scan class never overlaps itself, so no plan waits twice
+
+Failure = DeviceTimeout | DeviceUnreachable | DeviceProtocolError
+
+
+class _Pending(NamedTuple):
+    query: Query
+    outcome: Outcome
+    sent_ns: int  # wall
+    deadline: float  # loop time, s
+
+
+class Connection(asyncio.Protocol):
+    """An asyncio protocol that is also the queue and the timer of its requests.
+
+    Order: single requests (writes, read-backs) go before the waiting reads of scans and travel alone. Devices serve
+    what they have in order, so that costs one round trip at most, and a write is never lost because a device drops
+    what is pipelined.
+
+    Args:
+        device: limits and name.
+        clock: for the times in blocks; timeouts run on the loop's timers.
+        window: limit on outstanding requests, shared by the connections of a device.
+        last_transaction_id: of the connection before; numbers go on from there, because some serial gateways send a
+            late answer to whichever connection is open.
+    """
+
+    def __init__(self, device: ModbusDevice, clock: Clock, window: OutstandingWindow, last_transaction_id: int) -> None:
+        self.transaction_id = last_transaction_id
+        self.failure: Failure | None = None  # why it is over
+        self._device = device
+        self._clock = clock
+        self._window = window
+        self._loop = asyncio.get_running_loop()
+        self._timeout_s = device.timeout_ms / 1000
+        self._delay_s = device.inter_request_delay_ms / 1000
+        self._quiet_until = 0.0  # loop time, s; no request before it
+        self._transport: asyncio.Transport | None = None
+        self._socket: socket.socket | None = None
+        self._reader = FrameReader(device.unit_id, device.name, self._take_frame)
+        self._pending: dict[int, _Pending] = {}  # by transaction id, oldest first
+        self._singles: deque[tuple[Query, Outcome]] = deque()
+        self._reads: deque[tuple[Query, Outcome]] = deque()
+        self._is_single_open = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._quiet_timer: asyncio.TimerHandle | None = None
+        self._arrival = Arrival(0, 0)  # of the bytes being read
+
+    # --- what the link asks for
+
+    async def read(self, queries: Sequence[Query], deliver: Deliver) -> None:
+        """Run the requests of a scan; return when each has its block.
+
+        Raises:
+            DeviceTimeout, DeviceUnreachable, DeviceProtocolError: the connection is over.
+        """
+        if self.failure is not None:
+            raise _again(self.failure)
+        if not queries:
+            return
+        assert len(self._reads) + len(queries) <= READS_WAITING_MAX, "scans of one class overlap"
+        scan = Scan(deliver, len(queries), self._loop.create_future())
+        self._reads.extend((query, scan) for query in queries)
+        self._pump()
+        try:
+            await scan.done
+        finally:
+            scan.is_over = True  # when cancelled: requests not sent are dropped, answers on their way are ignored
+
+    async def ask(self, query: Query) -> Answer:
+        """Send one request ahead of all scans; return its answer.
+
+        Raises:
+            DeviceRefused: the device said no, or too many requests wait.
+            DeviceError: no usable answer; a write may have been done.
+        """
+        if self.failure is not None:
+            raise self._not_sent(query, self.failure)
+        if len(self._singles) >= SINGLES_WAITING_MAX:
+            raise DeviceRefused(
+                f"{self._device.name}: {query.request} was not sent: {SINGLES_WAITING_MAX} requests wait before it",
+                remedy="Write to this device less often, or lower its timeout_ms.",
+                status=quality.BAD_TIMEOUT,
+                code=0,
+            )
+        single = Single(self._loop.create_future())
+        self._singles.append((query, single))
+        self._pump()
+        try:
+            return await single.done
+        finally:
+            single.is_over = True
+
+    def abort(self) -> None:
+        """End it now, without waiting for the device."""
+        self._end(
+            DeviceUnreachable(
+                f"{self._device.name}: the gateway closed the connection",
+                remedy="None is needed when the gateway stops or reconnects; else connect again.",
+            )
+        )
+
+    # --- what the event loop tells
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's transports do not inherit from it
+        self._socket = transport.get_extra_info("socket")
+
+    def data_received(self, data: bytes) -> None:
+        """Read the frames that arrived, then send what has become possible."""
+        if self.failure is not None:
+            return
+        self._arrival = Arrival(self._clock.wall_ns(), self._clock.monotonic_ns())
+        try:
+            self._reader.feed(data)
+        except DeviceProtocolError as error:
+            self._fail(error)
+            return
+        if self._delay_s:
+            self._quiet_until = self._loop.time() + self._delay_s
+        if not self._pump() and self._pending:
+            self._acknowledge()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Fail what waits."""
+        if exc is not None and not isinstance(exc, OSError):
+            self._fail_waiting_with(exc)  # a bug in whoever took a block, not the device's doing: it must come to light
+        oldest = next(iter(self._pending.values()), None)
+        while_open = f" while {oldest.query.request} was open" if oldest else ""
+        self._fail(
+            DeviceUnreachable(
+                f"{self._device.name}: the connection was lost{while_open} ({exc or 'closed by the device'})",
+                remedy="Check that the device is on and that other masters leave it a free connection.",
+            )
+        )
+
+    # --- sending
+
+    def _pump(self) -> bool:
+        """Send what may be sent now, in one piece; say whether that was anything."""
+        if self._delay_s and self._is_quiet_time():
+            return False
+        frames: list[bytes] = []
+        sent_ns = self._clock.wall_ns()
+        deadline = self._loop.time() + self._timeout_s
+        while entry := self._next():
+            query, outcome = entry
+            self.transaction_id = (self.transaction_id + 1) % TRANSACTION_IDS
+            self._pending[self.transaction_id] = _Pending(query, outcome, sent_ns, deadline)
+            frames.append(self.transaction_id.to_bytes(2, "big") + query.frame)
+            if self._delay_s:
+                self._quiet_until = self._loop.time() + self._delay_s
+                break
+        if frames:
+            assert self._transport is not None, "used before connection_made"
+            self._transport.write(b"".join(frames))
+            if self._timer is None:
+                self._timer = self._loop.call_at(deadline, self._check_deadline)
+        return bool(frames)
+
+    def _acknowledge(self) -> None:
+        """Let TCP acknowledge now what has arrived.
+
+        A device with Nagle's algorithm on, which is most, holds its next segment until then, and our side would wait
+        for data to send along: 40 ms lost at the end of each pipelined scan, or in each answer sent in two parts.
+        """
+        if self._socket is not None:
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+
+    def _next(self) -> tuple[Query, Outcome] | None:
+        """Take the next request that may be sent, if any."""
+        outstanding = len(self._pending)
+        while self._singles and not outstanding:
+            entry = self._singles.popleft()
+            if not entry[1].is_over:
+                self._is_single_open = True
+                return entry
+        if self._singles or (self._is_single_open and outstanding):
+            return None
+        self._is_single_open = False
+        while self._reads and outstanding < self._window.limit:
+            entry = self._reads.popleft()
+            if not entry[1].is_over:
+                return entry
+        return None
+
+    def _is_quiet_time(self) -> bool:
+        """Say whether `inter_request_delay_ms` forbids sending; if so, come back when it is over."""
+        if self._loop.time() >= self._quiet_until:
+            return False
+        if self._quiet_timer is None:
+            self._quiet_timer = self._loop.call_at(self._quiet_until, self._end_quiet_time)
+        return True
+
+    def _end_quiet_time(self) -> None:
+        self._quiet_timer = None
+        self._pump()
+
+    # --- receiving
+
+    def _take_frame(self, transaction_id: int, response: bytes) -> None:
+        pending = self._pending.get(transaction_id)
+        if pending is None:
+            raise DeviceProtocolError(
+                f"{self._device.name}: an answer to no open request (transaction id {transaction_id})",
+                remedy="If this recurs, set max_outstanding = 1 and raise timeout_ms: a gateway may answer late.",
+            )
+        if self._window.is_unproven:
+            is_oldest = transaction_id == next(iter(self._pending))
+            self._window.note_answer(is_oldest=is_oldest, outstanding=len(self._pending))
+        query, outcome, sent_ns, _ = pending
+        try:
+            payload = check_response(query.request, response, self._device.name)
+        except DeviceProtocolError:
+            raise
+        except DeviceError as error:
+            outcome.refuse(query, error, sent_ns, self._arrival)
+        else:
+            outcome.take(query, payload, sent_ns, self._arrival)
+        del self._pending[transaction_id]  # only now: had `take` raised, the scan must still be found to be failed
+
+    def _check_deadline(self) -> None:
+        """Look at the oldest request. One timer serves all, since all have the same timeout."""
+        self._timer = None
+        oldest = next(iter(self._pending.values()), None)
+        if oldest is None:
+            return
+        if self._loop.time() < oldest.deadline:
+            self._timer = self._loop.call_at(oldest.deadline, self._check_deadline)
+            return
+        self._fail(
+            DeviceTimeout(
+                f"{self._device.name}: no reply to {oldest.query.request} in {self._device.timeout_ms} ms",
+                remedy=f"Check the cable, unit_id and timeout_ms; run `gatewayd device probe {self._device.name}`.",
+            )
+        )
+
+    # --- ending
+
+    def _fail(self, failure: Failure) -> None:
+        """End it for what the device did or did not do; the first reason counts."""
+        if self.failure is None:
+            self._end(self._blamed_on_pipelining(failure) or failure)
+
+    def _end(self, failure: Failure) -> None:
+        if self.failure is not None:
+            return
+        self.failure = failure
+        self._fail_waiting_with(None)
+        for timer in (self._timer, self._quiet_timer):
+            if timer is not None:
+                timer.cancel()
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _blamed_on_pipelining(self, failure: Failure) -> Failure | None:
+        outstanding = len(self._pending)
+        limit = self._window.limit
+        self._window.note_loss(outstanding)
+        if self._window.limit == limit:
+            return None
+        return type(failure)(
+            f"{failure.message}, with {outstanding} requests open; from now on one at a time",
+            remedy=f"{failure.remedy} If the device takes only one request at a time, set max_outstanding = 1.",
+        )
+
+    def _fail_waiting_with(self, bug: Exception | None) -> None:
+        """Fail every request, each waiter with an error of its own: one exception cannot be raised in two tasks."""
+        failures: dict[Outcome, Exception] = {}
+        for pending in self._pending.values():
+            failures[pending.outcome] = bug or _again(self.failure)
+        for _, scan in self._reads:
+            failures.setdefault(scan, bug or _again(self.failure))
+        for query, single in self._singles:
+            failures[single] = bug or self._not_sent(query, self.failure)
+        for queue in (self._pending, self._reads, self._singles):
+            queue.clear()
+        for outcome, error in failures.items():
+            outcome.fail(error)
+
+    def _not_sent(self, query: Query, failure: Failure | None) -> Failure:
+        error = _again(failure)
+        reason = error.message.removeprefix(f"{self._device.name}: ")
+        return type(error)(f"{self._device.name}: {query.request} was not sent: {reason}", remedy=error.remedy)
+
+
+def _again(failure: Failure | None) -> Failure:
+    assert failure is not None
+    return type(failure)(failure.message, remedy=failure.remedy)

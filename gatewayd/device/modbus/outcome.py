@@ -1,0 +1,129 @@
+"""What is asked, and where its answer goes: to a scan as blocks, or to the one who waits for a single request."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import NamedTuple, Protocol
+
+from msgspec import Struct
+
+from gatewayd.device.link import Deliver
+from gatewayd.device.modbus.frame import without_transaction_id
+from gatewayd.device.modbus.pdu import Request
+from gatewayd.errors import DeviceError
+from gatewayd.model.block import Block, Codec
+
+
+class Query(Struct, frozen=True, gc=False):
+    """A request as a connection sends it, again and again if it belongs to a plan.
+
+    Args:
+        request: what is asked and what a good answer looks like.
+        frame: all of it but the transaction id.
+        plan: index of the read plan it fills, -1 for a request of its own.
+        codec: of the block that a good answer becomes.
+    """
+
+    request: Request
+    frame: bytes
+    plan: int = -1
+    codec: Codec = Codec.LOST
+
+
+def make_query(unit_id: int, request: Request, plan: int = -1, codec: Codec = Codec.LOST) -> Query:
+    """Prepare a request for sending."""
+    return Query(request, without_transaction_id(unit_id, request.pdu), plan, codec)
+
+
+class Arrival(NamedTuple):
+    """When the last byte of an answer came."""
+
+    wall_ns: int
+    mono_ns: int
+
+
+class Answer(NamedTuple):
+    """What a device answered to a single request."""
+
+    payload: bytes
+    response_time_ns: int  # wall
+
+
+class Outcome(Protocol):
+    """Where the answer to a request goes."""
+
+    is_over: bool  # nobody waits any more
+
+    def take(self, query: Query, payload: bytes, sent_ns: int, arrival: Arrival) -> None:
+        """Take a good answer; `sent_ns` is wall time."""
+        ...
+
+    def refuse(self, query: Query, error: DeviceError, sent_ns: int, arrival: Arrival) -> None:
+        """Take an exception response."""
+        ...
+
+    def fail(self, error: Exception) -> None:
+        """Learn that no answer will come."""
+        ...
+
+
+class Scan:
+    """Turns each answer into a block; `done` once all `count` have come."""
+
+    __slots__ = ("_deliver", "_left", "done", "is_over")
+
+    def __init__(self, deliver: Deliver, count: int, done: asyncio.Future[None]) -> None:
+        self._deliver = deliver
+        self._left = count
+        self.done = done
+        self.is_over = False
+
+    def take(self, query: Query, payload: bytes, sent_ns: int, arrival: Arrival) -> None:
+        """Deliver the payload as it is."""
+        self._put(Block(query.plan, query.codec, sent_ns, arrival.wall_ns, arrival.mono_ns, payload))
+
+    def refuse(self, query: Query, error: DeviceError, sent_ns: int, arrival: Arrival) -> None:
+        """Deliver that this plan has no values; the others of the scan go on."""
+        self._put(Block(query.plan, Codec.LOST, sent_ns, arrival.wall_ns, arrival.mono_ns, b"", error.status))
+
+    def fail(self, error: Exception) -> None:
+        """End the scan."""
+        self.is_over = True
+        if not self.done.done():
+            self.done.set_exception(error)
+
+    def _put(self, block: Block) -> None:
+        if self.is_over:
+            return
+        self._deliver(block)
+        self._left -= 1
+        if not self._left:
+            self.is_over = True
+            if not self.done.done():
+                self.done.set_result(None)
+
+
+class Single:
+    """Hands one answer to the one who waits in `done`."""
+
+    __slots__ = ("done", "is_over")
+
+    def __init__(self, done: asyncio.Future[Answer]) -> None:
+        self.done = done
+        self.is_over = False
+
+    def take(self, query: Query, payload: bytes, sent_ns: int, arrival: Arrival) -> None:
+        """Hand over the payload."""
+        self.is_over = True
+        if not self.done.done():
+            self.done.set_result(Answer(payload, arrival.wall_ns))
+
+    def refuse(self, query: Query, error: DeviceError, sent_ns: int, arrival: Arrival) -> None:
+        """Hand over the device's refusal."""
+        self.fail(error)
+
+    def fail(self, error: Exception) -> None:
+        """Hand over the reason why there is no answer."""
+        self.is_over = True
+        if not self.done.done():
+            self.done.set_exception(error)

@@ -1,0 +1,114 @@
+"""Which requests read a device's tags: the fewest that its limits allow. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Final
+
+from msgspec import Struct
+
+from gatewayd.device.modbus import pdu
+from gatewayd.device.modbus.values import wire_type, words
+from gatewayd.errors import ConfigError
+from gatewayd.model.block import Codec, PlanRow, ReadPlan, WireOrder
+from gatewayd.model.config import ModbusDevice, ModbusTag
+
+_BIT_TYPES: Final = ("coil", "discrete")
+_TYPE_ORDER: Final = ("coil", "discrete", "input", "holding")
+
+
+class _Place(Struct, frozen=True):
+    """A tag and the addresses [start, end) it takes in its register type."""
+
+    start: int
+    end: int
+    row: int
+    tag: ModbusTag
+
+
+def plan_reads(device: ModbusDevice, tags: Sequence[tuple[int, ModbusTag]], first_index: int) -> tuple[ReadPlan, ...]:
+    """Plan the scans of one device.
+
+    Per scan class and register type, values are covered from the lowest address on, each request reaching as far as
+    `max_registers` and `max_gap` let it; no other cover needs fewer requests. A value is never split, since a device
+    may change it between two requests. For bits the largest request is 16 times `max_registers`, as 2000 is to 125 in
+    the protocol. `request` of a plan is (function, start, count). Write-only tags are not planned.
+
+    Args:
+        device: its limits.
+        tags: (row of the twin, tag); several tags may share registers.
+        first_index: `ReadPlan.index` of the first plan.
+
+    Raises:
+        ConfigError: a value that does not fit into a request or into the address space.
+    """
+    places = sorted(
+        (_place(device, row, tag) for row, tag in tags if tag.access != "w"),
+        key=lambda place: (*_group(place), place.start, place.end, place.row),
+    )
+    requests = (run for _, group in groupby(places, _group) for run in _runs(device, list(group)))
+    return tuple(_plan(device, index, run) for index, run in enumerate(requests, first_index))
+
+
+def _group(place: _Place) -> tuple[str, int]:
+    return place.tag.scan_class, _TYPE_ORDER.index(place.tag.register_type)
+
+
+def _place(device: ModbusDevice, row: int, tag: ModbusTag) -> _Place:
+    width = words(tag)
+    end = tag.address + width
+    where = f"{device.name}/{tag.name}: {pdu.reference(tag.register_type, tag.address)}"
+    if end > pdu.ADDRESSES:
+        raise ConfigError(
+            f"{where}: a {tag.type} takes {width} registers and the last one there is has address 65535",
+            remedy="Correct the address or the type in the tag list.",
+        )
+    if tag.register_type not in _BIT_TYPES and width > device.max_registers:
+        raise ConfigError(
+            f"{where}: a {tag.type} takes {width} registers, max_registers is {device.max_registers}",
+            remedy=f"Set max_registers of {device.name} to at least {width}: a value is never read in parts.",
+        )
+    return _Place(tag.address, end, row, tag)
+
+
+def _runs(device: ModbusDevice, places: list[_Place]) -> Iterator[list[_Place]]:
+    """Cut places, in order of their start, into one list per request."""
+    is_bits = places[0].tag.register_type in _BIT_TYPES
+    reach = device.max_registers * pdu.READ_BITS_MAX // pdu.READ_REGISTERS_MAX if is_bits else device.max_registers
+    run: list[_Place] = []
+    end = 0
+    for place in places:
+        if run and (place.end - run[0].start > reach or place.start - end > device.max_gap):
+            yield run
+            run = []
+            end = 0
+        run.append(place)
+        end = max(end, place.end)
+    yield run
+
+
+def _plan(device: ModbusDevice, index: int, run: list[_Place]) -> ReadPlan:
+    tag = run[0].tag
+    start = run[0].start
+    count = max(place.end for place in run) - start
+    is_bits = tag.register_type in _BIT_TYPES
+    return ReadPlan(
+        index=index,
+        device=device.name,
+        scan_class=tag.scan_class,
+        codec=Codec.MODBUS_BITS if is_bits else Codec.MODBUS_REGISTERS,
+        rows=tuple(_bit_row(place, start) if is_bits else _register_row(place, start) for place in run),
+        request=(pdu.READ_FUNCTION[tag.register_type], start, count),
+    )
+
+
+def _bit_row(place: _Place, start: int) -> PlanRow:
+    byte, bit = divmod(place.start - start, 8)
+    return PlanRow(place.row, byte, wire_type(place.tag), bit=bit)
+
+
+def _register_row(place: _Place, start: int) -> PlanRow:
+    tag = place.tag
+    order = WireOrder[tag.byte_order]
+    return PlanRow(place.row, 2 * (place.start - start), wire_type(tag), order, -1 if tag.bit is None else tag.bit)
