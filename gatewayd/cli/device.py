@@ -1,0 +1,202 @@
+"""`gatewayd device probe`: connect to one device, read everything once, show what came. Nothing is written to it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+import msgspec
+
+from gatewayd.cli import show
+from gatewayd.cli.session import json_option
+from gatewayd.cli.site import checked_site
+from gatewayd.clock import Clock, SystemClock
+from gatewayd.compiled import load_kernels
+from gatewayd.core.site import Digests, Site, compile_site
+from gatewayd.core.state import State
+from gatewayd.core.step import bind, step
+from gatewayd.device.build import build_link, plan_reads
+from gatewayd.device.link import Link
+from gatewayd.errors import ConfigError, DeviceError, GatewayError
+from gatewayd.model import quality
+from gatewayd.model.block import Block, Codec, PlanRow, ReadPlan, WireType
+from gatewayd.model.config import Device, ModbusDevice, SiteConfig
+from gatewayd.model.decision import Inputs
+from gatewayd.model.view import ProbeRequest, ProbeTag, ProbeView, number
+
+_WIDTH = {
+    WireType.BOOL: 2,
+    WireType.INT16: 2,
+    WireType.UINT16: 2,
+    WireType.INT32: 4,
+    WireType.UINT32: 4,
+    WireType.FLOAT32: 4,
+    WireType.INT64: 8,
+    WireType.UINT64: 8,
+    WireType.FLOAT64: 8,
+}
+
+
+@click.group()
+def device() -> None:
+    """Try a device without the daemon."""
+
+
+@device.command()
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("name", metavar="DEVICE")
+@json_option
+def probe(directory: Path, name: str, *, as_json: bool) -> int:
+    """Connect to DEVICE of the site in DIR, read every request once, show latency, raw bytes, values and quality.
+
+    Nothing is written. Values are decoded by the same kernels as in the daemon. Some devices allow one connection only:
+    stop the daemon first if this one refuses.
+
+    \b
+    Examples:
+      gatewayd device probe config/ plc1
+      gatewayd device probe /etc/gatewayd pump_plc --json
+    """
+    config = checked_site(directory)
+    if name not in config.devices:
+        raise ConfigError(f"{directory} has no device {name!r}", remedy=f"It has {', '.join(config.devices)}.")
+    found = asyncio.run(_probe(config, name))
+    click.echo(msgspec.json.encode(found) if as_json else _page(found))
+    return 1 if found.error else 0
+
+
+@dataclass
+class _Heard:
+    """What a device said, until it stopped answering."""
+
+    connect_ms: float | None = None
+    requests: list[ProbeRequest] = field(default_factory=list)
+    blocks: dict[int, Block] = field(default_factory=dict)  # plan -> its answer
+    failure: GatewayError | None = None
+
+
+async def _probe(config: SiteConfig, name: str) -> ProbeView:
+    clock = SystemClock()
+    kernels = load_kernels()
+    site = compile_site(config, plan_reads=plan_reads, digests=Digests(b"", b"", b""))
+    plans = [plan for plan in site.plans if plan.device == name]
+    link = build_link(
+        config.devices[name],
+        [(tag.row, tag.config) for tag in site.tags if tag.device == name],
+        plans,
+        clock=clock,
+        folder=Path(config.folder),
+        identity_folder=Path(config.gateway.storage.path) / "identity",
+    )
+    heard = await _listen(link, plans, clock)
+    state = State(site, kernels, now_mono_ns=clock.monotonic_ns())
+    inputs = Inputs(1, clock.wall_ns(), clock.monotonic_ns(), blocks=tuple(heard.blocks.values()))
+    step(state, site, bind(kernels, state), inputs)  # its effects go nowhere: a probe writes nothing
+    return ProbeView(
+        device=name,
+        protocol=_protocol(config.devices[name]),
+        address=_address(config.devices[name]),
+        connect_ms=heard.connect_ms,
+        error=heard.failure.message if heard.failure else "",
+        remedy=heard.failure.remedy if heard.failure else "",
+        requests=tuple(heard.requests),
+        tags=_tags(site, state, name, heard.blocks),
+    )
+
+
+async def _listen(link: Link, plans: Sequence[ReadPlan], clock: Clock) -> _Heard:
+    heard = _Heard()
+    began_ns = clock.monotonic_ns()
+    try:
+        await link.connect()
+        heard.connect_ms = (clock.monotonic_ns() - began_ns) / 1e6
+        for plan in plans:
+            await _ask(link, plan, heard, clock)
+    except DeviceError as error:
+        heard.failure = error
+    finally:
+        await link.close()
+    return heard
+
+
+async def _ask(link: Link, plan: ReadPlan, heard: _Heard, clock: Clock) -> None:
+    began_ns = clock.monotonic_ns()
+    await link.scan([plan], lambda block: heard.blocks.update({block.plan: block}))
+    block = heard.blocks.get(plan.index)
+    heard.requests.append(
+        ProbeRequest(
+            scan_class=plan.scan_class,
+            request=_request(plan),
+            tags=len(plan.rows),
+            latency_ms=(clock.monotonic_ns() - began_ns) / 1e6,
+            quality=quality.name(quality.BAD_NO_COMMUNICATION if block is None else block.status),
+        )
+    )
+
+
+def _request(plan: ReadPlan) -> str:
+    """Return a request as people know it, e.g. `FC 3, 40 from 100`, or the number of nodes."""
+    if plan.codec in (Codec.MODBUS_REGISTERS, Codec.MODBUS_BITS):
+        function, start, count = plan.request
+        return f"FC {function}, {count} from {start}"
+    return f"Read {len(plan.request)} nodes"
+
+
+def _protocol(configured: Device) -> str:
+    return "modbus-tcp" if isinstance(configured, ModbusDevice) else "opcua"
+
+
+def _address(configured: Device) -> str:
+    if isinstance(configured, ModbusDevice):
+        return f"{configured.host}:{configured.port}, unit {configured.unit_id}"
+    return configured.endpoint
+
+
+def _tags(site: Site, state: State, name: str, blocks: Mapping[int, Block]) -> tuple[ProbeTag, ...]:
+    raw = {
+        row.row: _raw(row, block)
+        for plan in site.plans
+        if (block := blocks.get(plan.index)) is not None
+        for row in plan.rows
+    }
+    value, status = state.column("tag.value"), state.column("tag.status")
+    return tuple(
+        ProbeTag(
+            name=tag.name,
+            raw=raw.get(tag.row, ""),
+            value=number(value[tag.row]),
+            quality=quality.name(status[tag.row]),
+            units=tag.units,
+        )
+        for tag in site.tags
+        if tag.device == name
+    )
+
+
+def _raw(row: PlanRow, block: Block) -> str:
+    if block.codec is Codec.MODBUS_BITS:
+        return f"bit {block.payload[row.offset] >> row.bit & 1}" if row.offset < len(block.payload) else ""
+    if block.codec is Codec.MODBUS_REGISTERS:
+        return block.payload[row.offset : row.offset + _WIDTH[row.type]].hex(" ", 2)
+    return ""  # an OPC UA value has no place of its own in the answer
+
+
+def _page(found: ProbeView) -> str:
+    link = show.state("lost") if found.connect_ms is None else f"{show.state('connected')} in {found.connect_ms:.1f} ms"
+    parts = [f"{show.heading(found.device)}   {found.protocol}   {show.clean(found.address)}   {link}"]
+    if found.error:
+        parts += [click.style("Error: ", fg="red", bold=True) + show.clean(found.error), f"Remedy: {found.remedy}"]
+    if found.requests:
+        asked = [
+            (one.scan_class, one.request, str(one.tags), f"{one.latency_ms:.1f} ms", show.state(one.quality))
+            for one in found.requests
+        ]
+        parts += ["", show.table(("SCAN CLASS", "REQUEST", "TAGS", "LATENCY", "QUALITY"), asked, right=(2, 3))]
+    rows = [
+        (show.clean(tag.name), tag.raw, show.number(tag.value, tag.units), show.state(tag.quality))
+        for tag in found.tags
+    ]
+    return "\n".join([*parts, "", show.table(("TAG", "RAW", "VALUE", "QUALITY"), rows, right=(2,))])

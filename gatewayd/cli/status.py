@@ -1,0 +1,135 @@
+"""`gatewayd status`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from gatewayd.cli import show
+from gatewayd.cli.client import Client, path_of
+from gatewayd.cli.session import Session, json_option, pass_session
+from gatewayd.model.view import DeviceView, JournalView, LoopView, OverrideSummary, StatusView, SyncView
+
+
+@click.command()
+@json_option
+@pass_session
+def status(session: Session, *, as_json: bool) -> None:
+    """Show how the gateway is, at a glance.
+
+    \b
+    Examples:
+      gatewayd status
+      gatewayd status --json | jq .tags
+    """
+    raw, found = Client(session.socket_path).ask(StatusView, "GET", path_of("status"))
+    click.echo(raw if as_json else page(found))
+
+
+def page(found: StatusView) -> str:
+    """Return the status as a technician reads it: what is wrong stands out, the rest is short."""
+    mode = show.state(found.mode.upper())
+    if found.mode_reason:
+        mode += f" ({show.clean(found.mode_reason)})"
+    uptime = f"up {show.span(found.uptime_s)}"
+    head = (show.heading(show.clean(found.gateway)), mode, uptime, f"gatewayd {found.version}", f"pid {found.pid}")
+    parts = [
+        "   ".join(head),
+        "",
+        show.pairs(
+            [
+                ("Tags", _tags(found)),
+                ("Journal", _journal(found.journal, found.now_ns)),
+                ("Overrides", overrides_line(found.overrides, found.now_ns)),
+                ("Sync", sync_line(found.sync, found.now_ns)),
+                ("Loop", _loop(found.loop)),
+                ("Kernels", f"{found.kernels.form} {found.kernels.digest[:12]}"),
+            ]
+        ),
+    ]
+    if found.devices:
+        parts += ["", _devices(found.devices)]
+    errors = [device.last_error for device in found.devices if device.last_error and device.state != "connected"]
+    parts += _listed("Device errors", errors, "red") + _listed("Warnings", found.warnings, "yellow")
+    return "\n".join(parts)
+
+
+def _listed(title: str, lines: Sequence[str], colour: str) -> list[str]:
+    """Return a section, or nothing; whole lines, however long: this is what the technician came for."""
+    if not lines:
+        return []
+    return ["", show.heading(title), *(f"  {click.style('!', fg=colour)} {show.clean(line)}" for line in lines)]
+
+
+def _tags(found: StatusView) -> str:
+    tags = found.tags
+    told = [f"{tags.good} of {tags.total} good"]
+    if tags.uncertain:
+        told.append(click.style(f"{tags.uncertain} uncertain", fg="yellow"))
+    if tags.bad:
+        told.append(click.style(f"{tags.bad} bad", fg="red"))
+    return ", ".join(told)
+
+
+def _journal(journal: JournalView, now_ns: int) -> str:
+    health = show.state("healthy") if journal.healthy else show.state("damaged")
+    told = [
+        health if journal.healthy or not journal.problem else f"{health}: {show.clean(journal.problem)}",
+        f"{journal.size} records",
+        f"{journal.unwitnessed} not yet witnessed",
+        f"checkpoint {show.ago(journal.checkpoint_time_ns, now_ns)}",
+    ]
+    return ", ".join(told)
+
+
+def overrides_line(overrides: OverrideSummary, now_ns: int) -> str:
+    """Return how many overrides hold and the oldest of them."""
+    if not overrides.count:
+        return "none"
+    held = click.style(f"{overrides.count} held", fg="yellow")
+    if not overrides.oldest_point:
+        return f"{held}; the oldest since {show.ago(overrides.oldest_since_ns, now_ns)}"
+    point, person = show.clean(overrides.oldest_point), show.clean(overrides.oldest_by)
+    since, ends = show.ago(overrides.oldest_since_ns, now_ns), show.ago(overrides.oldest_expires_ns, now_ns)
+    return f"{held}; oldest {point} by {person}, set {since}, ends {ends}"
+
+
+def sync_line(sync: SyncView | None, now_ns: int) -> str:
+    """Return the cloud link in one line."""
+    if sync is None:
+        return "no [cloud] configured"
+    told = f"{show.state(sync.state)}, {sync.waiting} waiting, last ack {show.ago(sync.last_ack_ns, now_ns)}"
+    return f"{told}: {show.clean(sync.last_error)}" if sync.last_error and sync.state != "connected" else told
+
+
+def _loop(loop: LoopView | None) -> str:
+    if loop is None or not loop.cycles:
+        return "no cycle yet"
+    told = [f"{loop.cycles} cycles", f"busy p99 {_ms(loop.busy_p99_ms)}", f"commit p99 {_ms(loop.commit_p99_ms)}"]
+    if loop.decisions:
+        told.append(f"response to write p99 {_ms(loop.decision_p99_ms)}")
+    if loop.blocks_dropped:
+        told.append(click.style(f"{loop.blocks_dropped} responses dropped", fg="red"))
+    return ", ".join(told)
+
+
+def _ms(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f} ms"
+
+
+def _devices(devices: tuple[DeviceView, ...]) -> str:
+    rows = [
+        (
+            show.clean(device.name),
+            device.protocol,
+            show.state(device.state),
+            f"{device.good}/{device.tags}",
+            str(device.scans),
+            str(device.overruns),
+            "-" if device.latency_ms is None else f"{device.latency_ms:.1f} ms",
+        )
+        for device in devices
+    ]
+    head = ("DEVICE", "PROTOCOL", "STATE", "GOOD", "SCANS", "LATE", "LATENCY")
+    return show.table(head, rows, right=(3, 4, 5, 6))

@@ -1,0 +1,87 @@
+"""What the local API asks of the running gateway. The app implements it; the server knows nothing else of the app."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Callable
+from typing import Protocol
+
+from gatewayd.model.record import Actor
+from gatewayd.model.view import (
+    ClearRequest,
+    DecisionDetail,
+    DecisionView,
+    Explanation,
+    OverrideAnswer,
+    OverrideRequest,
+    OverrideView,
+    StatusView,
+    SyncView,
+    TagView,
+)
+
+
+class Facade(Protocol):
+    """Answers are views; what cannot be answered or done raises a GatewayError with its remedy.
+
+    Methods run on the daemon's event loop beside the control cycle: none may block, and lists keep to their `limit`.
+    """
+
+    async def status(self) -> StatusView:
+        """Return the whole picture; the server removes what a caller without a role may not see."""
+        ...
+
+    async def tags(self, match: str, limit: int) -> tuple[TagView, ...]:
+        """Return at most `limit` tags whose name or alias satisfies `name_matcher(match)`, in twin order."""
+        ...
+
+    async def decisions(self, limit: int, before: int, point: str) -> tuple[DecisionView, ...]:
+        """Return the newest decisions first.
+
+        Args:
+            limit: at most so many, 1 to 1,000.
+            before: only decisions with a smaller id; 0 = from the newest.
+            point: only this point; empty = all.
+        """
+        ...
+
+    async def decision(self, decision_id: int) -> DecisionDetail | None:
+        """Return a decision's record, or None if the journal holds no such decision."""
+        ...
+
+    async def explain(self, decision_id: int) -> Explanation | None:
+        """Return a decision with its evidence, or None if the journal holds no such decision."""
+        ...
+
+    async def overrides(self) -> tuple[OverrideView, ...]:
+        """Return the overrides that hold now, oldest first."""
+        ...
+
+    async def set_override(self, request: OverrideRequest, actor: Actor) -> OverrideAnswer:
+        """Return once the override is durable.
+
+        Raises:
+            RequestRefused: unknown or read-only point, value outside its limits, duration beyond the point's maximum.
+        """
+        ...
+
+    async def clear_override(self, point: str, request: ClearRequest, actor: Actor) -> OverrideAnswer:
+        """Return once the release is durable.
+
+        Raises:
+            RequestRefused: no override holds the point.
+        """
+        ...
+
+    async def sync_status(self) -> SyncView | None:
+        """Return the state of the link to the cloud, or None if none is configured."""
+        ...
+
+
+def name_matcher(match: str) -> Callable[[str, str], bool]:
+    """Return a predicate on (name, alias) for a glob; `*` crosses `/` and `.`, an empty glob takes everything."""
+    if match in ("", "*"):
+        return lambda name, alias: True
+    pattern = re.compile(fnmatch.translate(match))
+    return lambda name, alias: bool(pattern.match(name) or (alias and pattern.match(alias)))

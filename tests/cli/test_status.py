@@ -1,0 +1,47 @@
+"""The status screen: what is wrong stands out."""
+
+from __future__ import annotations
+
+import json
+
+import click
+import msgspec
+
+from gatewayd.cli.status import page
+from gatewayd.model.view import JournalView, OverrideSummary, StatusView
+from tests.cli.golden import golden
+from tests.control.fake_gateway import STATUS
+
+
+def test_the_status_reads_like_this(gatewayd, daemon):
+    golden("cli/status.txt", gatewayd("status").out)
+
+
+def test_json_carries_the_whole_status(gatewayd, daemon):
+    assert msgspec.json.decode(gatewayd("status", "--json").out, type=StatusView) == STATUS
+
+
+def test_nulls_stand_where_there_is_no_number(gatewayd, daemon):
+    assert json.loads(gatewayd("status", "--json").out)["devices"][1]["latency_ms"] is None
+
+
+def test_a_damaged_journal_says_why():
+    journal = JournalView(size=9, healthy=False, unwitnessed=0, checkpoint_time_ns=0, problem="no space left")
+    assert "damaged: no space left, 9 records" in click.unstyle(page(msgspec.structs.replace(STATUS, journal=journal)))
+
+
+def test_a_caller_without_a_role_sees_counts_but_no_names():
+    summary = OverrideSummary(count=2, oldest_since_ns=STATUS.now_ns - 60 * 10**9)
+    shown = page(msgspec.structs.replace(STATUS, overrides=summary))
+    assert "2 held" in shown
+    assert "by" not in next(line for line in shown.splitlines() if "Overrides" in line)
+
+
+def test_a_device_cannot_drive_the_terminal():
+    """Text from outside loses its control characters."""
+    device = msgspec.structs.replace(STATUS.devices[1], last_error="\x1b]0;owned\x07\x1b[2Jbad\r\nnews")
+    shown = page(msgspec.structs.replace(STATUS, devices=(device,)))
+    assert "\x1b]" not in shown
+    assert "\x07" not in shown
+    assert "\r" not in shown
+    assert "bad  news" in shown
