@@ -1,0 +1,466 @@
+"""The provenance log: records in, durable; records out, checked.
+
+Leaf, tree, indices, evidence, personal texts, intents and saved state of a commit are one transaction. A checkpoint is
+signed only over leaves that are durable and is stored with a later transaction: losing it loses nothing, because the
+same root is signed again at the next start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from gatewayd.clock import Clock
+from gatewayd.errors import StoreError, StoreFull
+from gatewayd.journal import index, tail
+from gatewayd.journal.group import GroupCommit
+from gatewayd.journal.guarded import guard
+from gatewayd.journal.leaf import (
+    Draft,
+    Stamp,
+    draft,
+    encode_leaf,
+)
+from gatewayd.journal.records import Records
+from gatewayd.model.decision import Command, NewRecord
+from gatewayd.model.record import ClockQuality, Genesis, Kind
+from gatewayd.proof.merkle import leaf_hash
+from gatewayd.proof.note import Checkpoint, Signer, VerifierKey, sign_checkpoint
+from gatewayd.proof.tiles import Tree
+from gatewayd.store.env import Store, Writing
+from gatewayd.store.tables import Table, u64
+
+CommitMode = Literal["auto", "inline", "thread"]
+Extra = Callable[[Writing, tuple[int, ...]], None]
+
+CHECKPOINT_LEAVES = 256
+CHECKPOINT_NS = 10_000_000_000
+INLINE_FSYNC_NS_MAX = 2_000_000
+MEASURED_COMMITS = 10
+MEASURE_NS_MAX = 100_000_000
+BLOB_BYTES_MAX = 4 << 20
+RESERVED_KINDS = frozenset({Kind.GENESIS, Kind.START, Kind.STOP, Kind.MODE, Kind.GAP, Kind.OUTCOME})
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+class Identity(Struct, frozen=True):
+    """Whose log this is, in which run.
+
+    Args:
+        origin: the log's name, epoch included, e.g. `acme.example/gw-1/e1`; the signer's name is the same.
+        epoch: counts the logs of one gateway, from 1.
+        boot_id: 16 bytes, new at every boot of the machine; tells which boot a `boot_ns` belongs to.
+        clock_quality: how far wall time can be believed now.
+    """
+
+    origin: str
+    epoch: int
+    boot_id: bytes
+    clock_quality: ClockQuality = ClockQuality.UNSYNCED
+
+
+class _Item(Struct, frozen=True):
+    """One call of `commit`."""
+
+    drafts: tuple[Draft, ...] = ()
+    saves: Mapping[str, bytes] = {}
+    intents: tuple[Command, ...] = ()
+    resolves: tuple[int, ...] = ()
+    extra: Extra | None = None
+    gives_room: bool = False  # `extra` only deletes
+    wants_checkpoint: bool = False
+
+    @property
+    def may_use_reserve(self) -> bool:
+        """Say whether it is one of the small things that are written even when the store counts as full."""
+        return (self.extra is None or self.gives_room) and all(draft.kind in RESERVED_KINDS for draft in self.drafts)
+
+
+class Journal(Records):
+    """The log of one gateway and epoch. Use `open`; one per store."""
+
+    def __init__(self, store: Store, signer: Signer, clock: Clock, identity: Identity) -> None:
+        super().__init__(store)
+        self._signer = signer
+        self._clock = clock
+        self._identity = identity
+        self._key = VerifierKey.parse(signer.vkey)
+        self._note = ""
+        self._noted_size = 0  # leaves under the newest signed checkpoint
+        self._noted_at_ns = 0
+        self._note_is_stored = True
+        self._checkpoint_sizes: deque[int] = deque()
+        self._generation = store.generation
+        self._failure: StoreError | None = None
+        self._commit_ns: deque[int] = deque(maxlen=256)
+        self._decided_cycles: deque[int] = deque(maxlen=4096)
+        self._group: GroupCommit[_Item, tuple[int, ...]] = GroupCommit(self._commit_batch, threaded=False)
+        self.commit_mode: Literal["inline", "thread"] = "inline"
+
+    @classmethod
+    def open(
+        cls, store: Store, signer: Signer, clock: Clock, identity: Identity, *, commit: CommitMode = "auto"
+    ) -> Journal:
+        """Open the store's journal, or begin it with a genesis record.
+
+        Args:
+            store: open for writing; stays the caller's to close.
+            signer: holds the log's key; its name is the identity's origin.
+            clock: for the records' times and the checkpoint interval.
+            identity: whose log it is.
+            commit: where transactions run; `auto` measures the disk.
+
+        Raises:
+            JournalDamaged: the newest records, the tree and the last checkpoint do not agree.
+            StoreError: the log is another gateway's or of another key, or the disk refuses.
+        """
+        journal = cls(store, signer, clock, identity)
+        journal._check_owner()
+        journal._load()
+        if not journal.size:
+            genesis = Genesis(origin=identity.origin, epoch=identity.epoch, vkey=signer.vkey)
+            journal._commit_one(_Item(drafts=(draft(NewRecord(genesis)),), extra=journal._store_owner))
+        journal._commit_one(_Item(wants_checkpoint=True))
+        journal._choose_mode(commit)
+        return journal
+
+    # --- writing ------------------------------------------------------------------------------------------------------
+
+    async def commit(
+        self,
+        records: Sequence[NewRecord],
+        *,
+        saves: Mapping[str, bytes] | None = None,
+        intents: Sequence[Command] = (),
+        resolves: Sequence[int] = (),
+    ) -> tuple[int, ...]:
+        """Make records and state durable in one transaction, shared with whoever else is waiting.
+
+        Args:
+            records: in order; their evidence and personal texts come with them.
+            saves: key -> bytes that must survive a restart; empty bytes delete the key.
+            intents: writes about to be sent, each with its decision among `records`; committed at once.
+            resolves: decision ids whose write is no longer in doubt.
+
+        Returns:
+            The records' sequence numbers. Everything is durable, and only now may an intent be acted on.
+
+        Raises:
+            StoreFull: no room; nothing was written, may pass.
+            StoreError: not durable. After a disk error every commit raises until `reopen`.
+        """
+        if not records and not saves and not intents and not resolves:
+            return ()
+        drafts = tuple(draft(record) for record in records)
+        decided = {draft.decision_id for draft in drafts if draft.kind == Kind.DECISION}
+        assert all(intent.decision_id in decided for intent in intents), "an intent without its decision"
+        item = _Item(drafts, dict(saves or {}), tuple(intents), tuple(resolves))
+        return await self._group.submit(item, at_once=bool(intents))
+
+    async def commit_with(self, records: Sequence[NewRecord], extra: Extra) -> tuple[int, ...]:
+        """Commit records and let `extra` write rows of its own in the same transaction, given their sequence numbers.
+
+        Args:
+            records: may be empty.
+            extra: gets the transaction, maybe in the writer thread; must be quick and must not keep it.
+        """
+        return await self._group.submit(_Item(tuple(draft(record) for record in records), extra=extra), at_once=False)
+
+    async def free(self, delete: Callable[[Writing], None]) -> None:
+        """Let `delete` remove a few rows (about ten: each needs free pages), also when the store is full."""
+        item = _Item(extra=lambda writing, _: delete(writing), gives_room=True)
+        await self._group.submit(item, at_once=False)
+
+    async def put_blob(self, content: bytes) -> bytes:
+        """Store bytes under their SHA-256 and return it.
+
+        Raises:
+            StoreError: too large, or not durable.
+        """
+        if len(content) > BLOB_BYTES_MAX:
+            raise StoreError(
+                f"{len(content)} bytes are too large to keep (at most {BLOB_BYTES_MAX})",
+                remedy="Split the configuration into smaller files.",
+            )
+        digest = sha256(content).digest()
+        if self._store.get(Table.BLOB, digest) != content:
+            await self.commit_with((), lambda writing, _: writing.put(Table.BLOB, digest, content))
+        return digest
+
+    async def run(self) -> None:
+        """Keep a signed checkpoint over the records of quiet times, every 10 s, for as long as the task lives."""
+        while True:
+            await self._clock.sleep_until(self._clock.monotonic_ns() + CHECKPOINT_NS)
+            if self._noted_size == self.size and self._note_is_stored:
+                continue
+            try:
+                await self._group.submit(_Item(wants_checkpoint=True), at_once=False)
+            except StoreError:
+                continue  # `healthy` says so, and whoever commits next is told
+
+    async def reopen(self) -> None:
+        """Open the store again after a failure and recover the journal from it.
+
+        Raises:
+            StoreError: as `Store.open` and `Journal.open`.
+        """
+        await asyncio.to_thread(self._store.reopen)  # checks the whole file
+        self._load()
+
+    def close(self) -> None:
+        """Finish the transaction under way and store a last checkpoint. The store stays open."""
+        self._group.close()
+        if self._store.failure is None and self._failure is None:
+            try:
+                self._commit_one(_Item(wants_checkpoint=True))
+            except StoreFull:
+                return  # the same checkpoint is signed again at the next start
+
+    def _commit_one(self, item: _Item) -> tuple[int, ...]:
+        (result,) = self._commit_batch([item])
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    def _commit_batch(self, items: Sequence[_Item]) -> Sequence[tuple[int, ...] | Exception]:
+        """Commit what there is room for. Runs in the writer thread if there is one; never twice at a time."""
+        if self._failure is not None:
+            raise StoreError(self._failure.message, remedy=self._failure.remedy)
+        if self._generation != self._store.generation:
+            self._load_again()
+        is_full = self._store.is_full
+        accepted = [item for item in items if item.may_use_reserve or not is_full]
+        began_ns = self._clock.monotonic_ns()
+        try:
+            results = iter(self._write(accepted, use_reserve=is_full)) if accepted else iter(())
+        except StoreFull:
+            raise  # nothing was written; there may be room later
+        except StoreError as error:
+            self._failure = error
+            raise
+        self._commit_ns.append(self._clock.monotonic_ns() - began_ns)
+        refused = StoreFull(
+            f"the journal is full ({self._store.fill():.0%} of its quota)",
+            remedy="Raise storage.quota_mb or free disk space; automatic writes stay off until there is room.",
+        )
+        return [next(results) if item.may_use_reserve or not is_full else refused for item in items]
+
+    def _write(self, items: Sequence[_Item], *, use_reserve: bool) -> list[tuple[int, ...]]:
+        """Run the transaction, then move the tree on and sign it."""
+        stamp = self._stamp()
+        if any(item.wants_checkpoint for item in items):
+            self._sign()
+        tree, stored_size = self._tree, self._noted_size
+        superseded = self._superseded_checkpoint() if not self._note_is_stored else None
+
+        def work(writing: Writing) -> tuple[Tree, list[tuple[int, ...]]]:
+            if not self._note_is_stored:
+                tail.store_checkpoint(writing, stored_size, self._note, superseded)
+            return _apply(writing, items, tree, stamp)
+
+        grown, seqs = self._store.write(work, use_reserve=use_reserve)
+        if not self._note_is_stored:
+            self._remember_stored_checkpoint(stored_size)
+        self._tree = grown
+        decided = [draft.cycle for item in items for draft in item.drafts if draft.kind == Kind.DECISION]
+        self._decided_cycles.extend(decided)
+        if decided or self._is_checkpoint_due():
+            self._sign()
+        return seqs
+
+    def _stamp(self) -> Stamp:
+        identity = self._identity
+        return Stamp(self._clock.wall_ns(), self._clock.monotonic_ns(), identity.boot_id, identity.clock_quality)
+
+    # --- checkpoints --------------------------------------------------------------------------------------------------
+
+    def _is_checkpoint_due(self) -> bool:
+        unsigned = self.size - self._noted_size
+        waited_ns = self._clock.monotonic_ns() - self._noted_at_ns
+        return unsigned >= CHECKPOINT_LEAVES or (unsigned > 0 and waited_ns >= CHECKPOINT_NS)
+
+    def _sign(self) -> None:
+        """Sign the tree as it is, all of it durable."""
+        if self._noted_size == self.size or not self.size:
+            return
+        checkpoint = Checkpoint(self._identity.origin, self.size, self._tree.root())
+        self._note = sign_checkpoint(checkpoint, self._signer)
+        self._noted_size = self.size
+        self._noted_at_ns = self._clock.monotonic_ns()
+        self._note_is_stored = False
+
+    def _superseded_checkpoint(self) -> int | None:
+        """Return the stored checkpoint that a new one pushes out, unless it is the last one of its span."""
+        sizes = self._checkpoint_sizes
+        if len(sizes) < tail.CHECKPOINTS_KEPT:
+            return None
+        oldest, following = sizes[0], sizes[1]
+        return oldest if oldest // tail.CHECKPOINT_SPAN == following // tail.CHECKPOINT_SPAN else None
+
+    def _remember_stored_checkpoint(self, size: int) -> None:
+        self._note_is_stored = True
+        self._checkpoint_sizes.append(size)
+        if len(self._checkpoint_sizes) > tail.CHECKPOINTS_KEPT:
+            self._checkpoint_sizes.popleft()
+
+    # --- opening ------------------------------------------------------------------------------------------------------
+
+    def _check_owner(self) -> None:
+        if self._signer.name != self._identity.origin:
+            raise _foreign(f"the key is named {self._signer.name}, the log {self._identity.origin}")
+        for field, ours in (("origin", self._identity.origin), ("vkey", self._signer.vkey)):
+            stored = self._store.get(Table.META, field.encode())
+            if stored is not None and stored != ours.encode():
+                raise _foreign(f"the store's log has the {field} {stored.decode()}, this gateway {ours}")
+
+    def _store_owner(self, writing: Writing, _seqs: tuple[int, ...]) -> None:
+        writing.put(Table.META, b"format", b"1")
+        writing.put(Table.META, b"origin", self._identity.origin.encode())
+        writing.put(Table.META, b"vkey", self._signer.vkey.encode())
+
+    def _load(self) -> None:
+        recovered = self._store.read(lambda reading: tail.recover(reading, self._key))
+        self._tree = recovered.tree
+        self._note = recovered.note
+        self._noted_size = recovered.checkpoint_size
+        self._noted_at_ns = self._clock.monotonic_ns()
+        self._note_is_stored = True
+        self._checkpoint_sizes = deque(recovered.checkpoint_sizes)
+        self._generation = self._store.generation
+        self._failure = None
+
+    def _load_again(self) -> None:
+        """Load what the store holds after it was opened anew; a commit that failed may still have come through."""
+        try:
+            self._load()
+        except StoreError as error:
+            self._failure = error
+            raise
+
+    def _choose_mode(self, wanted: CommitMode) -> None:
+        is_slow = wanted == "auto" and self._measured_commit_ns() > INLINE_FSYNC_NS_MAX
+        self.commit_mode = "thread" if wanted == "thread" or is_slow else "inline"
+        self._group = GroupCommit(self._commit_batch, threaded=self.commit_mode == "thread")
+
+    def _measured_commit_ns(self) -> int:
+        """Return the median duration of a few small commits."""
+        durations: list[int] = []
+        began_ns = self._clock.monotonic_ns()
+        while len(durations) < MEASURED_COMMITS:
+            start_ns = self._clock.monotonic_ns()
+            count = u64(len(durations))
+            self._store.write(lambda writing, count=count: writing.put(Table.META, b"measure", count), use_reserve=True)  # type: ignore[misc]
+            durations.append(self._clock.monotonic_ns() - start_ns)
+            if len(durations) >= 3 and self._clock.monotonic_ns() - began_ns > MEASURE_NS_MAX:
+                break
+        return sorted(durations)[len(durations) // 2]
+
+    # --- state --------------------------------------------------------------------------------------------------------
+
+    def checkpoint(self) -> str:
+        """Return the newest signed checkpoint; everything under it is durable."""
+        return self._note
+
+    @property
+    def origin(self) -> str:
+        """Return the log's name."""
+        return self._identity.origin
+
+    @property
+    def epoch(self) -> int:
+        """Return which log of this gateway it is, from 1."""
+        return self._identity.epoch
+
+    @property
+    def checkpoint_wall_ns(self) -> int:
+        """Return about when the newest checkpoint was signed, 0 = there is none."""
+        if not self._note:
+            return 0
+        return self._clock.wall_ns() - (self._clock.monotonic_ns() - self._noted_at_ns)
+
+    @property
+    def problem(self) -> str:
+        """Return why nothing can be committed, empty = it can."""
+        failure = self._failure or self._store.failure
+        return failure.message if failure is not None else ""
+
+    @property
+    def healthy(self) -> bool:
+        """Say whether a decision could be committed now; while False no automatic write may happen."""
+        if self._failure is not None or self._store.failure is not None:
+            return False
+        return not self._store.is_full
+
+    @property
+    def store(self) -> Store:
+        """Return the store, for readers of other tables."""
+        return self._store
+
+    def set_clock_quality(self, quality: ClockQuality) -> None:
+        """Say how far wall time can be believed from now on."""
+        self._identity = msgspec.structs.replace(self._identity, clock_quality=quality)
+
+    def commit_durations_ns(self) -> list[int]:
+        """Return the durations of the newest commits, at most 256, oldest first."""
+        return list(self._commit_ns)
+
+    def decided_in(self, first_cycle: int, last_cycle: int) -> bool:
+        """Say whether one of the newest decisions was made in one of these cycles."""
+        return any(first_cycle <= cycle <= last_cycle for cycle in self._decided_cycles)
+
+
+def _apply(writing: Writing, items: Sequence[_Item], tree: Tree, stamp: Stamp) -> tuple[Tree, list[tuple[int, ...]]]:
+    """Write everything that a batch says; return the grown tree and each item's sequence numbers."""
+    hashes: list[bytes] = []
+    seqs: list[tuple[int, ...]] = []
+    for item in items:
+        first = tree.size + len(hashes)
+        for seq, new in enumerate(item.drafts, start=first):
+            leaf = encode_leaf(seq, stamp, new.body)
+            hashes.append(leaf_hash(leaf))
+            writing.append(Table.ENTRY, u64(seq), leaf)
+            _store_beside(writing, new, seq)
+        seqs.append(tuple(range(first, first + len(item.drafts))))
+        _store_state(writing, item, seqs[-1])
+    if not hashes:
+        return tree, seqs
+    grown, full = tree.grown(hashes)
+    tail.store_growth(writing, tree, grown, full, hashes)
+    return grown, seqs
+
+
+def _store_beside(writing: Writing, new: Draft, seq: int) -> None:
+    for key, value in index.rows_of(new, seq):
+        writing.put(Table.INDEX, key, value)
+    if new.personal:
+        writing.put(Table.PERSONAL, u64(seq), new.personal)
+    if new.evidence:
+        writing.put(Table.EVIDENCE, new.evidence_digest, new.evidence)
+
+
+def _store_state(writing: Writing, item: _Item, seqs: tuple[int, ...]) -> None:
+    for name, value in item.saves.items():
+        if value:
+            writing.put(Table.SAVE, name.encode(), guard(name.encode(), value))
+        else:
+            writing.delete(Table.SAVE, name.encode())
+    for intent in item.intents:
+        key = u64(intent.decision_id)
+        writing.put(Table.INTENT, key, guard(key, _encoder.encode(intent)))
+    for decision_id in item.resolves:
+        writing.delete(Table.INTENT, u64(decision_id))
+    if item.extra is not None:
+        item.extra(writing, seqs)
+
+
+def _foreign(what: str) -> StoreError:
+    return StoreError(
+        what, remedy="Give the gateway back its own storage folder and key, or begin a new epoch with `gatewayd init`."
+    )

@@ -1,0 +1,120 @@
+"""The tree in tiles of 256 hashes (C2SP tlog-tiles), and its immutable growing right edge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+
+from gatewayd.proof.merkle import HASH_SIZE, node_hash, root_of_edge
+
+TILE_HEIGHT = 8
+TILE_WIDTH = 1 << TILE_HEIGHT
+TILE_BYTES = TILE_WIDTH * HASH_SIZE
+
+ReadTile = Callable[[int, int], bytes]  # (tile level, tile index) -> the tile's hashes, maybe a partial tile's
+
+
+class Tile(Struct, frozen=True):
+    """A full tile: 256 hashes of nodes at tree level 8 * `level`, from node 256 * `index` on."""
+
+    level: int
+    index: int
+    hashes: bytes  # TILE_BYTES long
+
+
+class Tree(Struct, frozen=True):
+    """A tree's size, its right-edge hashes and the partial tile of each level. Growing gives a new value.
+
+    Args:
+        size: number of leaves.
+        edge: right-edge hashes, largest subtree first, one per set bit of `size`.
+        partial: per tile level the hashes of the tile that is not full yet, back to back.
+    """
+
+    size: int = 0
+    edge: tuple[bytes, ...] = ()
+    partial: tuple[bytes, ...] = ()
+
+    def root(self) -> bytes:
+        """Return the root hash."""
+        return root_of_edge(self.edge)
+
+    def grown(self, leaf_hashes: Sequence[bytes]) -> tuple[Tree, list[Tile]]:
+        """Return the tree with these leaves appended, and the tiles that became full by it."""
+        size, edge = self.size, list(self.edge)
+        partial = [bytearray(hashes) for hashes in self.partial]
+        full: list[Tile] = []
+        for node in leaf_hashes:
+            before, level = size, 0
+            while True:
+                if level % TILE_HEIGHT == 0:
+                    _place(partial, full, level // TILE_HEIGHT, size, node)
+                if not before & 1:
+                    break
+                node = node_hash(edge.pop(), node)
+                before >>= 1
+                level += 1
+            edge.append(node)
+            size += 1
+        return Tree(size, tuple(edge), tuple(bytes(hashes) for hashes in partial)), full
+
+    def tile(self, level: int, index: int, read_full: ReadTile) -> bytes:
+        """Return a tile's hashes: the partial one from here, a full one from `read_full`."""
+        if index == self.size >> TILE_HEIGHT * (level + 1):
+            return self.partial[level]
+        return read_full(level, index)
+
+
+def _place(partial: list[bytearray], full: list[Tile], level: int, leaf: int, node: bytes) -> None:
+    """Put the hash of a node completed by `leaf` into its tile."""
+    if level == len(partial):
+        partial.append(bytearray())
+    partial[level] += node
+    if len(partial[level]) == TILE_BYTES:
+        full.append(Tile(level, leaf >> TILE_HEIGHT * (level + 1), bytes(partial[level])))
+        partial[level].clear()
+
+
+def node_from_tiles(level: int, index: int, read_tile: ReadTile) -> bytes:
+    """Return the hash of a complete subtree, from the tile that holds it or the nodes it is made of.
+
+    Raises:
+        ValueError: the tile is too short to hold the node.
+    """
+    tile_level, height = divmod(level, TILE_HEIGHT)
+    tile_index, position = divmod(index << height, TILE_WIDTH)
+    start, end = position * HASH_SIZE, (position + (1 << height)) * HASH_SIZE
+    hashes = read_tile(tile_level, tile_index)
+    if len(hashes) < end:
+        raise ValueError(f"tile {tile_level}/{tile_index} of {len(hashes)} bytes does not reach to {end}")
+    row = [hashes[at : at + HASH_SIZE] for at in range(start, end, HASH_SIZE)]
+    while len(row) > 1:
+        row = [node_hash(row[at], row[at + 1]) for at in range(0, len(row), 2)]
+    return row[0]
+
+
+def tile_path(level: int, index: int, width: int = TILE_WIDTH) -> str:
+    """Return a tile's path in the C2SP layout, e.g. `tile/0/x001/067` or, 12 hashes wide, `tile/0/x001/067.p/12`."""
+    return f"tile/{level}/{_index_path(index)}{_partial_suffix(width)}"
+
+
+def entries_path(index: int, width: int = TILE_WIDTH) -> str:
+    """Return an entry bundle's path in the C2SP layout, e.g. `tile/entries/x001/067`."""
+    return f"tile/entries/{_index_path(index)}{_partial_suffix(width)}"
+
+
+def entry_bundle(entries: Sequence[bytes]) -> bytes:
+    """Return entries as one bundle: each after its length as two big-endian bytes."""
+    return b"".join(len(entry).to_bytes(2, "big") + entry for entry in entries)
+
+
+def _index_path(index: int) -> str:
+    groups = [f"{index % 1000:03d}"]
+    while index := index // 1000:
+        groups.append(f"x{index % 1000:03d}")
+    return "/".join(reversed(groups))
+
+
+def _partial_suffix(width: int) -> str:
+    return "" if width == TILE_WIDTH else f".p/{width}"

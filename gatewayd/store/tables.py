@@ -1,0 +1,34 @@
+"""The named tables of the store, and what their keys are. Names are for ever; integers in keys are big-endian u64."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Table(StrEnum):
+    """One named LMDB database each."""
+
+    ENTRY = "entry"  # seq -> leaf bytes
+    TILE = "tile"  # tile level byte + index -> 8192 bytes, full tiles only
+    EDGE = "edge"  # b"e" -> size + right-edge hashes; b"h" + seq -> leaf hash, for the leaves past the last full tile
+    CHECKPOINT = "checkpoint"  # size -> signed note
+    INTENT = "intent"  # decision id -> Command: writes whose outcome is not journalled yet
+    PERSONAL = "personal"  # seq -> {field: [salt, text]}; may be deleted without breaking a proof
+    EVIDENCE = "evidence"  # SHA-256 -> evidence slice
+    BLOCK = "block"  # SHA-256 -> sealed flight-recorder block
+    BLOCK_INDEX = "block_index"  # first cycle + seq of the block record -> BlockEntry
+    INDEX = "index"  # see journal/index.py
+    SAVE = "save"  # key -> state that must survive a restart
+    CURSOR = "cursor"  # stream -> how far the cloud has acknowledged
+    BLOB = "blob"  # SHA-256 -> configuration bytes
+    META = "meta"  # b"format" -> version of this layout
+
+
+def u64(number: int) -> bytes:
+    """Return the key form of an integer, 0 to 2^64 - 1: keys sort as the numbers do."""
+    return number.to_bytes(8, "big")
+
+
+def from_u64(key: bytes) -> int:
+    """Return the integer in the first 8 bytes of a key."""
+    return int.from_bytes(key[:8], "big")

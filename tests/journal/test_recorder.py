@@ -1,0 +1,164 @@
+"""The flight recorder: what a cycle saw can be read again, within a quota, or its loss is counted."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from hashlib import sha256
+
+import msgspec
+import pytest
+import zstandard
+
+from gatewayd.errors import JournalDamaged, StoreError
+from gatewayd.journal.recorder import BLOCK_BYTES_MAX, WAITING_BLOCKS_MAX, Recorder, unpack
+from gatewayd.journal.verify import verify_store
+from gatewayd.model.block import Block, Codec
+from gatewayd.model.decision import Inputs
+from gatewayd.model.record import Kind
+from gatewayd.store.tables import Table
+from tests.journal.samples import SIGNER, decision, open_journal, open_store
+
+SECOND = 1_000_000_000
+
+
+def inputs(cycle: int, payload: bytes = b"\x00\x01") -> Inputs:
+    block = Block(0, Codec.MODBUS_REGISTERS, cycle, cycle + 1, cycle + 2, payload)
+    return Inputs(cycle, 1000 + cycle, 2000 + cycle, (block,))
+
+
+@pytest.fixture
+def recorder(journal, clock):
+    return Recorder(journal, clock, 8 << 20, block_s=10, samples_per_plan=(125,), plans_digest=bytes(32))
+
+
+async def test_a_cycle_is_read_back_before_and_after_its_block_is_sealed(recorder, journal, store):
+    for cycle in range(5, 15):
+        recorder.take(inputs(cycle))
+    assert await recorder.read(7) == inputs(7)
+    await recorder.seal()
+    assert await recorder.read(7) == inputs(7)
+    (record,) = journal.newest(Kind.BLOCK, 9)
+    body = record.leaf.body
+    assert (body.first_cycle, body.last_cycle, body.samples, body.plans_digest) == (5, 14, 1250, bytes(32))
+    stored = store.get(Table.BLOCK, body.digest)
+    assert (len(stored), sha256(stored).digest()) == (body.size, body.digest)
+    assert verify_store(store, SIGNER.vkey).problem is None
+
+
+async def test_a_block_is_sealed_when_it_is_old_enough(recorder, journal, clock):
+    task = asyncio.ensure_future(recorder.run())
+    recorder.take(inputs(1))
+    clock._move_to(clock.monotonic_ns() + 9 * SECOND)
+    recorder.take(inputs(2))
+    clock._move_to(clock.monotonic_ns() + 2 * SECOND)
+    recorder.take(inputs(3))
+    async with asyncio.timeout(5):
+        while not journal.newest(Kind.BLOCK, 1):  # noqa: ASYNC110 - the journal tells nobody
+            await asyncio.sleep(0)
+    body = journal.newest(Kind.BLOCK, 1)[0].leaf.body
+    assert (body.first_cycle, body.last_cycle) == (1, 2)
+    assert await recorder.read(3) == inputs(3)
+    task.cancel()
+
+
+async def test_a_block_is_sealed_when_it_is_large_enough(recorder, journal):
+    for cycle in range(1, 4):
+        recorder.take(inputs(cycle, bytes(BLOCK_BYTES_MAX // 2 - 100)))
+    await recorder.seal()
+    spans = [(r.leaf.body.first_cycle, r.leaf.body.last_cycle) for r in journal.newest(Kind.BLOCK, 9)]
+    assert spans == [(3, 3), (1, 2)]
+
+
+async def test_cycle_numbers_that_begin_again_find_the_newest_run(recorder):
+    for cycle in range(1, 20):
+        recorder.take(inputs(cycle, b"first"))
+    await recorder.seal()
+    for cycle in range(1, 5):
+        recorder.take(inputs(cycle, b"second"))
+    await recorder.seal()
+    assert await recorder.read(3) == inputs(3, b"second")
+    assert await recorder.read(15) == inputs(15, b"first")
+
+
+async def test_an_unknown_cycle_is_an_error_with_a_remedy(recorder):
+    recorder.take(inputs(3))
+    await recorder.seal()
+    for cycle in (2, 4):
+        with pytest.raises(StoreError, match=f"cycle {cycle} ") as caught:
+            await recorder.read(cycle)
+        assert "evidence_mb" in caught.value.remedy
+
+
+async def test_under_the_quota_blocks_without_decisions_go_first_then_the_oldest(journal, clock, store):
+    recorder = Recorder(journal, clock, 45_000, block_s=10)
+    await journal.commit([decision(1, cycle=1)])
+    for cycle in range(1, 7):
+        recorder.take(inputs(cycle, os.urandom(10_000)))
+        await recorder.seal()
+    assert recorder.blocks_expired == 2
+    assert recorder.kept_bytes <= 45_000
+    assert (await recorder.read(1)).cycle == 1  # a decision was made in it
+    for cycle in (2, 3):
+        with pytest.raises(StoreError, match="not recorded"):
+            await recorder.read(cycle)
+    again = Recorder(journal, clock, 45_000, block_s=10)
+    assert again.kept_bytes == recorder.kept_bytes
+    assert store.read(lambda reading: reading.count(Table.BLOCK)) == 4
+    report = verify_store(store, SIGNER.vkey)
+    assert (report.problem, report.evidence_missing) == (None, 2)
+
+
+async def test_what_waits_to_be_sealed_is_bounded_and_its_loss_counted(recorder):
+    for cycle in range(1, WAITING_BLOCKS_MAX + 4):
+        recorder.take(inputs(cycle, bytes(BLOCK_BYTES_MAX)))
+    assert recorder.blocks_dropped == 2
+    await recorder.seal()
+    with pytest.raises(StoreError):
+        await recorder.read(2)
+    assert (await recorder.read(3)).cycle == 3
+
+
+async def test_a_full_store_loses_blocks_makes_room_and_goes_on(tmp_path, clock):
+    store = open_store(tmp_path / "s", 2 << 20)
+    journal = open_journal(store, clock)
+    recorder = Recorder(journal, clock, 64 << 20, block_s=10)
+    cycle = 0
+    while not recorder.blocks_dropped:
+        cycle += 1
+        recorder.take(inputs(cycle, os.urandom(50_000)))
+        await recorder.seal()
+    assert recorder.blocks_expired
+    assert journal.healthy
+    recorder.take(inputs(cycle + 1, os.urandom(50_000)))
+    await recorder.seal()
+    assert (await recorder.read(cycle + 1)).cycle == cycle + 1
+    assert verify_store(store, SIGNER.vkey).problem is None
+    store.close()
+
+
+async def test_a_changed_block_is_refused(recorder, store, journal):
+    recorder.take(inputs(1))
+    await recorder.seal()
+    ((digest, content),) = store.read(lambda reading: reading.scan(Table.BLOCK, limit=9))
+    store.write(lambda writing: writing.put(Table.BLOCK, digest, content[:-1] + bytes([content[-1] ^ 1])))
+    with pytest.raises(JournalDamaged, match="hash"):
+        await recorder.read(1)
+    assert verify_store(store, SIGNER.vkey).problem.kind == "block"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"not zstd",
+        zstandard.ZstdCompressor().compress(bytes(64 << 20)),
+        zstandard.ZstdCompressor(write_content_size=False).compress(bytes(100)),
+        zstandard.ZstdCompressor().compress(b"\xc1"),
+        zstandard.ZstdCompressor().compress(msgspec.msgpack.encode({"no": "block"})),
+    ],
+    ids=["empty", "no zstd", "bomb", "unknown size", "no msgpack", "no block"],
+)
+def test_a_block_with_the_right_hash_and_hostile_content_is_refused(content):
+    with pytest.raises(JournalDamaged):
+        unpack(content, sha256(content).digest())
