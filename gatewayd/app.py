@@ -1,0 +1,329 @@
+"""The composition root: builds every part from a site folder and owns all tasks in one TaskGroup."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+from collections.abc import Coroutine, Iterator, Mapping
+from pathlib import Path
+
+from gatewayd.act.recovery import resolve_in_doubt
+from gatewayd.act.writer import Act
+from gatewayd.clock import Clock, SystemClock
+from gatewayd.compiled import load_kernels
+from gatewayd.control.peer import Authority
+from gatewayd.control.server import ControlServer
+from gatewayd.core.decide.draft import Draft
+from gatewayd.core.decide.lifecycle import restore
+from gatewayd.core.kernels import Kernels
+from gatewayd.core.site import NS, compile_site
+from gatewayd.core.state import State
+from gatewayd.core.step import bind
+from gatewayd.cycle import Cycle, Plant
+from gatewayd.device.build import build_link, plan_reads
+from gatewayd.device.link import Link
+from gatewayd.errors import ConfigError, StoreError, TransientError
+from gatewayd.facade import GatewayFacade
+from gatewayd.model.config import SiteConfig
+from gatewayd.model.decision import Command, Mode, NewRecord, SetMode, Stop
+from gatewayd.model.record import ConfigLoaded, Decision, Gap, Start, Stopped
+from gatewayd.observe.events import EventLog, for_stderr
+from gatewayd.observe.notify import Notifier, from_environment
+from gatewayd.sense.breaker import Breaker
+from gatewayd.sense.poller import Poller
+from gatewayd.sense.schedule import ScanSchedule
+from gatewayd.site.digest import digests, site_bytes
+from gatewayd.site.load import load_site
+from gatewayd.storage import Storage
+from gatewayd.supervise import keep_running
+from gatewayd.sync.uplink import Uplink
+from gatewayd.version import __version__
+
+STOP_WITHIN_NS = 5 * NS
+SITE_RUN_KEY = "run"  # how often this store was started; makes cycle numbers unique
+
+
+def run(folder: Path) -> int:
+    """Run the gateway of a site folder until SIGTERM or SIGINT; return the exit code.
+
+    Raises:
+        GatewayError: it cannot start; nothing was written to any device.
+    """
+    config = _checked(folder)
+    kernels = load_kernels()
+    log = for_stderr()
+    import uvloop  # here, so that the command line does not pay for it
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_main(config, kernels, log))
+
+
+def _checked(folder: Path) -> SiteConfig:
+    loaded = load_site(folder)
+    if loaded.config is None:
+        errors = [problem for problem in loaded.problems if problem.severity == "error"]
+        raise ConfigError(
+            "\n".join(problem.message for problem in errors) or f"{folder} holds no site",
+            remedy=f"Run `gatewayd config check {folder}` and mend each line.",
+        )
+    return loaded.config
+
+
+async def _main(config: SiteConfig, kernels: Kernels, log: EventLog) -> int:
+    clock = SystemClock()
+    storage = Storage.open(config.gateway, clock)
+    try:
+        gateway = Gateway(config, kernels, storage, clock=clock, log=log)
+        await gateway.run()
+    finally:
+        storage.close()
+    return 0
+
+
+class Gateway:
+    """One running daemon.
+
+    Args:
+        config: a checked site.
+        kernels: compiled code.
+        storage: the open store with its journal, recorder and cursors.
+        clock: wall and boot time.
+        log: where events go.
+    """
+
+    def __init__(self, config: SiteConfig, kernels: Kernels, storage: Storage, *, clock: Clock, log: EventLog) -> None:
+        self._config = config
+        self._storage = storage
+        self._clock = clock
+        self._log = log
+        self._notifier: Notifier = from_environment()
+        self._stop = asyncio.Event()
+        self.site = compile_site(config, plan_reads=plan_reads, digests=digests(config))
+        state = State(self.site, kernels, now_mono_ns=clock.monotonic_ns())
+        state.boot_id = storage.boot_id
+        state.next_decision_id = storage.journal.last_decision_id() + 1
+        self.recorder = storage.recorder(config.gateway, self.site.plans, digest=self.site.digests.site, clock=clock)
+        saves = storage.journal.saves()
+        self._run_number = int.from_bytes(saves.get(SITE_RUN_KEY, b""), "big") + 1
+        self.cycle = Cycle(
+            Plant(state, self.site, bind(kernels, state)),
+            storage.journal,
+            hand_over=self._hand_over,
+            keep=self.recorder.take,
+            clock=clock,
+            first_cycle=self._run_number << 40,
+        )
+        links = self._links()
+        self.act = Act(
+            lambda row: self.site.tags[row].device, links, storage.journal, report=self.cycle.report, clock=clock
+        )
+        for writer in self.act.writers.values():
+            writer.on_sent = self.cycle.pace.decision.add
+        self.pollers = tuple(self._poller(name, link) for name, link in links.items())
+        self._links_open = links
+        self.uplink = self._build_uplink()
+        self.facade = self._build_facade(kernels)
+        self._opening = self._opening_records(kernels, state, saves)
+
+    # --- building ---------------------------------------------------------------------------------------------------
+
+    def _hand_over(self, commands: tuple[Command, ...], sampled_ns: int) -> None:
+        self.act.hand_over(commands, sampled_ns)
+
+    def _links(self) -> dict[str, Link]:
+        folder = Path(self._config.folder)
+        return {
+            name: build_link(
+                device,
+                [(tag.row, tag.config) for tag in self.site.tags if tag.device == name],
+                [plan for plan in self.site.plans if plan.device == name],
+                clock=self._clock,
+                folder=folder,
+                identity_folder=self._storage.folder / "identity",
+            )
+            for name, device in self._config.devices.items()
+        }
+
+    def _poller(self, name: str, link: Link) -> Poller:
+        device = self._config.devices[name]
+        periods_ns = {
+            scan_class: settings.scan_rate_ms * 1_000_000 for scan_class, settings in device.scan_classes.items()
+        }
+        poller = Poller(
+            link,
+            ScanSchedule(periods_ns, link.plans, start_mono_ns=self._clock.monotonic_ns()),
+            Breaker(device.demote_after, round(device.demote_for_s * NS)),
+            deliver=self.cycle.deliver,
+            note=self.cycle.note,
+            clock=self._clock,
+        )
+        poller.protocol = str(type(device).__struct_config__.tag)
+        return poller
+
+    def _build_uplink(self) -> Uplink | None:
+        cloud = self._config.gateway.cloud
+        if cloud is None:
+            return None
+        journal = self._storage.journal
+        uplink = Uplink(
+            cloud, self._config.gateway.gateway.name, self._storage.epoch, journal, self._storage.cursors, self._clock
+        )
+        self.cycle.on_cycle = uplink.notify
+        return uplink
+
+    def _build_facade(self, kernels: Kernels) -> GatewayFacade:
+        facade = GatewayFacade(
+            self.cycle,
+            self._storage.journal,
+            self.pollers,
+            uplink=self.uplink,
+            clock=self._clock,
+            config=self._config.gateway,
+        )
+        facade.kernel_form = kernels.form
+        read_only = tuple(f"{name} is read-only: its guard list is incomplete" for name in self.site.read_only)
+        facade.warnings = read_only + self._relaxations()
+        return facade
+
+    def _relaxations(self) -> tuple[str, ...]:
+        """Return every security relaxation that somebody accepted, in words."""
+        named = [
+            f"device {name} without OPC UA security, {insecure}"
+            for name, device in self._config.devices.items()
+            if (insecure := getattr(device, "insecure", None))
+        ]
+        cloud = self._config.gateway.cloud
+        if cloud is not None and cloud.insecure:
+            named.append(f"cloud link without TLS, {cloud.insecure}")
+        return tuple(named)
+
+    def _opening_records(
+        self, kernels: Kernels, state: State, saves: Mapping[str, bytes]
+    ) -> tuple[list[NewRecord], dict[str, bytes]]:
+        """Return the records of the start, with what the last run left behind taken up into the state."""
+        journal = self._storage.journal
+        draft = Draft(self.cycle.number, self._clock.wall_ns(), self._clock.monotonic_ns())
+        if not self._storage.was_clean and journal.size > 1:
+            draft.record(
+                Gap(stream="blocks", first=0, last=0, count=0, reason="the unsealed tail of the last run is lost")
+            )
+        draft.record(
+            Start(
+                version=__version__,
+                kernel_digest=kernels.digest,
+                in_doubt=len(journal.in_doubt()),
+                clean=self._storage.was_clean,
+            )
+        )
+        draft.record(
+            ConfigLoaded(
+                site_digest=self.site.digests.site,
+                policy_digest=self.site.digests.policy,
+                model_digest=self.site.digests.model,
+                insecure=self._relaxations(),
+            )
+        )
+        restore(state, self.site, draft, {key: value for key, value in saves.items() if "/" in key})
+        draft.saves[SITE_RUN_KEY] = self._run_number.to_bytes(8, "big")
+        return draft.records, draft.saves
+
+    # --- running ----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Serve until told to stop, then send what we command to its fail-safe values and say goodbye."""
+        self._catch_signals()
+        records, saves = self._opening
+        await self._storage.journal.put_blob(site_bytes(self._config))
+        await self._storage.journal.commit(records, saves=saves)
+        cloud_name = "" if self.uplink is None else " with cloud link"
+        self._log.event("gateway_started", tags=len(self.site.tags), points=len(self.site.points))
+        server = self._server()
+        server.listen()
+        gc.collect()
+        gc.freeze()  # what start-up built stays; the collector need not look at it again
+        async with asyncio.TaskGroup() as tasks:
+            own = [tasks.create_task(body, name=name) for name, body in self._bodies(server)]
+            self._notifier.ready(f"{len(self.site.tags)} tags{cloud_name}")
+            await self._stop.wait()
+            self._notifier.stopping()
+            await self._stop_safely()
+            server.stop()
+            for task in own:
+                if task.get_name() != "control":
+                    task.cancel()
+        await self._say_goodbye()
+
+    def _bodies(self, server: ControlServer) -> Iterator[tuple[str, Coroutine[None, None, None]]]:
+        yield "cycle", self.cycle.run()
+        for poller in self.pollers:
+            yield f"sense.{poller.link.name}", poller.run()
+        for name, writer in self.act.writers.items():
+            yield f"act.{name}", writer.run()
+        if self.uplink is not None:
+            yield "sync", keep_running("sync", self.uplink.run, clock=self._clock, on_restart=self._restarted)
+        yield "control", server.serve()
+        yield "journal", self._storage.journal.run()
+        yield "recorder", self.recorder.run()
+        yield "settle", self._settle()
+        yield "watchdog", self._watchdog()
+
+    def _server(self) -> ControlServer:
+        return ControlServer(
+            self.facade,
+            Path(self._config.gateway.control.socket),
+            Authority(self._config.gateway.roles, own_uid=os.getuid()),
+            clock=self._clock,
+            log=self._log,
+        )
+
+    def _catch_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+
+    def _restarted(self, name: str, error: TransientError) -> None:
+        self._log.event("part_restarted", level="warning", part=name, error=error.message)
+
+    async def _settle(self) -> None:
+        """MONITOR until the settle time is over and every write in doubt has been read back; then AUTO."""
+        journal = self._storage.journal
+        settled_ns = self._clock.monotonic_ns() + round(self._config.gateway.gateway.settle_s * NS)
+        in_doubt = [(self._point_of(command), command) for command in journal.in_doubt()]
+        await resolve_in_doubt(self.act, self.site, in_doubt)
+        await self._clock.sleep_until(settled_ns)
+        self.cycle.request(SetMode(mode=Mode.AUTO, reason="settled"))
+        self._log.event("gateway_settled", resolved=len(in_doubt))
+
+    def _point_of(self, command: Command) -> str:
+        """Return the name of the point a command in doubt was for; its row numbers belong to an older configuration."""
+        record = self._storage.journal.decision(command.decision_id)
+        return record.leaf.body.point if record and isinstance(record.leaf.body, Decision) else ""
+
+    async def _watchdog(self) -> None:
+        """Tell systemd that the loop turns; a loop that hangs falls silent and is restarted."""
+        while self._notifier.watchdog_ns:
+            await self._clock.sleep_until(self._clock.monotonic_ns() + self._notifier.watchdog_ns // 2)
+            self._notifier.watchdog()
+
+    async def _stop_safely(self) -> None:
+        """Ask the core for fail-safe values and wait, within reason, for their outcomes."""
+        self._log.event("gateway_stopping")
+        self.cycle.request(Stop(reason="the daemon is stopping"))
+        deadline_ns = self._clock.monotonic_ns() + STOP_WITHIN_NS
+        state = self.cycle.plant.state
+        while self._clock.monotonic_ns() < deadline_ns:
+            await self._clock.sleep_until(self._clock.monotonic_ns() + 20_000_000)
+            if state.stopping and not any(point.in_flight for point in state.points):
+                return
+
+    async def _say_goodbye(self) -> None:
+        for link in self._links_open.values():
+            await link.close()
+        try:
+            await self.recorder.seal()
+            await self._storage.journal.commit((NewRecord(body=Stopped(reason="asked to stop")),))
+        except StoreError as error:
+            self._log.event("goodbye_lost", level="error", error=error.message, remedy=error.remedy)
+        self._log.event("gateway_stopped")

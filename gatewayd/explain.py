@@ -1,0 +1,198 @@
+"""Decisions as people read them: a journal record, its evidence and its outcome, put together from stored bytes only."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import msgspec
+
+from gatewayd.core.expr.render import render
+from gatewayd.journal.log import Journal
+from gatewayd.journal.records import StoredRecord
+from gatewayd.model import quality
+from gatewayd.model.record import Actor, Decision, EvidenceRow, EvidenceSlice, GuardResult, Outcome
+from gatewayd.model.view import (
+    ActorView,
+    DecisionDetail,
+    DecisionView,
+    Explanation,
+    GuardView,
+    ProofView,
+    SampleView,
+    TermView,
+    VersionsView,
+    WriteView,
+    number,
+)
+from gatewayd.proof.merkle import leaf_hash
+from gatewayd.site.digest import site_from_bytes
+
+_NO_SLICE = EvidenceSlice(cycle=0, expression="", rows=(), terms=())
+
+
+class Explainer:
+    """Reads the journal for people.
+
+    Args:
+        journal: the log whose decisions are explained.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    def decisions(self, limit: int, before: int, point: str, units: Mapping[str, str]) -> tuple[DecisionView, ...]:
+        """Return the newest decisions first; see the API for the arguments."""
+        records = self._journal.decisions(limit, before or None, point or None)
+        return tuple(self._line(record, units) for record in records)
+
+    def detail(self, decision_id: int, units: Mapping[str, str]) -> DecisionDetail | None:
+        """Return everything the decision's record and its outcome say, or None."""
+        record = self._journal.decision(decision_id)
+        return None if record is None else self._detail(record, units)
+
+    def explain(self, decision_id: int, units: Mapping[str, str]) -> Explanation | None:
+        """Return a decision with its evidence, or None."""
+        record = self._journal.decision(decision_id)
+        if record is None:
+            return None
+        body = _decision(record)
+        evidence, intact = _evidence(record, body)
+        return Explanation(
+            detail=self._detail(record, units),
+            why=self._why(body),
+            expression=evidence.expression,
+            filled_in=_filled_in(evidence),
+            terms=tuple(TermView(text=term.text, value=number(term.value)) for term in evidence.terms),
+            samples=tuple(_sample(row) for row in evidence.rows),
+            evidence_intact=intact,
+        )
+
+    def _line(self, record: StoredRecord, units: Mapping[str, str]) -> DecisionView:
+        body = _decision(record)
+        outcome = self._outcome(body.decision_id)
+        return DecisionView(
+            id=body.decision_id,
+            time_ns=record.leaf.wall_ns,
+            point=body.point,
+            value=number(body.value),
+            previous=number(body.previous),
+            write=body.write,
+            reasons=body.reasons,
+            slot=body.slot,
+            rule=body.rule,
+            actor=_actor(body.actor, record.personal.get("actor_name", "")) if body.actor else None,
+            outcome=outcome.result if outcome else "",
+            read_back=number(outcome.read_back) if outcome else None,
+            units=units.get(body.point, ""),
+        )
+
+    def _detail(self, record: StoredRecord, units: Mapping[str, str]) -> DecisionDetail:
+        body = _decision(record)
+        outcome = self._outcome(body.decision_id)
+        return DecisionDetail(
+            decision=self._line(record, units),
+            cycle=body.cycle,
+            proposed=number(body.proposed),
+            guards=tuple(_guard(guard) for guard in body.guards),
+            slots_before=body.slots_before,
+            slots_after=body.slots_after,
+            override_id=body.override_id,
+            parent=body.parent,
+            approvals=tuple(_actor(actor) for actor in body.approvals),
+            reason_text=record.personal.get("reason_text", ""),
+            versions=VersionsView(
+                site=body.site_digest.hex(),
+                policy=body.policy_digest.hex(),
+                model=body.model_digest.hex(),
+                kernel=body.kernel_digest.hex(),
+            ),
+            write=_write(outcome) if outcome else None,
+            proof=self._proof(record, body),
+        )
+
+    def _outcome(self, decision_id: int) -> Outcome | None:
+        """Return the last outcome: a write found in doubt has its recovered one after a restart."""
+        records = self._journal.outcomes(decision_id)
+        return next((record.leaf.body for record in reversed(records) if isinstance(record.leaf.body, Outcome)), None)
+
+    def _proof(self, record: StoredRecord, body: Decision) -> ProofView:
+        lines = self._journal.checkpoint().splitlines()
+        covered = len(lines) > 2 and int(lines[1]) > record.seq
+        return ProofView(
+            seq=record.seq,
+            leaf_hash=leaf_hash(self._journal.entries(record.seq, 1)[0]).hex(),
+            evidence=body.evidence.hex(),
+            checkpoint=" ".join(lines[:3]) if covered else "",
+        )
+
+    def _why(self, body: Decision) -> str:
+        """Return the reason the rule's author gave, from the configuration the decision cites."""
+        stored = self._journal.get_blob(body.site_digest) if body.rule else None
+        if stored is None:
+            return ""
+        site = site_from_bytes(stored)
+        asset, _, rule_id = body.rule.rpartition("/")
+        rules = site.asset_types[site.assets[asset].type].rule if asset else site.rules
+        return next((rule.why for rule in rules if rule.id == rule_id), "")
+
+
+def _decision(record: StoredRecord) -> Decision:
+    assert isinstance(record.leaf.body, Decision)
+    return record.leaf.body
+
+
+def _evidence(record: StoredRecord, body: Decision) -> tuple[EvidenceSlice, bool | None]:
+    if not body.evidence:
+        return _NO_SLICE, None
+    if record.evidence is None or hashlib.sha256(record.evidence).digest() != body.evidence:
+        return _NO_SLICE, False
+    return msgspec.msgpack.decode(record.evidence, type=EvidenceSlice), True
+
+
+def _filled_in(evidence: EvidenceSlice) -> str:
+    values = [term.value for term in evidence.terms]
+    return "\n".join(render(line, evidence.terms, values) for line in evidence.expression.splitlines())
+
+
+def _actor(actor: Actor, name: str = "") -> ActorView:
+    return ActorView(uid=actor.uid, role=actor.role, method=actor.method, name=name)
+
+
+def _guard(guard: GuardResult) -> GuardView:
+    return GuardView(
+        guard=guard.guard,
+        verdict=guard.verdict,
+        before=number(guard.before),
+        after=number(guard.after),
+        limit=guard.limit,
+        detail=guard.detail,
+    )
+
+
+def _write(outcome: Outcome) -> WriteView:
+    return WriteView(
+        result=outcome.result,
+        value=number(outcome.value),
+        read_back=number(outcome.read_back),
+        sent_ns=outcome.sent_ns,
+        answered_ns=outcome.answered_ns,
+        detail=outcome.detail,
+        recovered=outcome.recovered,
+    )
+
+
+def _sample(row: EvidenceRow) -> SampleView:
+    return SampleView(
+        tag=row.tag,
+        device=row.device,
+        value=number(row.value),
+        quality=quality.name(row.status),
+        status=row.status,
+        units=row.units,
+        source_time_ns=row.source_time_ns,
+        ingest_time_ns=row.ingest_time_ns,
+        processing_time_ns=row.processing_time_ns,
+        anomaly=row.anomaly if row.anomaly >= 0 else None,
+        score=number(row.anomaly_score) if row.anomaly >= 0 else None,
+    )

@@ -1,0 +1,280 @@
+"""The running gateway as the local API sees it: live columns for status and tags, the journal for decisions."""
+
+from __future__ import annotations
+
+import math
+import os
+
+from gatewayd.clock import Clock
+from gatewayd.control.facade import name_matcher
+from gatewayd.core.site import NS, Site
+from gatewayd.core.state import State
+from gatewayd.cycle import Cycle
+from gatewayd.errors import RequestRefused
+from gatewayd.explain import Explainer
+from gatewayd.journal.log import Journal
+from gatewayd.model import quality
+from gatewayd.model.config import GatewayFile
+from gatewayd.model.decision import ClearOverride, Reply, SetOverride
+from gatewayd.model.record import Actor
+from gatewayd.model.view import (
+    ActorView,
+    ClearRequest,
+    DecisionDetail,
+    DecisionView,
+    DeviceView,
+    Explanation,
+    JournalView,
+    KernelsView,
+    LoopView,
+    OverrideAnswer,
+    OverrideRequest,
+    OverrideSummary,
+    OverrideView,
+    StatusView,
+    StreamView,
+    SyncView,
+    TagCounts,
+    TagView,
+    number,
+)
+from gatewayd.sense.poller import Poller
+from gatewayd.sync.uplink import Uplink
+from gatewayd.version import __version__
+
+
+class GatewayFacade:
+    """Implements `control.facade.Facade` over the parts of a running daemon."""
+
+    def __init__(
+        self,
+        cycle: Cycle,
+        journal: Journal,
+        pollers: tuple[Poller, ...],
+        *,
+        uplink: Uplink | None,
+        clock: Clock,
+        config: GatewayFile,
+    ) -> None:
+        self._cycle = cycle
+        self._journal = journal
+        self._pollers = pollers
+        self._uplink = uplink
+        self._clock = clock
+        self._config = config
+        self._started_mono_ns = clock.monotonic_ns()
+        self._explainer = Explainer(journal)
+        self._requests = 0
+        self.warnings: tuple[str, ...] = ()
+        self.kernel_form = ""
+
+    @property
+    def _state(self) -> State:
+        return self._cycle.plant.state
+
+    @property
+    def _site(self) -> Site:
+        return self._cycle.plant.site
+
+    # --- status and tags --------------------------------------------------------------------------------------------
+
+    async def status(self) -> StatusView:
+        """Return the whole picture."""
+        return StatusView(
+            now_ns=self._clock.wall_ns(),
+            gateway=self._config.gateway.name,
+            version=__version__,
+            mode=self._state.mode.value,
+            uptime_s=(self._clock.monotonic_ns() - self._started_mono_ns) / NS,
+            pid=os.getpid(),
+            journal=self._journal_view(),
+            devices=tuple(self._device_view(poller) for poller in self._pollers),
+            tags=self._tag_counts(),
+            overrides=self._override_summary(),
+            sync=await self.sync_status(),
+            kernels=KernelsView(form=self.kernel_form, digest=self._state.kernel_digest.hex()),
+            loop=self._loop_view(),
+            warnings=self.warnings,
+        )
+
+    def _journal_view(self) -> JournalView:
+        size = self._journal.size
+        acked = self._uplink.status().acked_upto if self._uplink else 0
+        lost = self._cycle.records_lost
+        return JournalView(
+            size=size,
+            healthy=self._journal.healthy and not lost,
+            unwitnessed=size - acked,
+            checkpoint_time_ns=self._journal.checkpoint_wall_ns,
+            problem=self._journal.problem or (f"{lost} records could not be written" if lost else ""),
+        )
+
+    def _device_view(self, poller: Poller) -> DeviceView:
+        name = poller.link.name
+        status = self._state.column("tag.status")
+        rows = [tag.row for tag in self._site.tags if tag.device == name]
+        return DeviceView(
+            name=name,
+            protocol=poller.protocol,
+            state="connecting" if poller.state == "waiting" else poller.state,
+            last_error="" if poller.state == "connected" else poller.last_error,
+            tags=len(rows),
+            good=sum(quality.is_good(status[row]) for row in rows),
+            scans=poller.scans,
+            overruns=poller.schedule.overruns,
+            latency_ms=poller.scan_ns / 1e6 if poller.scans else None,
+        )
+
+    def _tag_counts(self) -> TagCounts:
+        severities = [quality.severity(status) for status in self._state.column("tag.status")[: len(self._site.tags)]]
+        return TagCounts(
+            total=len(severities),
+            good=severities.count("good"),
+            uncertain=severities.count("uncertain"),
+            bad=severities.count("bad"),
+        )
+
+    def _override_summary(self) -> OverrideSummary:
+        held = sorted(self._state.overrides.values(), key=lambda override: override.set_wall_ns)
+        if not held:
+            return OverrideSummary(count=0)
+        return OverrideSummary(
+            count=len(held),
+            oldest_point=self._site.points[held[0].point].name,
+            oldest_by=held[0].actor.name,
+            oldest_since_ns=held[0].set_wall_ns,
+            oldest_expires_ns=held[0].expires_wall_ns,
+        )
+
+    def _loop_view(self) -> LoopView:
+        pace = self._cycle.pace
+        return LoopView(
+            cycles=pace.cycles,
+            busy_p50_ms=pace.busy.quantile_ms(0.5),
+            busy_p99_ms=pace.busy.quantile_ms(0.99),
+            commit_p50_ms=pace.commit.quantile_ms(0.5),
+            commit_p99_ms=pace.commit.quantile_ms(0.99),
+            decision_p50_ms=pace.decision.quantile_ms(0.5),
+            decision_p99_ms=pace.decision.quantile_ms(0.99),
+            decisions=pace.decision.count,
+            blocks_dropped=self._cycle.blocks_dropped,
+        )
+
+    async def tags(self, match: str, limit: int) -> tuple[TagView, ...]:
+        """Return at most `limit` tags whose name or alias matches."""
+        matches = name_matcher(match)
+        found = (tag.row for tag in self._site.tags if matches(tag.name, tag.alias))
+        return tuple(self._tag_view(row) for row, _ in zip(found, range(limit), strict=False))
+
+    def _tag_view(self, row: int) -> TagView:
+        tag, column = self._site.tags[row], self._state.column
+        status, anomaly = column("tag.status")[row], column("tag.anomaly")[row]
+        return TagView(
+            name=tag.name,
+            alias=tag.alias,
+            value=number(column("tag.value")[row]),
+            quality=quality.name(status),
+            status=status,
+            units=tag.units,
+            source_time_ns=column("tag.source_time")[row],
+            ingest_time_ns=column("tag.ingest_time")[row],
+            processing_time_ns=column("tag.processing_time")[row],
+            anomaly=anomaly if anomaly >= 0 else None,
+            score=number(column("tag.anomaly_score")[row]) if anomaly >= 0 else None,
+        )
+
+    # --- decisions --------------------------------------------------------------------------------------------------
+
+    async def decisions(self, limit: int, before: int, point: str) -> tuple[DecisionView, ...]:
+        """Return the newest decisions first."""
+        return self._explainer.decisions(limit, before, point, self._units())
+
+    async def decision(self, decision_id: int) -> DecisionDetail | None:
+        """Return a decision's record."""
+        return self._explainer.detail(decision_id, self._units())
+
+    async def explain(self, decision_id: int) -> Explanation | None:
+        """Return a decision with its evidence."""
+        return self._explainer.explain(decision_id, self._units())
+
+    def _units(self) -> dict[str, str]:
+        return {point.name: self._site.tags[point.row].units for point in self._site.points}
+
+    # --- overrides --------------------------------------------------------------------------------------------------
+
+    async def overrides(self) -> tuple[OverrideView, ...]:
+        """Return the overrides that hold now, oldest first."""
+        now_mono_ns = self._clock.monotonic_ns()
+        return tuple(
+            OverrideView(
+                id=held.id,
+                point=self._site.points[held.point].name,
+                value=number(held.value),
+                units=self._site.tags[self._site.points[held.point].row].units,
+                since_ns=held.set_wall_ns,
+                expires_ns=held.expires_wall_ns,
+                remaining_s=max(0, held.expires_mono_ns - now_mono_ns) / NS,
+                by=ActorView(uid=held.actor.uid, role=held.actor.role, method=held.actor.method, name=held.actor.name),
+                reason=held.reason,
+            )
+            for held in sorted(self._state.overrides.values(), key=lambda override: override.set_wall_ns)
+        )
+
+    async def set_override(self, request: OverrideRequest, actor: Actor) -> OverrideAnswer:
+        """Return once the override is durable."""
+        reply = await self._cycle.ask(
+            SetOverride(
+                point=request.point,
+                value=request.value if math.isfinite(request.value) else math.nan,
+                duration_ns=round(request.duration_s * NS),
+                reason=request.reason,
+                actor=actor,
+                request_id=self._request_id(),
+            )
+        )
+        held = [override for override in await self.overrides() if override.point == request.point]
+        return _answer(reply, held[0] if held else None)
+
+    async def clear_override(self, point: str, request: ClearRequest, actor: Actor) -> OverrideAnswer:
+        """Return once the release is durable."""
+        reply = await self._cycle.ask(
+            ClearOverride(point=point, reason=request.reason, actor=actor, request_id=self._request_id())
+        )
+        return _answer(reply, None)
+
+    def _request_id(self) -> str:
+        self._requests += 1
+        return f"{self._requests}"
+
+    # --- sync -------------------------------------------------------------------------------------------------------
+
+    async def sync_status(self) -> SyncView | None:
+        """Return the state of the link to the cloud."""
+        if self._uplink is None or self._config.cloud is None:
+            return None
+        status, cloud = self._uplink.status(), self._config.cloud
+        return SyncView(
+            state="connected" if status.connected else "offline",
+            broker=f"{cloud.host}:{cloud.port}",
+            streams=(
+                StreamView(
+                    name=status.stream,
+                    epoch=self._journal.epoch,
+                    head=status.next_seq,
+                    acked=status.acked_upto,
+                    oldest_unacked_ns=self._time_of(status.acked_upto),
+                ),
+            ),
+            last_ack_ns=status.last_ack_wall_ns,
+            last_error=status.last_error,
+        )
+
+    def _time_of(self, seq: int) -> int:
+        """Return when a record was written, 0 if there is none yet."""
+        return self._journal.record(seq).leaf.wall_ns if seq < self._journal.size else 0
+
+
+def _answer(reply: Reply, override: OverrideView | None) -> OverrideAnswer:
+    if not reply.accepted:
+        raise RequestRefused(reply.message, remedy=reply.remedy)
+    return OverrideAnswer(message=reply.message, decision_id=reply.decision_id, override=override)

@@ -1,0 +1,116 @@
+"""Everything durable of one gateway, opened together: store, journal, flight recorder, cursors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gatewayd.clock import Clock
+from gatewayd.errors import StoreError
+from gatewayd.journal.keys import load_identity
+from gatewayd.journal.log import Identity, Journal
+from gatewayd.journal.recorder import Recorder
+from gatewayd.model.block import ReadPlan
+from gatewayd.model.config import GatewayFile
+from gatewayd.model.record import ClockQuality
+from gatewayd.store.env import Store
+from gatewayd.store.tables import Table
+
+MB = 1_000_000
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+CLOCK_SYNCHRONIZED = Path("/run/systemd/timesync/synchronized")  # systemd-timesyncd makes it after the first sync
+
+
+class StoreCursors:
+    """How far the cloud has acknowledged each stream; shares the journal's transactions."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    def get(self, stream: str) -> bytes | None:
+        """Return what was put last."""
+        return self._journal.store.get(Table.CURSOR, stream.encode())
+
+    async def put(self, stream: str, value: bytes) -> None:
+        """Make a cursor durable.
+
+        Raises:
+            StoreError: it is not.
+        """
+        await self._journal.commit_with((), lambda writing, _: writing.put(Table.CURSOR, stream.encode(), value))
+
+
+class Storage:
+    """One gateway's durable half.
+
+    Args:
+        store: open for writing, owned by this process.
+        journal: its log.
+        folder: the storage folder, which also holds keys and certificates.
+        epoch: of the log.
+        boot_id: 16 bytes of this boot.
+        was_clean: the last run closed the store.
+    """
+
+    def __init__(
+        self, store: Store, journal: Journal, *, folder: Path, epoch: int, boot_id: bytes, was_clean: bool
+    ) -> None:
+        self.store = store
+        self.journal = journal
+        self.folder = folder
+        self.epoch = epoch
+        self.boot_id = boot_id
+        self.was_clean = was_clean
+        self.cursors = StoreCursors(journal)
+
+    @classmethod
+    def open(cls, config: GatewayFile, clock: Clock) -> Storage:
+        """Open the store of a gateway that was initialised.
+
+        Raises:
+            StoreLocked: another daemon owns it.
+            StoreError: not initialised, damaged, or another gateway's.
+        """
+        folder = Path(config.storage.path)
+        log, signer = load_identity(folder)
+        if log.origin.rpartition("/")[0] != config.gateway.name:
+            raise StoreError(
+                f"{folder} is the storage of {log.origin}, not of {config.gateway.name}",
+                remedy="Give each gateway its own [storage] path, or its old name back.",
+            )
+        store = Store.open(folder / "store", config.storage.quota_mb * MB)
+        was_clean, boot_id = store.was_clean, _boot_id()
+        quality = ClockQuality.NTP if CLOCK_SYNCHRONIZED.exists() else ClockQuality.UNSYNCED
+        identity = Identity(origin=log.origin, epoch=log.epoch, boot_id=boot_id, clock_quality=quality)
+        try:
+            journal = Journal.open(store, signer, clock, identity, commit=config.storage.commit)
+        except BaseException:
+            store.close()
+            raise
+        return cls(store, journal, folder=folder, epoch=log.epoch, boot_id=boot_id, was_clean=was_clean)
+
+    def recorder(self, config: GatewayFile, plans: tuple[ReadPlan, ...], *, digest: bytes, clock: Clock) -> Recorder:
+        """Return the flight recorder for these read plans.
+
+        Args:
+            config: quota and length of a block.
+            plans: of the site.
+            digest: names the plans in the block records.
+            clock: for the age of a block.
+        """
+        return Recorder(
+            self.journal,
+            clock,
+            config.storage.evidence_mb * MB,
+            block_s=config.storage.evidence_block_s,
+            samples_per_plan=tuple(len(plan.rows) for plan in plans),
+            plans_digest=digest,
+        )
+
+    def close(self) -> None:
+        """Store a last checkpoint and give the store back."""
+        self.journal.close()
+        self.store.close()
+
+
+def _boot_id() -> bytes:
+    return bytes.fromhex(BOOT_ID.read_text().strip().replace("-", ""))

@@ -1,0 +1,75 @@
+"""`python -m hil.bench NAME [--quick] [--json FILE]`: one bench, its figures as a table and as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+BENCHES = {
+    "loop": "decision latency, cycle time, memory and start-up of the whole daemon",
+    "journal": "durable records per second, and what a commit costs",
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m hil.bench",
+        description="Measure gatewayd. Benches: " + "; ".join(f"{name}: {text}" for name, text in BENCHES.items()),
+        epilog="example: python -m hil.bench loop --quick --json build/loop.json",
+    )
+    parser.add_argument("bench", choices=sorted(BENCHES), metavar="NAME", help=", ".join(sorted(BENCHES)))
+    parser.add_argument("--quick", action="store_true", help="fewer repetitions, at most 45 s")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the result there, too")
+    arguments = parser.parse_args()
+    result = importlib.import_module(f"hil.bench.{arguments.bench}").run(quick=arguments.quick)
+    report = {"bench": arguments.bench, **result, "machine": machine(), "commit": commit()}
+    print_table(report)
+    if arguments.json is not None:
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        arguments.json.write_text(json.dumps(report, indent=2) + "\n")
+    return 0
+
+
+def machine() -> dict[str, object]:
+    model = [line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
+    return {
+        "arch": platform.machine(),
+        "cpu": model[0] if model else "unknown",
+        "cores": os.cpu_count(),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+    }
+
+
+def commit() -> str:
+    try:
+        found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return found.stdout.strip()
+
+
+def print_table(report: dict[str, object]) -> None:
+    figures = report["figures"]
+    assert isinstance(figures, dict)
+    width = max(len(name) for name in figures)
+    print(f"\n{report['bench']}")
+    for name, value in figures.items():
+        print(f"  {name:<{width}}  {value:>14,.3f}" if isinstance(value, float) else f"  {name:<{width}}  {value:>14}")
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text().splitlines()
+    except OSError:
+        return []
+
+
+if __name__ == "__main__":
+    sys.exit(main())

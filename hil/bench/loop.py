@@ -1,0 +1,152 @@
+"""The whole daemon under load: a real process, a real Modbus server in another, a real disk.
+
+decision_latency: last response byte of the sample that trips a rule to the moment its write is sent, the commit
+included, as the daemon's own loop measures it. cycle_ms_10k_changed: `core.step` over 10,000 changed tags, in process.
+"""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from hil.bench.site import write_site
+from hil.daemon import Daemon
+
+FOLDER = Path("build/bench/loop")
+
+
+def run(*, quick: bool) -> dict[str, object]:
+    seconds = 8.0 if quick else 40.0
+    figures: dict[str, float] = {}
+    settings: dict[str, object] = {"quick": quick, "seconds_per_load": seconds, "scan_rate_ms": 1000, "trip_ms": 50}
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    with Plc() as plc:
+        print("start-up and idle memory, no tags but the two of the rule", flush=True)
+        idle = measure(plc, tags=0, seconds=2.0 if quick else 4.0)
+        figures["rss_mb_idle"] = idle["rss_mb"]
+        figures["start_to_first_decision_s"] = statistics.median(
+            [idle["start_s"], *(measure(plc, tags=1000, seconds=0.5)["start_s"] for _ in range(2 if quick else 4))]
+        )
+        for tags, suffix in ((1000, "1k"), (10_000, "10k")):
+            print(f"{tags:,} tags at 1 s for {seconds:.0f} s", flush=True)
+            result = measure(plc, tags=tags, seconds=seconds)
+            figures[f"rss_mb_{suffix}"] = result["rss_mb"]
+            figures[f"rss_mb_{suffix}_store_map"] = result["map_mb"]
+            figures[f"cpu_share_{suffix}"] = result["cpu_share"]
+            if tags == 1000:
+                figures["decision_latency_p50_ms"] = result["decision_p50_ms"]
+                figures["decision_latency_p99_ms"] = result["decision_p99_ms"]
+                figures["commit_p50_ms"] = result["commit_p50_ms"]
+                figures["commit_p99_ms"] = result["commit_p99_ms"]
+                settings["decisions_measured"] = result["decisions"]
+    print("fsync of the same disk", flush=True)
+    figures["fsync_p50_ms"], figures["fsync_p99_ms"] = fsync_ms(200 if quick else 1000)
+    print("one cycle over 10,000 changed tags", flush=True)
+    figures["cycle_ms_10k_changed"] = cycle_ms(10_000, repeat=20 if quick else 100)
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    return {"figures": figures, "settings": settings}
+
+
+class Plc:
+    """The load's server in its own process."""
+
+    def __enter__(self) -> int:
+        self._process = subprocess.Popen([sys.executable, "-m", "hil.bench.plc"], stdout=subprocess.PIPE)
+        assert self._process.stdout is not None
+        return int(self._process.stdout.readline())
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.wait(timeout=10)
+
+
+def measure(port: int, *, tags: int, seconds: float) -> dict[str, float]:
+    """Run a daemon for a while; return what it says of itself and what the kernel says of it."""
+    folder = FOLDER / f"{tags}-{time.monotonic_ns()}"
+    site = write_site(folder, tags=tags, port=port)
+    daemon = Daemon(site, folder / "control.sock", log=folder / "log")
+    daemon.init()
+    daemon.start()
+    try:
+        daemon.wait_until(lambda: daemon.get("/v1/decisions?limit=1")["decisions"], "no decision was made", 20)
+        first = daemon.get("/v1/decisions?limit=1000")["decisions"][-1]
+        start_s = first["time_ns"] / 1e9 - (time.time() - (time.monotonic() - daemon.started_s))
+        cpu_before, at = cpu_s(daemon), time.monotonic()
+        time.sleep(seconds)
+        cpu_share = (cpu_s(daemon) - cpu_before) / (time.monotonic() - at)
+        rss_mb, map_mb = daemon.rss_mb()
+        loop = daemon.get("/v1/status")["loop"]
+    finally:
+        daemon.stop()
+    return {
+        "start_s": start_s,
+        "rss_mb": rss_mb,
+        "map_mb": map_mb,
+        "cpu_share": cpu_share,
+        **{key: loop[key] or 0.0 for key in loop},
+    }
+
+
+def cpu_s(daemon: Daemon) -> float:
+    assert daemon.process is not None
+    fields = Path(f"/proc/{daemon.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / 100
+
+
+def fsync_ms(count: int) -> tuple[float, float]:
+    """p50 and p99 of a 4 KiB pwrite + fdatasync on the bench's disk."""
+    import os
+
+    path = FOLDER / "fsync"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    durations = []
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
+    try:
+        for place in range(count):
+            started = time.perf_counter()
+            os.pwrite(descriptor, b"x" * 4096, 4096 * (place % 64))
+            os.fdatasync(descriptor)
+            durations.append((time.perf_counter() - started) * 1e3)
+    finally:
+        os.close(descriptor)
+    durations.sort()
+    return durations[len(durations) // 2], durations[int(0.99 * len(durations))]
+
+
+def cycle_ms(tags: int, *, repeat: int) -> float:
+    """Median of `core.step` over blocks in which every tag changed, contracts and detectors on."""
+    from gatewayd.compiled import load_kernels
+    from gatewayd.core.site import compile_site
+    from gatewayd.core.state import State
+    from gatewayd.core.step import bind, step
+    from gatewayd.device.build import plan_reads
+    from gatewayd.model.block import Block
+    from gatewayd.model.decision import Inputs
+    from gatewayd.site.digest import digests
+    from gatewayd.site.load import load_site
+
+    folder = write_site(FOLDER / "cycle", tags=tags, port=1502)
+    config = load_site(folder).config
+    assert config is not None
+    site = compile_site(config, plan_reads=plan_reads, digests=digests(config))
+    kernels = load_kernels("aot")
+    state = State(site, kernels, now_mono_ns=1)
+    bound = bind(kernels, state)
+    plans = [plan for plan in site.plans if plan.scan_class == "load"]
+    durations = []
+    for number in range(1, repeat + 1):
+        now = number * 1_000_000_000
+        payloads = [bytes((number * 7 + place) & 0xFF for place in range(250)) for _ in range(2)]
+        blocks = tuple(
+            Block(plan.index, plan.codec, now, now, now, payloads[plan.index & 1][: 2 * int(plan.request[2])])
+            for plan in plans
+        )
+        inputs = Inputs(cycle=number, wall_ns=now, mono_ns=now, blocks=blocks)
+        started = time.perf_counter()
+        step(state, site, bound, inputs)
+        durations.append((time.perf_counter() - started) * 1e3)
+    return statistics.median(durations)
