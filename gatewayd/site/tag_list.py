@@ -1,0 +1,333 @@
+"""Tag lists: CSV, one row per tag, because technicians live in spreadsheets. Every bad row is reported."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from gatewayd.model.config import Device, ModbusDevice, ModbusTag, OpcuaTag, RegisterType, Tag
+from gatewayd.site.address import ADDRESS_MAX, AddressError, parse_address
+from gatewayd.site.problem import Findings, Problem, listed, nearest, shown
+from gatewayd.site.shape import Fitter
+from gatewayd.site.source import Origin, Source
+
+TAGS_MAX = 200_000  # of a whole site
+CELL_MAX = 4096  # characters
+REGISTERS = {
+    "bool": 1,
+    "int16": 1,
+    "uint16": 1,
+    "int32": 2,
+    "uint32": 2,
+    "float32": 2,
+    "int64": 4,
+    "uint64": 4,
+    "float64": 4,
+}
+
+_NUMBER = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
+_WHOLE = re.compile(r"[-+]?[0-9]{1,18}")
+_NODE_ID = re.compile(
+    r"(ns=[0-9]{1,5};|nsu=[^;]+;)?(i=[0-9]{1,10}|s=.{1,4096}|b=[A-Za-z0-9+/]+={0,2}|g=[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})"
+)
+REGISTER_TYPES: dict[str, RegisterType] = {
+    "coil": "coil",
+    "discrete": "discrete",
+    "input": "input",
+    "holding": "holding",
+}
+_BIT_REGISTERS = ("coil", "discrete")
+
+
+class Column(NamedTuple):
+    """How the cells of a column are read."""
+
+    required: bool
+    kind: str  # text, number, whole or address
+
+
+_SHARED = {"scale": "number", "offset": "number"}
+COLUMNS: dict[type[Tag], dict[str, Column]] = {
+    kind: {
+        field.name: Column(field.required, {**_SHARED, "address": "address", "bit": "whole"}.get(field.name, "text"))
+        for field in msgspec.structs.fields(kind)
+    }
+    for kind in (ModbusTag, OpcuaTag)
+}
+
+
+class TagRow(NamedTuple):
+    """One good row and where it stands."""
+
+    tag: Tag
+    at: Origin
+
+
+class TagList(NamedTuple):
+    """What a file held: the good rows, and the names of the bad ones so that nobody calls those unknown as well."""
+
+    rows: tuple[TagRow, ...]
+    broken: frozenset[str]
+
+
+def read_tag_list(source: Source, device: Device, findings: Findings, *, tags_max: int = TAGS_MAX) -> TagList:
+    """Read a device's tag list, reporting every problem in it.
+
+    Args:
+        source: the CSV file; comma-separated, one header row.
+        device: decides the columns, the address base and the scan classes.
+        findings: receives the problems.
+        tags_max: rows the site may still take; the rest is reported once and left out.
+    """
+    return _Reader(source, device, findings).read(tags_max)
+
+
+class _Reader:
+    def __init__(self, source: Source, device: Device, findings: Findings) -> None:
+        self._source = source
+        self._device = device
+        self._findings = findings
+        self._fitter = Fitter(findings)
+        self._kind: type[Tag] = ModbusTag if isinstance(device, ModbusDevice) else OpcuaTag
+        self._columns = COLUMNS[self._kind]
+
+    def read(self, tags_max: int) -> TagList:
+        good: list[TagRow] = []
+        broken: set[str] = set()
+        rows = self._rows()
+        header = next(rows, None)
+        if header is None:
+            self._findings.add(
+                Origin(self._source).problem(
+                    "the tag list is empty", remedy=f"Begin it with a header: {listed(self._columns, most=40)}."
+                )
+            )
+        if header is None or not self._check_header(header[1]):
+            return TagList((), frozenset())
+        names = [cell.strip() for cell in header[1]]
+        for number, cells in rows:
+            if len(good) + len(broken) == tags_max:
+                self._too_many(number)
+                break
+            row = self._row(number, names, cells)
+            if isinstance(row, TagRow):
+                good.append(row)
+            elif row:
+                broken.add(row)
+        return TagList(tuple(good), frozenset(broken))
+
+    def _rows(self) -> Iterator[tuple[int, list[str]]]:
+        """Yield each row that holds something, with the number of its line."""
+        reader = csv.reader(io.StringIO(self._source.text), strict=True)
+        while True:
+            try:
+                cells = next(reader, None)
+            except csv.Error as error:
+                self._findings.add(
+                    Origin(self._source, row=reader.line_num).problem(
+                        f"row {reader.line_num} is not CSV: {error}",
+                        remedy="Save the sheet again as comma-separated CSV; rows below this one were not read.",
+                    )
+                )
+                return
+            if cells is None:
+                return
+            if any(cell.strip() for cell in cells):
+                yield reader.line_num, cells
+
+    def _check_header(self, header: list[str]) -> bool:
+        at = Origin(self._source, row=1)
+        names = [cell.strip() for cell in header]
+        problems: list[Problem] = []
+        if len(names) == 1 and (";" in names[0] or "\t" in names[0]):
+            problems.append(
+                at.problem(
+                    "the header is not separated by commas",
+                    remedy="Save the sheet as comma-separated CSV (UTF-8), with points in numbers: 0.1, not 0,1.",
+                    found=names[0],
+                )
+            )
+        else:
+            problems += [self._unknown_column(at, name) for name in names if name not in self._columns]
+            problems += [
+                at.problem(f"column {name} stands twice", remedy="Remove one of the two.", found=name)
+                for name in dict.fromkeys(names)
+                if name in self._columns and names.count(name) > 1
+            ]
+            problems += [
+                at.problem(
+                    f"column {name} is missing", remedy=f"Add a column {name}.", allowed=listed(self._columns, most=40)
+                )
+                for name, column in self._columns.items()
+                if column.required and name not in names
+            ]
+        for problem in problems:
+            self._findings.add(problem)
+        return not problems
+
+    def _unknown_column(self, at: Origin, name: str) -> Problem:
+        near = nearest(name, self._columns)
+        guess = f"; did you mean {near}?" if near else ""
+        allowed = listed(self._columns, most=40)
+        return at.problem(
+            f"there is no column {shown(name)}{guess}",
+            remedy=f"Write {near} instead." if near else f"Remove it; the columns are {allowed}.",
+            found=name,
+            allowed=allowed,
+            near=near,
+        )
+
+    def _row(self, number: int, names: list[str], cells: list[str]) -> TagRow | str:
+        """Return the tag, or the name of a bad row (empty if it has none)."""
+        at = Origin(self._source, (f"row {number}",), number)
+        if len(cells) != len(names):
+            self._findings.add(
+                at.problem(
+                    f"row {number} has {len(cells)} cells; the header has {len(names)}",
+                    remedy="Fill it up with commas, or put quotes around a text that holds a comma.",
+                )
+            )
+            return cells[names.index("name")].strip() if names.index("name") < len(cells) else ""
+        texts = {name: text for name, cell in zip(names, cells, strict=True) if (text := cell.strip())}
+        tag = self._tag(texts, at)
+        return texts.get("name", "") if tag is None else TagRow(tag, at)
+
+    def _tag(self, texts: dict[str, str], at: Origin) -> Tag | None:
+        tag_config = self._kind.__struct_config__
+        raw: dict[str, object] = {str(tag_config.tag_field): tag_config.tag}
+        bad = False
+        for name, text in texts.items():
+            value = self._cell(name, text, texts, at)
+            if isinstance(value, Problem):
+                self._findings.add(value)
+                bad = True
+                value = _PLACEHOLDER.get(name)
+            if value is not None:
+                raw[name] = value
+        if self._kind is ModbusTag and texts.get("register_type") in _BIT_REGISTERS:
+            raw.setdefault("type", "bool")
+        tag = self._convert(raw, at)
+        if tag is None or bad:
+            return None
+        problems = tuple(_row_problems(tag, self._device, at))
+        for problem in problems:
+            self._findings.add(problem)
+        return None if problems else tag
+
+    def _convert(self, raw: dict[str, object], at: Origin) -> Tag | None:
+        """Convert a row: the quick way if it is right, the explaining way if it is not."""
+        try:
+            return msgspec.convert(raw, type=self._kind, strict=True)
+        except msgspec.ValidationError:
+            self._fitter.fit(raw, self._kind, at)
+            return None
+
+    def _cell(self, name: str, text: str, texts: dict[str, str], at: Origin) -> object:
+        if len(text) > CELL_MAX:
+            return at.child(name).problem(
+                f"{at.path[0]}.{name} has {len(text)} characters; allowed is {CELL_MAX}", remedy="Shorten it."
+            )
+        return _READ[self._columns[name].kind](self, text, texts, at.child(name))
+
+    def _text(self, text: str, texts: dict[str, str], at: Origin) -> object:
+        return text
+
+    def _number(self, text: str, texts: dict[str, str], at: Origin) -> object:
+        if _NUMBER.fullmatch(text) and abs(value := float(text)) != float("inf"):
+            return value
+        remedy = (
+            f"Write {text.replace(',', '.')}." if re.fullmatch(r"-?\d+,\d+", text) else "Write a number such as 0.1."
+        )
+        return at.refused(text, allowed="a number", remedy=remedy)
+
+    def _whole(self, text: str, texts: dict[str, str], at: Origin) -> object:
+        return (
+            int(text)
+            if _WHOLE.fullmatch(text)
+            else at.refused(text, allowed="a whole number", remedy="Write digits only.")
+        )
+
+    def _address(self, text: str, texts: dict[str, str], at: Origin) -> object:
+        register_type = texts.get("register_type", "")
+        base = self._device.address_base if isinstance(self._device, ModbusDevice) else 0
+        if register_type not in REGISTER_TYPES:
+            return 0  # the wrong register type is reported, and an address means nothing without it
+        address = parse_address(text, REGISTER_TYPES[register_type], base)
+        if isinstance(address, AddressError):
+            return at.problem(
+                f"{at.path[0]}: {address.message}", remedy=address.remedy, found=text, allowed=address.allowed
+            )
+        return address
+
+    def _too_many(self, number: int) -> None:
+        self._findings.add(
+            Origin(self._source, row=number).problem(
+                f"row {number}: a site has at most {TAGS_MAX} tags",
+                remedy="Split the site over several gateways; rows from this one on were not read.",
+                allowed=str(TAGS_MAX),
+            )
+        )
+
+
+_PLACEHOLDER: dict[str, object] = {"address": 0}  # a required cell that is wrong is reported once, not also as missing
+_READ: dict[str, Callable[[_Reader, str, dict[str, str], Origin], object]] = {
+    "text": _Reader._text,
+    "number": _Reader._number,
+    "whole": _Reader._whole,
+    "address": _Reader._address,
+}
+
+
+def _row_problems(tag: Tag, device: Device, at: Origin) -> Iterator[Problem]:
+    """Check what one cell says against another."""
+    if tag.scale == 0:
+        yield at.child("scale").refused(0, allowed="any number but 0", remedy="Write the factor; 1 if there is none.")
+    if tag.scan_class not in device.scan_classes:
+        yield at.child("scan_class").unknown(
+            tag.scan_class,
+            what=f"scan class of {device.name}",
+            known=list(device.scan_classes),
+            remedy=f"The scan classes of {device.name} are {listed(device.scan_classes)}.",
+        )
+    if isinstance(tag, ModbusTag):
+        yield from _register_problems(tag, at)
+    elif not _NODE_ID.fullmatch(tag.node_id):
+        yield at.child("node_id").refused(
+            tag.node_id,
+            allowed="a node id",
+            remedy="Write nsu=URI;s=NAME, ns=2;s=NAME or ns=2;i=1001, as a client such as UaExpert shows it.",
+        )
+
+
+def _register_problems(tag: ModbusTag, at: Origin) -> Iterator[Problem]:
+    if tag.register_type in _BIT_REGISTERS and tag.type != "bool":
+        yield at.child("type").refused(
+            tag.type, allowed=f"bool for a {tag.register_type}", remedy="Leave the cell empty; it holds one bit."
+        )
+    if tag.register_type in ("discrete", "input") and tag.access != "r":
+        yield at.child("access").refused(
+            tag.access,
+            allowed=f"r for {tag.register_type}",
+            remedy="Modbus cannot write it; use the coil or holding register if the device has one.",
+        )
+    if tag.bit is not None and (tag.type != "bool" or tag.register_type in _BIT_REGISTERS):
+        yield at.child("bit").refused(
+            tag.bit, allowed="empty, but for a bool in an input or holding register", remedy="Leave the cell empty."
+        )
+    elif tag.bit is not None and tag.access != "r":
+        yield at.child("access").refused(
+            tag.access,
+            allowed="r for a bit of a register",
+            remedy="Modbus writes whole registers, so a write could undo what the device set in the other bits.",
+        )
+    if tag.address + REGISTERS[tag.type] - 1 > ADDRESS_MAX:
+        yield at.child("address").refused(
+            tag.address,
+            allowed=f"at most {ADDRESS_MAX + 1 - REGISTERS[tag.type]} for {tag.type}",
+            remedy="Correct the address or type.",
+        )

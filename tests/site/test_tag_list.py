@@ -1,0 +1,193 @@
+"""Tag lists: every bad row by its number, good rows as they are meant."""
+
+from __future__ import annotations
+
+import pytest
+
+from gatewayd.model.config import ModbusDevice, ModbusTag, OpcuaDevice, OpcuaTag, ScanClass
+from gatewayd.site.problem import Findings
+from gatewayd.site.source import Source
+from gatewayd.site.tag_list import read_tag_list
+
+PLC = ModbusDevice(name="plc", host="h", scan_classes={"default": ScanClass(), "fast": ScanClass(scan_rate_ms=100)})
+SCADA = OpcuaDevice(name="scada", endpoint="opc.tcp://h:1")
+
+
+def read(text, device=PLC, **limits):
+    findings = Findings()
+    tag_list = read_tag_list(Source("plc.tags.csv", text), device, findings, **limits)
+    return [row.tag for row in tag_list.rows], findings.all(), tag_list
+
+
+def only_problem(text, device=PLC):
+    _, problems, _ = read(text, device)
+    assert len(problems) == 1, [p.message for p in problems]
+    return problems[0]
+
+
+def test_a_row_becomes_a_tag_and_an_empty_cell_its_default():
+    tags, problems, _ = read(
+        "name,register_type,address,type,bit,scale,units,scan_class,access,description\n"
+        'speed,holding,40003,,,0.1,%,fast,rw,"with, comma"\n'
+        "\n"
+        "high,holding,0x10,bool,3,,,,,\n"
+        " run , coil ,00002,,,,,,,\n"
+    )
+
+    assert problems == ()
+    assert tags == [
+        ModbusTag(
+            name="speed",
+            register_type="holding",
+            address=2,
+            scale=0.1,
+            units="%",
+            scan_class="fast",
+            access="rw",
+            description="with, comma",
+        ),
+        ModbusTag(name="high", register_type="holding", address=16, type="bool", bit=3),
+        ModbusTag(name="run", register_type="coil", address=1, type="bool"),
+    ]
+
+
+def test_plain_addresses_follow_the_device_s_address_base():
+    device = ModbusDevice(name="plc", host="h", address_base=1)
+
+    tags, _, _ = read("name,register_type,address\na,holding,1\nb,holding,40001\n", device)
+
+    assert [tag.address for tag in tags] == [0, 0]
+
+
+def test_a_spreadsheet_s_byte_order_mark_and_line_ends_do_not_matter():
+    tags, problems, _ = read("name,register_type,address\r\na,holding,1\r\n")
+
+    assert (len(tags), problems) == (1, ())
+
+
+def test_every_bad_row_is_listed_by_its_number():
+    tags, problems, tag_list = read(
+        "name,register_type,address,type,scale,access\n"
+        "good,holding,1,,,\n"
+        "a,holdin,2,,,\n"
+        "b,holding,3,uint12,,\n"
+        "c,holding,4,,0.1x,\n"
+        "d,holding,70000,,nan,\n"
+        "e,holding\n"
+        ",holding,5,,,\n"
+        "good2,input,6,,,\n"
+    )
+
+    assert [tag.name for tag in tags] == ["good", "good2"]
+    assert [(p.line, p.key) for p in problems] == [
+        (3, "row 3.register_type"),
+        (4, "row 4.type"),
+        (5, "row 5.scale"),
+        (6, "row 6.address"),
+        (6, "row 6.scale"),
+        (7, "row 7"),
+        (8, "row 8.name"),
+    ]
+    assert problems[0].nearest == "holding"
+    assert tag_list.broken == {"a", "b", "c", "d", "e"}
+
+
+@pytest.mark.parametrize("number", ["1_000", "nan", "inf", "1e999", "0x1", "true", "1,5", "\u0661"])
+def test_a_numeric_cell_holds_a_number_and_nothing_else(number):
+    assert only_problem(f'name,register_type,address,scale\na,holding,1,"{number}"\n').key == "row 2.scale"
+
+
+def test_a_decimal_comma_is_told_to_be_a_point():
+    assert only_problem('name,register_type,address,scale\na,holding,1,"0,1"\n').remedy == "Write 0.1."
+
+
+def test_a_contradicting_notation_names_its_row():
+    problem = only_problem("name,register_type,address\na,input,40001\n")
+
+    assert problem.message.startswith("row 2: address 40001 is holding register 1 in the 4xxxx notation")
+
+
+@pytest.mark.parametrize(
+    ("row", "key"),
+    [
+        ("a,coil,1,uint16,,r,1,default", "type"),
+        ("a,input,1,,,rw,1,default", "access"),
+        ("a,discrete,1,,,w,1,default", "access"),
+        ("a,holding,1,uint16,3,r,1,default", "bit"),
+        ("a,holding,1,bool,3,rw,1,default", "access"),
+        ("a,holding,65535,float32,,r,1,default", "address"),
+        ("a,holding,1,,,r,0,default", "scale"),
+        ("a,holding,1,,,r,1,fats", "scan_class"),
+        ("a,holding,1,bool,16,r,1,default", "bit"),
+    ],
+)
+def test_cells_that_contradict_each_other_are_refused(row, key):
+    problem = only_problem(f"name,register_type,address,type,bit,access,scale,scan_class\n{row}\n")
+
+    assert problem.key == f"row 2.{key}"
+
+
+def test_a_wrong_header_is_explained_and_no_row_is_guessed():
+    tags, problems, _ = read("name,register_typ,address,address\na,holding,1,2\n")
+
+    assert tags == []
+    assert [p.message for p in problems] == [
+        "there is no column 'register_typ'; did you mean register_type?",
+        "column address stands twice",
+        "column register_type is missing",
+    ]
+
+
+def test_a_semicolon_list_is_told_to_use_commas():
+    assert only_problem("name;register_type;address\na;holding;1\n").message == "the header is not separated by commas"
+
+
+def test_broken_quotes_end_the_reading_with_the_number_of_the_row():
+    tags, problems, _ = read('name,register_type,address\na,holding,1\nb,hol"d"ing,"2" 3\nc,holding,3\n')
+
+    assert [tag.name for tag in tags] == ["a"]
+    assert problems[0].message.startswith("row 3 is not CSV")
+
+
+@pytest.mark.parametrize(
+    "node_id",
+    [
+        "nsu=urn:a:b;s=tank.level",
+        "ns=2;s=with;semicolon",
+        "i=2258",
+        "ns=1;i=7",
+        "ns=2;b=AAEC",
+        "ns=3;g=09087e75-8e5e-499b-954f-f2a9603db28a",
+    ],
+)
+def test_a_node_id_in_any_of_its_forms_is_taken(node_id):
+    tags, problems, _ = read(f"name,node_id\na,{node_id}\n", SCADA)
+
+    assert problems == ()
+    assert tags == [OpcuaTag(name="a", node_id=node_id, scan_class="default")]
+
+
+@pytest.mark.parametrize(
+    "node_id", ["tank.level", "ns=x;s=a", "ns=2,s=a", "nsu=;s=a", "ns=2;i=abc", "s=", "g=123", "ns=2;x=1"]
+)
+def test_what_is_no_node_id_is_refused(node_id):
+    tags, problems, _ = read(f'name,node_id\na,"{node_id}"\n', SCADA)
+
+    assert tags == []
+    assert [p.key for p in problems] == ["row 2.node_id"]
+
+
+def test_a_site_s_tags_have_a_limit():
+    tags, problems, _ = read(
+        "name,register_type,address\n" + "".join(f"t{n},holding,{n}\n" for n in range(9)), tags_max=5
+    )
+
+    assert len(tags) == 5
+    assert [(p.line, p.message) for p in problems] == [(7, "row 7: a site has at most 200000 tags")]
+
+
+def test_an_empty_file_lacks_its_header():
+    tags, problems, _ = read("")
+
+    assert tags == []
+    assert [p.message for p in problems] == ["the tag list is empty"]

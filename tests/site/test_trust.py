@@ -1,0 +1,64 @@
+"""Defaults are closed (P-AUTH): what is not protected is accepted by a named person, in so many words."""
+
+from __future__ import annotations
+
+import pytest
+
+SCADA = "devices/scada_1.toml"
+
+
+def test_opc_ua_without_security_needs_a_name(site):
+    site.replace(SCADA, 'insecure = "accepted-by=demo"\n', "")
+
+    problem = site.only_error()
+
+    assert (problem.key, problem.allowed) == ("device.insecure", '"accepted-by=NAME"')
+
+
+def test_plain_mqtt_needs_a_name(site):
+    site.replace("gateway.toml", 'insecure = "accepted-by=demo"\n', "")
+
+    assert site.only_error().message == "cloud.insecure is missing: the link to the cloud is plain MQTT"
+
+
+@pytest.mark.parametrize("words", ["yes", "true", "accepted-by=", "accepted-by= ", "accepted by demo", "Accepted-By=x"])
+def test_nothing_but_the_words_counts_as_acceptance(site, words):
+    site.replace(SCADA, "accepted-by=demo", words)
+
+    assert site.only_error().key == "device.insecure"
+
+
+def test_security_and_mode_are_both_none_or_neither(site):
+    site.replace(SCADA, 'mode = "None"\n', "")
+
+    assert site.only_error().key == "device.mode"
+
+
+def test_security_needs_a_pinned_certificate_and_keys_of_its_own(site):
+    site.replace(SCADA, 'security = "None"\nmode = "None"\ninsecure = "accepted-by=demo"\n', "")
+
+    assert [p.key for p in site.errors()] == ["device.server_certificate", "device.certificate", "device.private_key"]
+
+
+def test_a_pinned_certificate_must_be_there_unless_it_lives_on_the_gateway(site):
+    site.replace(
+        SCADA,
+        'security = "None"\nmode = "None"\ninsecure = "accepted-by=demo"\n',
+        'server_certificate = "keys/a.der"\ncertificate = "keys/b.der"\nprivate_key = "/etc/gatewayd/c.pem"\n',
+    )
+    site.write("keys/a.der", b"certificate")
+
+    assert [(p.key, p.found) for p in site.errors()] == [("device.certificate", "'keys/b.der'")]
+
+
+def test_an_acceptance_that_covers_nothing_is_noticed(site):
+    site.replace("gateway.toml", "tls = false", "tls = true")
+
+    assert [w.key for w in site.warnings() if w.file == "gateway.toml"] == ["cloud.insecure"]
+
+
+def test_a_user_has_a_password_file_and_a_certificate_a_key(site):
+    site.replace(SCADA, "timeout_ms", 'user = "gw"\ntimeout_ms')
+    site.replace("gateway.toml", "tls = false", 'tls = false\ncertificate_file = "/etc/gatewayd/c.pem"')
+
+    assert [p.key for p in site.errors()] == ["device.password_file", "cloud.key_file"]
