@@ -1,0 +1,286 @@
+"""The OPC UA driver: polls with Read, writes with Write, each connection a new session."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from asyncua import ua
+from asyncua.ua.status_codes import get_name_and_doc
+from msgspec import Struct
+
+from gatewayd.clock import Clock
+from gatewayd.device.link import Deliver, Reading
+from gatewayd.device.opcua.convert import to_contract_units, to_node_value
+from gatewayd.device.opcua.data_values import Screen, only_value
+from gatewayd.device.opcua.fast_read import ReadRequest
+from gatewayd.device.opcua.faults import SESSION_GONE, TOO_MUCH, judge_write
+from gatewayd.device.opcua.node_id import NULL_NODE_ID, encode_node_id, namespace_index, parse_node_id
+from gatewayd.device.opcua.session import Session, ask_without_security, establish, reach
+from gatewayd.device.opcua.trust import Trust, check_security, fingerprint, keep_presented, load_trust
+from gatewayd.errors import (
+    DeviceError,
+    DeviceNotTrusted,
+    DeviceProtocolError,
+    DeviceRefused,
+    DeviceTimeout,
+    DeviceUnreachable,
+)
+from gatewayd.model import quality
+from gatewayd.model.block import Block, Codec, ReadPlan
+from gatewayd.model.config import OpcuaDevice, OpcuaTag
+
+_VARIANTS = {
+    "bool": ua.VariantType.Boolean,
+    "int16": ua.VariantType.Int16,
+    "uint16": ua.VariantType.UInt16,
+    "int32": ua.VariantType.Int32,
+    "uint32": ua.VariantType.UInt32,
+    "int64": ua.VariantType.Int64,
+    "uint64": ua.VariantType.UInt64,
+    "float32": ua.VariantType.Float,
+    "float64": ua.VariantType.Double,
+}
+
+
+class _Part(Struct):
+    """One request of a plan, as this connection sends it."""
+
+    request: ReadRequest
+    screen: Screen
+
+
+class OpcuaLink:
+    """One OPC UA server.
+
+    Args:
+        device: its configuration.
+        tags: (row of the twin, tag), every tag of the device.
+        plans: its read plans, from `plan_reads`.
+        clock: for times of blocks and the renewal of the security token.
+        folder: what relative file names of the device's configuration start from.
+        identity_folder: where our own certificate lives, and what a server showed instead of its pinned one.
+
+    Attributes:
+        server_certificate_expires_ns: wall time when the pinned certificate expires; None before the first connect and
+            without security. An expired pin still connects: a person pinned this very certificate, and a pump must not
+            stop at midnight; who watches this figure renews in time.
+    """
+
+    def __init__(
+        self,
+        device: OpcuaDevice,
+        tags: Sequence[tuple[int, OpcuaTag]],
+        plans: Sequence[ReadPlan],
+        clock: Clock,
+        folder: Path,
+        identity_folder: Path,
+    ) -> None:
+        self.name = device.name
+        self.plans = tuple(plans)
+        self.server_certificate_expires_ns: int | None = None
+        self._device = device
+        self._tags = dict(tags)
+        self._nodes = {tag.node_id: parse_node_id(tag.node_id) for tag in self._tags.values()}
+        self._clock = clock
+        self._folder = folder
+        self._identity_folder = identity_folder
+        self._session: Session | None = None
+        self._parts: dict[int, list[_Part]] = {}  # by plan index, for this session
+        self._nodes_per_read = device.max_nodes_per_read  # 0 = no limit of ours; lowered when the server protests
+
+    async def connect(self) -> None:
+        """Open a new session, unless one is open.
+
+        Raises:
+            DeviceUnreachable, DeviceTimeout, DeviceProtocolError: no usable server.
+            DeviceNotTrusted: not the pinned server, or it does not trust us, or nobody accepted to go without security.
+            DeviceRefused: the server will not have this session.
+        """
+        if self._session is not None and self._session.is_open:
+            return
+        self._drop()
+        check_security(self._device)
+        trust = await asyncio.to_thread(
+            load_trust, self._device, self._folder, self._identity_folder, self._clock.wall_ns()
+        )
+        if trust.pin is not None:
+            self.server_certificate_expires_ns = int(trust.pin.expires.timestamp()) * 1_000_000_000
+        client = await reach(self._device, trust)
+        try:
+            self._session = await establish(client, self._device, trust, self._clock)
+        except DeviceError as error:
+            await self._explain(trust, error)
+            raise
+
+    async def scan(self, plans: Sequence[ReadPlan], deliver: Deliver) -> None:
+        """Read these plans one after the other; see `Link.scan`.
+
+        Raises:
+            DeviceTimeout, DeviceUnreachable, DeviceProtocolError: the session is gone; connect again.
+        """
+        for plan in plans:
+            session = self._open_session()
+            try:
+                deliver(await self._read_plan(session, plan))
+            except (DeviceTimeout, DeviceUnreachable, DeviceProtocolError):
+                self._drop(session)
+                raise
+
+    async def write(self, row: int, value: float) -> None:
+        """Write one tag, once; see `Link.write`. Integers take the nearest step of their scale.
+
+        Raises:
+            DeviceRefused: the server said no, or the value does not fit; nothing changed.
+            DeviceTimeout, DeviceUnreachable, DeviceProtocolError: the state of the plant is unknown.
+        """
+        tag = self._tags[row]
+        variant = ua.Variant(to_node_value(tag, value), _VARIANTS[tag.type])
+        session = self._open_session()
+        node = self._encode(session, tag.node_id)
+        if node is None:
+            raise self._unknown_namespace(tag)
+        try:
+            status = await session.write(node, variant)
+            judge_write(f"{self.name}/{tag.name}", status)
+        except (DeviceTimeout, DeviceUnreachable, DeviceProtocolError):
+            self._drop(session)
+            raise
+
+    async def read_back(self, row: int) -> Reading:
+        """Read one tag on its own with MaxAge 0; see `Link.read_back`.
+
+        Raises:
+            DeviceRefused: the server refused the whole Read.
+            DeviceTimeout, DeviceUnreachable, DeviceProtocolError: the session is gone.
+        """
+        tag = self._tags[row]
+        session = self._open_session()
+        node = self._encode(session, tag.node_id)
+        if node is None:
+            return Reading(math.nan, quality.BAD_NODE_ID_UNKNOWN, self._clock.wall_ns())
+        try:
+            payload = await session.read(session.read_request([node]))
+            response_time_ns = self._clock.wall_ns()
+            status, raw = only_value(payload)
+        except DeviceRefused as refused:
+            self._check_session(refused, session)
+            raise
+        except DeviceError:
+            self._drop(session)
+            raise
+        if raw is None or status >> 30:
+            return Reading(math.nan, status, response_time_ns)
+        return Reading(to_contract_units(tag, raw), status, response_time_ns)
+
+    async def close(self) -> None:
+        """Tell the server good-bye and go, without waiting; safe to call twice."""
+        session, self._session = self._session, None
+        self._parts = {}
+        if session is not None:
+            session.close()
+
+    async def _read_plan(self, session: Session, plan: ReadPlan) -> Block:
+        request_time_ns = self._clock.wall_ns()
+        codec, payload, status = Codec.OPCUA_READ, b"", 0
+        try:
+            answers = [(part, await session.read(part.request)) for part in self._prepared(session, plan)]
+        except DeviceRefused as refused:
+            self._check_session(refused, session)
+            if refused.code in TOO_MUCH:
+                self._ask_for_less(session, plan)
+            answers, codec, status = [], Codec.LOST, refused.status
+        response_time_ns, response_mono_ns = self._clock.wall_ns(), self._clock.monotonic_ns()
+        payload = b"".join(part.screen.passed(answer) for part, answer in answers)
+        return Block(plan.index, codec, request_time_ns, response_time_ns, response_mono_ns, payload, status)
+
+    def _prepared(self, session: Session, plan: ReadPlan) -> list[_Part]:
+        """Return the requests of a plan, encoded once per session and no larger than the server takes."""
+        parts = self._parts.get(plan.index)
+        if parts is None:
+            nodes = [self._encode(session, str(text)) or NULL_NODE_ID for text in plan.request]
+            limits = [limit for limit in (session.nodes_per_read, self._nodes_per_read, len(nodes)) if limit > 0]
+            size = min(limits)
+            chunks = [nodes[start : start + size] for start in range(0, len(nodes), size)]
+            parts = [_Part(session.read_request(chunk), Screen(len(chunk))) for chunk in chunks]
+            self._parts[plan.index] = parts
+        return parts
+
+    def _ask_for_less(self, session: Session, plan: ReadPlan) -> None:
+        """Halve the reads of a server that enforces a limit it does not tell; the next scan uses it."""
+        largest = max(part.request.count for part in self._prepared(session, plan))
+        self._nodes_per_read = max(1, largest // 2)
+        self._parts = {}
+
+    def _encode(self, session: Session, text: str) -> bytes | None:
+        """Encode a node id for this session; None when the server does not know its namespace."""
+        node = self._nodes.get(text) or parse_node_id(text)
+        index = namespace_index(node, session.namespaces)
+        return None if index is None else encode_node_id(node, index)
+
+    def _unknown_namespace(self, tag: OpcuaTag) -> DeviceRefused:
+        return DeviceRefused(
+            f"{self.name}/{tag.name}: the server has no namespace of {tag.node_id}",
+            remedy="Compare the nsu= URI with the server's NamespaceArray; `gatewayd device probe` shows it.",
+            status=quality.BAD_NODE_ID_UNKNOWN,
+            code=quality.BAD_NODE_ID_UNKNOWN,
+        )
+
+    def _check_session(self, refused: DeviceRefused, session: Session) -> None:
+        """Turn a refusal that means the session is dead into the loss of the link."""
+        if refused.code in SESSION_GONE:
+            self._drop(session)
+            raise DeviceUnreachable(
+                f"{self.name}: the server ended the session: {get_name_and_doc(refused.code)[0]}",
+                remedy="A new session follows; see the server's log if this repeats.",
+            ) from refused
+
+    def _open_session(self) -> Session:
+        session = self._session
+        if session is None or not session.is_open:
+            self._drop()
+            raise DeviceUnreachable(
+                f"{self.name}: no session with {self._device.endpoint}",
+                remedy="The next connect opens one; `gatewayd device probe` shows what is wrong.",
+            )
+        return session
+
+    def _drop(self, session: Session | None = None) -> None:
+        """Cut off a session (the present one by default); a newer one that took its place stays."""
+        gone = session or self._session
+        if gone is not None:
+            gone.drop()
+        if gone is self._session:
+            self._session, self._parts = None, {}
+
+    async def _explain(self, trust: Trust, error: DeviceError) -> None:
+        """Find out why a secured session failed: most servers only hang up or fall silent.
+
+        Raises:
+            DeviceNotTrusted: the server shows another certificate, lacks the policy, or seems not to trust us.
+        """
+        if trust.pin is None or trust.identity is None:
+            return
+        shown = await ask_without_security(self._device)
+        if shown is None or shown.certificate is None:
+            return
+        if shown.certificate != trust.pin.der:
+            path = keep_presented(self._identity_folder, self.name, shown.certificate)
+            raise DeviceNotTrusted(
+                f"{self.name}: the server shows certificate {fingerprint(shown.certificate)}, "
+                f"pinned is {trust.pin.fingerprint}",
+                remedy=f"Compare with the server's own display; only if it is right, copy {path} to {trust.pin.path}.",
+            ) from error
+        if (self._device.security, self._device.mode) not in shown.policies:
+            offered = ", ".join(sorted(f"{policy} {mode}" for policy, mode in shown.policies))
+            raise DeviceNotTrusted(
+                f"{self.name}: the server does not offer {self._device.security} with {self._device.mode}",
+                remedy=f"It says that it offers {offered}: enable the policy there, or configure one of these.",
+            ) from error
+        if isinstance(error, DeviceUnreachable | DeviceNotTrusted):
+            raise DeviceNotTrusted(
+                f"{error.message} (the server does show the pinned certificate)",
+                remedy=f"Put {trust.identity.path} into the server's trust list; check user, password and policy.",
+            ) from error

@@ -1,0 +1,152 @@
+"""An OPC UA server in its own process, for the tests of the link. Prints `ready PORT`, then serves until it is killed."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+from datetime import UTC, datetime
+from pathlib import Path
+
+from asyncua import Server, ua
+from asyncua.common.utils import ServiceError
+from asyncua.crypto.permission_rules import User, UserRole
+from asyncua.server.address_space import AttributeService
+
+URI = "urn:gatewayd:test"
+TOKENS = [ua.AnonymousIdentityToken, ua.UserNameIdentityToken]
+SOURCE_TIME = datetime(2026, 1, 2, 3, 4, 5, 678_900, tzinfo=UTC)
+SCALARS = {
+    "bool": (True, ua.VariantType.Boolean),
+    "int16": (-12_345, ua.VariantType.Int16),
+    "uint16": (54_321, ua.VariantType.UInt16),
+    "int32": (-1_234_567_890, ua.VariantType.Int32),
+    "uint32": (4_000_000_000, ua.VariantType.UInt32),
+    "int64": (-(2**62) - 1, ua.VariantType.Int64),
+    "uint64": (2**63 + 1, ua.VariantType.UInt64),
+    "float32": (1.5, ua.VariantType.Float),
+    "float64": (-2.718281828459045, ua.VariantType.Double),
+}
+DOUBLES = 1000
+
+
+class Users:
+    """Lets everybody in anonymously, and `operator` with the right password; or only the latter."""
+
+    def __init__(self, password: str | None) -> None:
+        self._password = password
+
+    def get_user(self, iserver, username=None, password=None, certificate=None):
+        if self._password is None:
+            return User(role=UserRole.User)
+        if username == "operator" and password == self._password:
+            return User(role=UserRole.User, name=username)
+        return None
+
+
+class LimitedReads:
+    """Counts the nodes of each Read and refuses larger ones, whether or not the limit was told."""
+
+    def __init__(self, highest: int) -> None:
+        self.highest = highest
+        self.largest = 0
+        self._read = AttributeService.read
+
+    def install(self) -> None:
+        outer = self
+
+        def read(self, params):
+            count = len(params.NodesToRead)
+            if outer.highest and count > outer.highest:
+                raise ServiceError(ua.StatusCodes.BadTooManyOperations)
+            outer.largest = max(outer.largest, count)
+            return outer._read(self, params)
+
+        AttributeService.read = read
+
+
+async def main(options: argparse.Namespace) -> None:
+    logging.basicConfig(level=logging.ERROR)
+    limits = LimitedReads(options.nodes_per_read)
+    limits.install()
+    server = Server(user_manager=Users(options.password))
+    await server.init()
+    server.set_endpoint(f"opc.tcp://127.0.0.1:{options.port}/test")
+    await secure(server, options)
+    index = await server.register_namespace(URI)
+    await add_nodes(server, index, limits)
+    if options.nodes_per_read and not options.silent_limit:
+        limit = server.get_node(ua.ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerRead)
+        await limit.write_value(ua.Variant(options.nodes_per_read, ua.VariantType.UInt32))
+    async with server:
+        port = server.bserver._server.sockets[0].getsockname()[1]
+        print(f"ready {port}", flush=True)
+        await asyncio.Event().wait()
+
+
+async def secure(server: Server, options: argparse.Namespace) -> None:
+    policies = [ua.SecurityPolicyType.NoSecurity]
+    if options.certificate:
+        await server.load_certificate(options.certificate)
+        await server.load_private_key(options.key)
+        policies += [
+            ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt,
+            ua.SecurityPolicyType.Basic256Sha256_Sign,
+            ua.SecurityPolicyType.Aes256Sha256RsaPss_SignAndEncrypt,
+        ]
+    if options.distrust:
+
+        async def nobody(certificate, description):
+            raise ServiceError(ua.StatusCodes.BadCertificateUntrusted)
+
+        server.set_certificate_validator(nobody)
+    server.set_security_policy(policies)
+    server.set_identity_tokens(TOKENS)
+
+
+async def add_nodes(server: Server, index: int, limits: LimitedReads) -> None:
+    plant = await server.nodes.objects.add_object(ua.NodeId("plant", index), "plant")
+
+    async def add(name: str, value: object, kind: ua.VariantType | None = None, *, writable: bool = False):
+        variant = ua.Variant(value, kind) if kind is not None else ua.Variant(value)
+        node = await plant.add_variable(ua.NodeId(name, index), name, variant, varianttype=kind)
+        if writable:
+            await node.set_writable()
+        return node
+
+    for name, (value, kind) in SCALARS.items():
+        node = await add(name, value, kind)
+        await node.write_value(ua.DataValue(ua.Variant(value, kind), SourceTimestamp=SOURCE_TIME))
+        await add(f"{name}.set", value, kind, writable=True)
+    for number in range(DOUBLES):
+        await add(f"d{number}", float(number), ua.VariantType.Double)
+    await add("text", "a string that is no number", ua.VariantType.String)
+    await add("array", [1.0, 2.0, 3.0], ua.VariantType.Double)
+    await add("words", ["a", None, "ccc"], ua.VariantType.String)
+    await add("structure", ua.EUInformation(NamespaceUri="x", UnitId=4), ua.VariantType.ExtensionObject)
+    await add("label", ua.LocalizedText("Pump", "en"), ua.VariantType.LocalizedText)
+    sick = await add("sick", 1.0, ua.VariantType.Double)
+    broken = ua.StatusCode(ua.StatusCodes.BadSensorFailure)
+    await sick.write_value(ua.DataValue(ua.Variant(1.0, ua.VariantType.Double), broken))
+    largest = await add("largest_read", 0, ua.VariantType.UInt32)
+    server.iserver.aspace.set_attribute_value_callback(
+        largest.nodeid,
+        ua.AttributeIds.Value,
+        lambda *_: ua.DataValue(ua.Variant(limits.largest, ua.VariantType.UInt32)),
+    )
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--certificate", type=Path)
+    parser.add_argument("--key", type=Path)
+    parser.add_argument("--distrust", action="store_true")
+    parser.add_argument("--password")
+    parser.add_argument("--nodes-per-read", type=int, default=0)
+    parser.add_argument("--silent-limit", action="store_true")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(arguments()))

@@ -1,0 +1,149 @@
+"""The OPC UA link against node-opcua, a server this project did not write."""
+
+from __future__ import annotations
+
+import math
+import select
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from gatewayd.errors import DeviceNotTrusted, DeviceRefused
+from gatewayd.model import quality
+from gatewayd.model.block import Codec
+from tests.device.opcua.rig import data_values, device, link_to, scan, statuses, tag, values
+from tests.device.opcua.server import SCALARS
+from tests.foreign.availability import require
+from tests.foreign.node_opcua.build import build_server
+
+pytestmark = [pytest.mark.foreign, pytest.mark.timeout(400)]  # npm ci may run first
+
+NODES_PER_READ = 300
+READY_S = 60
+
+
+class NodeOpcua:
+    """The server in its own process."""
+
+    def __init__(self, folder: Path) -> None:
+        server = require(build_server)
+        self.process = subprocess.Popen(
+            [server.node, str(server.script), str(folder), str(NODES_PER_READ)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        port, self.certificate = self._ready()
+        self.endpoint = f"opc.tcp://127.0.0.1:{port}"
+
+    def _ready(self) -> tuple[int, str]:
+        assert self.process.stdout is not None
+        for _ in range(100):
+            readable, _, _ = select.select([self.process.stdout], [], [], READY_S)
+            line = self.process.stdout.readline() if readable else ""
+            if line.startswith("ready "):
+                return int(line.split()[1]), line.split()[2]
+            if not line:
+                break
+        self.stop()
+        raise AssertionError("node-opcua did not start")
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    running = NodeOpcua(tmp_path_factory.mktemp("node_opcua"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+async def linked(server, tmp_path):
+    links = []
+
+    async def connect(*tags, **settings):
+        links.append(link_to(device(server.endpoint, **settings), tags, tmp_path))
+        await links[-1].connect()
+        return links[-1]
+
+    yield connect
+    for link in links:
+        await link.close()
+
+
+async def test_every_scalar_type_is_read_with_source_times_only(linked):
+    link = await linked(*(tag(name, name) for name in SCALARS))
+    (block,) = await scan(link)
+    assert block.codec is Codec.OPCUA_READ
+    read = data_values(block.payload, len(SCALARS))
+    assert [each.Value.Value for each in read] == [value for value, _ in SCALARS.values()]
+    assert {each.SourceTimestamp.isoformat() for each in read} == {"2026-01-02T03:04:05.678000+00:00"}
+    assert {each.ServerTimestamp for each in read} == {None}
+
+
+async def test_picoseconds_of_some_values_move_no_other_value(linked):
+    link = await linked(tag("d1"), tag("pico"), tag("d2"))
+    for _ in range(2):
+        (block,) = await scan(link)
+        assert values(block.payload, 3) == [1.0, 3.5, 2.0]
+    assert data_values(block.payload, 3)[1].SourcePicoseconds == 123  # in units of 10 ps
+
+
+async def test_unknown_sick_and_foreign_values_turn_bad_and_the_rest_is_read(linked):
+    link = await linked(tag("d1"), tag("no.such.node"), tag("text"), tag("array"), tag("label"), tag("sick"), tag("d2"))
+    (block,) = await scan(link)
+    assert statuses(block.payload, 7) == [
+        0, quality.BAD_NODE_ID_UNKNOWN, *[quality.BAD_TYPE_MISMATCH] * 3, quality.BAD_SENSOR_FAILURE, 0,
+    ]  # fmt: skip
+    assert values(block.payload, 7)[::6] == [1.0, 2.0]
+
+
+async def test_the_operation_limit_is_kept_over_a_thousand_nodes(linked):
+    """node-opcua answers one node too many with Bad_TooManyOperations."""
+    link = await linked(*(tag(f"d{number}") for number in range(1000)))
+    (block,) = await scan(link)
+    assert values(block.payload, 1000) == [float(number) for number in range(1000)]
+    assert [part.request.count for part in link._parts[0]] == [300, 300, 300, 100]
+
+
+async def test_each_type_is_written_and_read_back(linked):
+    new = {"bool": 0.0, "int16": -7.0, "uint16": 7.0, "int32": -70_000.0, "uint32": 70_000.0, "int64": -(2.0**40),
+           "uint64": 2.0**40, "float32": 0.25, "float64": 0.1}  # fmt: skip
+    link = await linked(*(tag(f"{name}.set", name, access="rw") for name in new))
+    for row, value in enumerate(new.values()):
+        await link.write(row, value)
+        reading = await link.read_back(row)
+        assert (reading.value, reading.status) == (value, quality.GOOD)
+
+
+async def test_a_refused_write_is_quoted_by_the_standards_name(linked):
+    link = await linked(
+        tag("float64", access="rw"), tag("int16.set", "float64", access="rw"), tag("none", access="rw"), tag("text")
+    )
+    for row, name in enumerate(("BadNotWritable", "BadTypeMismatch", "BadNodeIdUnknown")):
+        with pytest.raises(DeviceRefused, match=name):
+            await link.write(row, 1.0)
+    reading = await link.read_back(3)
+    assert (math.isnan(reading.value), reading.status) == (True, quality.BAD_TYPE_MISMATCH)
+
+
+@pytest.mark.parametrize("policy", ["Aes256_Sha256_RsaPss", "Basic256Sha256"])
+async def test_a_pinned_and_encrypted_session_reads_and_writes(linked, server, policy):
+    secured = {"security": policy, "mode": "SignAndEncrypt", "insecure": None, "server_certificate": server.certificate}
+    link = await linked(*(tag(f"d{number}") for number in range(1000)), tag("float64.set", access="rw"), **secured)
+    await link.write(1000, 9.5)
+    blocks = await scan(link)
+    assert values(blocks[0].payload, 1000) == [float(number) for number in range(1000)]
+    assert values(blocks[1].payload, 1) == [9.5]
+
+
+async def test_another_pin_is_not_trusted(linked, server, other_certificate):
+    secured = {"security": "Aes256_Sha256_RsaPss", "mode": "SignAndEncrypt", "insecure": None}
+    with pytest.raises(DeviceNotTrusted, match="the server shows certificate"):
+        await linked(tag("d1"), server_certificate=str(other_certificate.der_path), **secured)

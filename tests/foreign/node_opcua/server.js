@@ -1,0 +1,118 @@
+// The node-opcua server of the foreign test: a dozen nodes, one a thousand wide, on 127.0.0.1.
+// Usage: node server.js FOLDER NODES_PER_READ. Keeps its certificate in FOLDER; prints `ready PORT CERTIFICATE`.
+"use strict";
+
+const fs = require("node:fs");
+const net = require("node:net");
+const path = require("node:path");
+const { OPCUACertificateManager } = require("node-opcua-certificate-manager");
+const { DataValue } = require("node-opcua-data-value");
+const { nodesets } = require("node-opcua-nodesets");
+const { OPCUAServer } = require("node-opcua-server");
+const { MessageSecurityMode, SecurityPolicy } = require("node-opcua-secure-channel");
+const { StatusCodes } = require("node-opcua-status-code");
+const { DataType, Variant, VariantArrayType } = require("node-opcua-variant");
+
+const SCALARS = {
+    bool: [DataType.Boolean, true],
+    int16: [DataType.Int16, -12345],
+    uint16: [DataType.UInt16, 54321],
+    int32: [DataType.Int32, -1234567890],
+    uint32: [DataType.UInt32, 4000000000],
+    int64: [DataType.Int64, [0xbfffffff, 0xffffffff]], // -2^62 - 1, high word first
+    uint64: [DataType.UInt64, [0x80000000, 0x00000001]], // 2^63 + 1
+    float32: [DataType.Float, 1.5],
+    float64: [DataType.Double, -2.718281828459045],
+};
+const DOUBLES = 1000;
+const SOURCE_TIME = new Date("2026-01-02T03:04:05.678Z");
+
+async function freePort() {
+    const probe = net.createServer().listen(0, "127.0.0.1");
+    await new Promise((resolve) => probe.once("listening", resolve));
+    const { port } = probe.address();
+    await new Promise((resolve) => probe.close(resolve));
+    return port;
+}
+
+async function main(folder, nodesPerRead) {
+    const certificates = new OPCUACertificateManager({
+        rootFolder: path.join(folder, "pki"),
+        automaticallyAcceptUnknownCertificate: true,
+    });
+    await certificates.initialize();
+    const port = await freePort();
+    const server = new OPCUAServer({
+        port,
+        host: "127.0.0.1",
+        hostname: "127.0.0.1",
+        nodeset_filename: [nodesets.standard],
+        serverCertificateManager: certificates,
+        userCertificateManager: certificates,
+        securityModes: [MessageSecurityMode.None, MessageSecurityMode.SignAndEncrypt],
+        securityPolicies: [SecurityPolicy.None, SecurityPolicy.Basic256Sha256, SecurityPolicy.Aes256_Sha256_RsaPss],
+        serverCapabilities: { operationLimits: { maxNodesPerRead: nodesPerRead } },
+    });
+    await server.initialize();
+    addNodes(server.engine.addressSpace);
+    await server.start();
+    const file = path.join(folder, "server.der");
+    fs.writeFileSync(file, server.getCertificate());
+    console.log(`ready ${port} ${file}`);
+}
+
+function addNodes(addressSpace) {
+    const namespace = addressSpace.registerNamespace("urn:gatewayd:test");
+    const plant = namespace.addObject({ browseName: "plant", organizedBy: addressSpace.rootFolder.objects });
+    const add = (name, dataType, options) =>
+        namespace.addVariable({
+            componentOf: plant,
+            browseName: name,
+            nodeId: `s=${name}`,
+            dataType,
+            minimumSamplingInterval: 100,
+            ...options,
+        });
+    const fixed = (name, dataType, value, more = {}) =>
+        add(name, dataType, {
+            accessLevel: "CurrentRead",
+            value: { timestamped_get: () => timed(dataType, value, more) },
+        });
+    for (const [name, [dataType, value]] of Object.entries(SCALARS)) {
+        fixed(name, dataType, value);
+        const writable = add(`${name}.set`, dataType, { accessLevel: "CurrentRead | CurrentWrite" });
+        writable.setValueFromSource(scalar(dataType, value));
+    }
+    for (let number = 0; number < DOUBLES; number++) {
+        add(`d${number}`, DataType.Double, {}).setValueFromSource({ dataType: DataType.Double, value: number });
+    }
+    fixed("pico", DataType.Double, 3.5, { sourcePicoseconds: 1230 });
+    fixed("sick", DataType.Double, 1.0, { statusCode: StatusCodes.BadSensorFailure });
+    fixed("text", DataType.String, "a string that is no number");
+    fixed("label", DataType.LocalizedText, { locale: "en", text: "Pump" });
+    add("array", DataType.Double, { valueRank: 1 }).setValueFromSource({
+        dataType: DataType.Double,
+        arrayType: VariantArrayType.Array,
+        value: new Float64Array([1, 2, 3]),
+    });
+}
+
+// A 64-bit integer is an array of two words to node-opcua, which must be told that it is a scalar.
+function scalar(dataType, value) {
+    return new Variant({ dataType, arrayType: VariantArrayType.Scalar, value });
+}
+
+function timed(dataType, value, more) {
+    return new DataValue({
+        value: scalar(dataType, value),
+        statusCode: StatusCodes.Good,
+        sourceTimestamp: SOURCE_TIME,
+        sourcePicoseconds: 0,
+        ...more,
+    });
+}
+
+main(process.argv[2], Number(process.argv[3])).catch((error) => {
+    console.error(error);
+    process.exit(1);
+});
