@@ -184,7 +184,9 @@ def _collector(port: int, table: Path) -> Iterator[None]:
     command = [sys.executable, "-m", "gatewayd", "cloud", "collect", "--broker", "127.0.0.1", "--port", str(port)]
     with (FOLDER / "collector.log").open("wb") as log:
         process = subprocess.Popen(
-            [*command, "--table", str(table), "--insecure", "accepted-by=demo"], stdout=log, stderr=log
+            [*command, "--table", str(table), "--insecure", "accepted-by=demo", "--reconnect-max", "2"],
+            stdout=log,
+            stderr=log,
         )
         try:
             yield

@@ -37,9 +37,26 @@ def cloud() -> None:
 @click.option("--cert", type=click.Path(), help="Our client certificate, PEM.")
 @click.option("--key", type=click.Path(), help="Its private key, PEM.")
 @click.option("--insecure", metavar="accepted-by=NAME", help="Plain MQTT, accepted by somebody.")
+@click.option(
+    "--reconnect-max",
+    "reconnect_max_s",
+    type=click.FloatRange(1, 3600),
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Longest wait between attempts to reach the broker.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
-def collect(host: str, port: int | None, table: Path, tls: bool, as_json: bool, **files: str | None) -> None:
-    """Land the journals of all gateways in a Delta Lake table, each record exactly once."""
+def collect(
+    host: str, port: int | None, table: Path, tls: bool, reconnect_max_s: float, as_json: bool, **files: str | None
+) -> None:
+    """Land the journals of all gateways in a Delta Lake table, each record exactly once.
+
+    \b
+    Examples:
+      gatewayd cloud collect --broker mqtt.example --table lake/journal --tls --ca ca.pem --cert c.pem --key c.key
+      gatewayd cloud collect --broker 127.0.0.1 --table lake/journal --insecure accepted-by=ana
+    """
     with _errors_as_text(as_json):
         broker = Cloud(
             host=host,
@@ -49,6 +66,7 @@ def collect(host: str, port: int | None, table: Path, tls: bool, as_json: bool, 
             certificate_file=files["cert"],
             key_file=files["key"],
             insecure=files["insecure"],
+            reconnect_max_s=reconnect_max_s,
         )
         _require_cloud_extra()
         asyncio.run(_collect(broker, table, as_json))
@@ -58,7 +76,12 @@ def collect(host: str, port: int | None, table: Path, tls: bool, as_json: bool, 
 @click.option("--table", type=click.Path(path_type=Path, file_okay=False), required=True, help="Delta Lake folder.")
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
 def check(table: Path, as_json: bool) -> None:
-    """Count the records of a table; exit 1 when one is missing or doubled."""
+    """Count the records of a table; exit 1 when one is missing or doubled.
+
+    \b
+    Example:
+      gatewayd cloud check --table lake/journal
+    """
     with _errors_as_text(as_json):
         _require_cloud_extra()
         from gatewayd.cloud.read import check_table  # the gateway has no deltalake
@@ -71,13 +94,14 @@ def check(table: Path, as_json: bool) -> None:
 
 async def _collect(broker: Cloud, table: Path, as_json: bool) -> None:
     from gatewayd.clock import SystemClock
-    from gatewayd.cloud.collector import Collector  # the gateway has no deltalake
+    from gatewayd.cloud.collector import Collector, CollectorLimits  # the gateway has no deltalake
     from gatewayd.cloud.table import JournalTable
     from gatewayd.sync.endpoint import endpoint_of
 
     clock = SystemClock()
     progress = _Progress(f"broker {broker.host}:{broker.port}, table {table}", clock.monotonic_ns, as_json)
-    collector = Collector(endpoint_of(broker), JournalTable(table), clock, report=progress.update)
+    limits = CollectorLimits(reconnect_max_ns=round(broker.reconnect_max_s * 1e9))
+    collector = Collector(endpoint_of(broker), JournalTable(table), clock, limits=limits, report=progress.update)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, collector.stop)

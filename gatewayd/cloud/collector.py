@@ -39,11 +39,12 @@ GATEWAYS_COUNTED_MAX = 1000
 
 
 class CollectorLimits(Struct, frozen=True):
-    """When to commit; each commit is one file in the table."""
+    """When to commit (each commit is one file in the table), and the longest wait between attempts to connect."""
 
     delay_ns: int = 200_000_000
     rows_max: int = 10_000
     bytes_max: int = 8 << 20
+    reconnect_max_ns: int = 30_000_000_000
 
 
 class CollectorStatus(Struct, frozen=True, kw_only=True):
@@ -115,7 +116,7 @@ class Collector:
 
     async def run(self) -> None:
         """Collect, reconnect, until `stop`."""
-        backoff = Backoff(self.uniform)
+        backoff = Backoff(self.uniform, self._limits.reconnect_max_ns)
         while not self._stop.is_set():
             try:
                 await self._one_connection(backoff)

@@ -100,6 +100,7 @@ class Uplink:
     def __init__(self, cloud: Cloud, gateway: str, epoch: int, source: Source, cursors: Cursors, clock: Clock) -> None:
         self.uniform: Callable[[], float] = random.SystemRandom().random  # for the jitter; tests put a constant
         self._endpoint = endpoint_of(cloud)
+        self._reconnect_max_ns = round(cloud.reconnect_max_s * 1e9)
         self._gateway = gateway
         self._source = source
         self._cursors = cursors
@@ -140,7 +141,7 @@ class Uplink:
 
     async def run(self) -> None:
         """Connect, send, reconnect; for ever. Cancel it to stop: the cursor is saved on the way out."""
-        backoff = Backoff(self.uniform)
+        backoff = Backoff(self.uniform, self._reconnect_max_ns)
         try:
             while True:
                 self._heard = False

@@ -21,7 +21,7 @@ RESISTANCE = 27.0 / 40.0**2  # m per (m3/h)^2, pump and pipe together: 40 m3/h a
 BEARING_TIME_S = 9.0
 BEARING_LOAD_RISE = 45.0  # K at full speed, sound bearing
 BEARING_WEAR_RISE = 250.0  # K at full speed, worn bearing; goes with speed squared
-WEAR_TIME_S = 2.0  # a worn bearing starts to shake within this time
+WEAR_TIME_S = 1.0  # a worn bearing starts to shake within this time
 TRIP_TEMP = 135.0  # the PLC's own protection, whatever the gateway does
 
 
@@ -132,7 +132,7 @@ class Station:
     def _measure_pump(self, pump: Pump) -> dict[str, float]:
         gauss, part = self._noise.gauss, pump.speed / 100.0
         turning = pump.speed > 0.0
-        vibration = 1.4 + 0.8 * part + 4.0 * pump.shake * part + gauss(0.0, 0.05 + 0.1 * pump.shake) if turning else 0.0
+        vibration = 1.4 + 0.8 * part + 8.0 * pump.shake * part + gauss(0.0, 0.05 + 0.1 * pump.shake) if turning else 0.0
         head = SHUT_OFF_HEAD_M * part**2 - RESISTANCE * 0.2 * pump.flow(self.level) ** 2
         return {
             "speed_sp": pump.speed_sp,
