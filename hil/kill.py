@@ -176,12 +176,12 @@ def _plc(writes_log: Path) -> subprocess.Popen[bytes]:
 
 def _collector(port: int, table: Path, log: Path) -> subprocess.Popen[bytes]:
     command = ["cloud", "collect", "--broker", "127.0.0.1", "--port", str(port), "--table", str(table)]
-    output = log.open("wb")
-    return _Owned(
-        [sys.executable, "-m", "gatewayd", *command, "--insecure", "accepted-by=kill test"],
-        stdout=output,
-        stderr=output,
-    )
+    with log.open("wb") as output:  # the child has its own copy
+        return _Owned(
+            [sys.executable, "-m", "gatewayd", *command, "--insecure", "accepted-by=kill test"],
+            stdout=output,
+            stderr=output,
+        )
 
 
 class _Owned(subprocess.Popen[bytes]):
@@ -190,6 +190,8 @@ class _Owned(subprocess.Popen[bytes]):
     def __exit__(self, *_: object) -> None:
         self.terminate()
         self.wait(timeout=20)
+        if self.stdout is not None:
+            self.stdout.close()
 
 
 if __name__ == "__main__":

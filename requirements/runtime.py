@@ -16,7 +16,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
-BUILD_ONLY = {"numba"}  # compiles the kernels; the daemon may not even import it under MemoryDenyWriteExecute
+# They compile the kernels; the daemon may not even import them under MemoryDenyWriteExecute.
+BUILD_ONLY = {"numba", "llvmlite"}
 
 
 def runtime_names() -> set[str]:

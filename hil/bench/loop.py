@@ -62,6 +62,8 @@ class Plc:
     def __exit__(self, *_: object) -> None:
         self._process.terminate()
         self._process.wait(timeout=10)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
 
 
 def measure(port: int, *, tags: int, seconds: float) -> dict[str, float]:

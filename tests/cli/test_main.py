@@ -205,13 +205,16 @@ def on_a_terminal(extra: dict[str, str]) -> bytes:
 
 
 def test_ctrl_c_ends_a_watch_quietly_with_130(daemon):
-    watching = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "gatewayd", "tags", "watch"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    assert watching.stdout is not None
-    assert b"pump_1.bearing_temp" in watching.stdout.readline()
-    watching.send_signal(signal.SIGINT)
-    _, told = watching.communicate(timeout=10)
+    ) as watching:
+        try:
+            assert watching.stdout is not None
+            assert b"pump_1.bearing_temp" in watching.stdout.readline()
+            watching.send_signal(signal.SIGINT)
+            _, told = watching.communicate(timeout=10)
+        finally:
+            watching.kill()  # nothing happens to one that has ended
     assert (watching.returncode, told.strip()) == (130, b"")
 
 

@@ -93,7 +93,7 @@ def test_a_number_is_no_condition_and_a_condition_no_number(text, kind, position
     ("text", "position", "remedy"),
     [
         ("1 < bearing_tmp", 4, "Did you mean `bearing_temp` or `ambient_temp`?"),
-        ("rate(presure, 60s) > 1", 5, "Did you mean `pressure`?"),
+        ("rate(pressuree, 60s) > 1", 5, "Did you mean `pressure`?"),
         ("pump - 1 > 3", 0, "Did you mean `pump-1.flow` (backticks included)?"),
         ("stale > 1", 0, "The function `stale` needs parentheses."),
         ("qqq > 1", 0, "`gatewayd tags list` shows every tag."),

