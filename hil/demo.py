@@ -86,11 +86,12 @@ class Story:
 class Station:
     """Everything that runs, and the questions the story asks of it."""
 
-    def __init__(self, plant: Plant, broker: Broker, daemon: Daemon, table: Path, vkey: str) -> None:
+    def __init__(self, folder: Path, plant: Plant, broker: Broker, daemon: Daemon, vkey: str) -> None:
+        self.folder = folder
         self.plant = plant
         self.broker = broker
         self.daemon = daemon
-        self.table = table
+        self.table = folder / "table"
         self.vkey = vkey
 
     def status(self) -> Any:
@@ -118,16 +119,18 @@ def main() -> int:
     parser.add_argument(
         "--stay", action="store_true", help="keep everything running afterwards (make demo ARGS=--stay)"
     )
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where everything is kept; emptied first")
     arguments = parser.parse_args()
+    folder = arguments.folder.absolute()
     story = Story()
     try:
-        with running_station(story) as station:
+        with running_station(story, folder) as station:
             tell(story, station)
             if arguments.stay:
                 stay(station)
             end(story, station)
     except (ClaimFailed, RuntimeError, TimeoutError) as error:
-        print(f"\nThe story broke: {error}\nLogs are in {FOLDER.relative_to(ROOT)}/", file=sys.stderr)
+        print(f"\nThe story broke: {error}\nLogs are in {folder}/", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nstopped")
@@ -140,34 +143,33 @@ def main() -> int:
 
 
 @contextlib.contextmanager
-def running_station(story: Story) -> Iterator[Station]:
+def running_station(story: Story, folder: Path) -> Iterator[Station]:
     story.chapter("Setting the stage")
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    FOLDER.mkdir(parents=True)
-    table = FOLDER / "table"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     with contextlib.ExitStack() as stack:
-        plant = stack.enter_context(Plant.start(writes_log=FOLDER / "writes.jsonl"))
+        plant = stack.enter_context(Plant.start(writes_log=folder / "writes.jsonl"))
         story.say(f"plant: PLC on Modbus TCP {plant.modbus_port}, SCADA on OPC UA {plant.opcua_port}")
-        broker = stack.enter_context(Broker(FOLDER))
+        broker = stack.enter_context(Broker(folder))
         story.say(f"MQTT 5 broker on {broker.port}")
-        stack.enter_context(_collector(broker.port, table))
+        stack.enter_context(_collector(broker.port, folder))
         story.say("collector: lands journal records in a Delta Lake table")
-        site = copy_site(plant, broker)
-        daemon = Daemon(site, FOLDER / "control.sock", log=FOLDER / "gatewayd.log")
+        site = copy_site(folder, plant, broker)
+        daemon = Daemon(site, folder / "control.sock", log=folder / "gatewayd.log")
         vkey = daemon.init()["vkey"]
         story.say(f"gatewayd init: verifier key {vkey[:44]}...")
         daemon.start()
         stack.callback(_stop_quietly, daemon)
-        yield Station(plant, broker, daemon, table, vkey)
+        yield Station(folder, plant, broker, daemon, vkey)
 
 
-def copy_site(plant: Plant, broker: Broker) -> Path:
+def copy_site(folder: Path, plant: Plant, broker: Broker) -> Path:
     """The example site, with the ports and folders of this run."""
-    site = FOLDER / "site"
+    site = folder / "site"
     shutil.copytree(ROOT / "config", site)
     _replace(site / "gateway.toml", r"port = 18830", f"port = {broker.port}")
-    _replace(site / "gateway.toml", r'path = "build/station-1"', f'path = "{FOLDER / "storage"}"')
-    _replace(site / "gateway.toml", r'socket = "[^"]*"', f'socket = "{FOLDER / "control.sock"}"')
+    _replace(site / "gateway.toml", r'path = "build/station-1"', f'path = "{folder / "storage"}"')
+    _replace(site / "gateway.toml", r'socket = "[^"]*"', f'socket = "{folder / "control.sock"}"')
     _replace(site / "devices" / "plc_1.toml", r"port = 15020", f"port = {plant.modbus_port}")
     _replace(site / "devices" / "scada_1.toml", r":14840/", f":{plant.opcua_port}/")
     return site
@@ -180,11 +182,11 @@ def _replace(path: Path, pattern: str, by: str) -> None:
 
 
 @contextlib.contextmanager
-def _collector(port: int, table: Path) -> Iterator[None]:
+def _collector(port: int, folder: Path) -> Iterator[None]:
     command = [sys.executable, "-m", "gatewayd", "cloud", "collect", "--broker", "127.0.0.1", "--port", str(port)]
-    with (FOLDER / "collector.log").open("wb") as log:
+    with (folder / "collector.log").open("wb") as log:
         process = subprocess.Popen(
-            [*command, "--table", str(table), "--insecure", "accepted-by=demo", "--reconnect-max", "2"],
+            [*command, "--table", str(folder / "table"), "--insecure", "accepted-by=demo", "--reconnect-max", "2"],
             stdout=log,
             stderr=log,
         )
@@ -352,7 +354,7 @@ def end(story: Story, station: Station) -> None:
         lambda: abs(station.plant.state()["pumps"]["pump_1"]["speed_sp"] - 45.0) < 0.05,
         within=3,
     )
-    verified = gatewayd("journal", "verify", "--storage", str(FOLDER / "storage"), "--vkey", station.vkey)
+    verified = gatewayd("journal", "verify", "--storage", str(station.folder / "storage"), "--vkey", station.vkey)
     story.claim(
         "the journal verifies: every record, the tree, the signed checkpoints, the evidence", lambda: bool(verified)
     )
@@ -415,7 +417,7 @@ def _indent(text: str) -> str:
 
 
 def stay(station: Station) -> None:
-    socket = station.daemon.socket_path.relative_to(ROOT)
+    socket = station.daemon.socket_path
     print(f"""
 Everything keeps running. In another terminal, from this folder:
 

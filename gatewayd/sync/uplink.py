@@ -99,6 +99,7 @@ class Uplink:
 
     def __init__(self, cloud: Cloud, gateway: str, epoch: int, source: Source, cursors: Cursors, clock: Clock) -> None:
         self.uniform: Callable[[], float] = random.SystemRandom().random  # for the jitter; tests put a constant
+        self.on_change: Callable[[bool, str], None] = lambda *_: None  # connected or not any more, and why not
         self._endpoint = endpoint_of(cloud)
         self._reconnect_max_ns = round(cloud.reconnect_max_s * 1e9)
         self._gateway = gateway
@@ -161,11 +162,14 @@ class Uplink:
             session = await link.connect()
             await link.subscribe(ack_topic(self._gateway), HELLO_TOPIC)
             self._connected = True
+            self.on_change(True, "")
             self._outbox.connected(session.window, self._clock.monotonic_ns())
             while True:
                 await self._turn(link, session)
         finally:
-            self._connected = False
+            if self._connected:
+                self._connected = False
+                self.on_change(False, link.lost)
             self._outbox.disconnected()
             await link.close()
 

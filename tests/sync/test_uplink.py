@@ -334,3 +334,16 @@ async def test_stopping_is_prompt_even_while_waiting_to_reconnect():
     sender.uniform = lambda: 1.0
     async with asyncio.timeout(2), running(sender):
         await until(lambda: sender.status().last_error != "")
+
+
+async def test_the_log_hears_of_each_change_of_the_link_once(broker):
+    changes: list[tuple[bool, bool]] = []
+    sender = uplink(broker, MemoryJournal(5))
+    sender.on_change = lambda connected, reason: changes.append((connected, bool(reason)))
+    async with running(sender):
+        await until(lambda: sender.status().connected)
+        broker.kill()
+        await until(lambda: not sender.status().connected)
+        broker.start()
+        await until(lambda: sender.status().connected)
+    assert changes[:3] == [(True, False), (False, True), (True, False)]
