@@ -16,15 +16,16 @@ from gatewayd.compiled import load_kernels
 from gatewayd.control.peer import Authority
 from gatewayd.control.server import ControlServer
 from gatewayd.core.decide.draft import Draft
-from gatewayd.core.decide.lifecycle import restore
+from gatewayd.core.decide.lifecycle import await_outcomes, restore
 from gatewayd.core.kernels import Kernels
 from gatewayd.core.site import NS, compile_site
 from gatewayd.core.state import State
 from gatewayd.core.step import bind
 from gatewayd.cycle import Cycle, Plant
+from gatewayd.device.bounded import BoundedLink
 from gatewayd.device.build import build_link, plan_reads
 from gatewayd.device.link import Link
-from gatewayd.errors import ConfigError, StoreError, TransientError
+from gatewayd.errors import ConfigError, StoreError, StoreFull, TransientError
 from gatewayd.facade import GatewayFacade
 from gatewayd.model.config import SiteConfig
 from gatewayd.model.decision import Command, Mode, NewRecord, SetMode, Stop
@@ -65,7 +66,7 @@ def _checked(folder: Path) -> SiteConfig:
     if loaded.config is None:
         errors = [problem for problem in loaded.problems if problem.severity == "error"]
         raise ConfigError(
-            "\n".join(problem.message for problem in errors) or f"{folder} holds no site",
+            "\n".join(f"{problem.place}: {problem.message}" for problem in errors) or f"{folder} holds no site",
             remedy=f"Run `gatewayd config check {folder}` and mend each line.",
         )
     return loaded.config
@@ -125,6 +126,8 @@ class Gateway:
         self._links_open = links
         self.uplink = self._build_uplink()
         self.facade = self._build_facade(kernels)
+        # as the last run left them: this run's own writes enter the same table
+        self._in_doubt = [(self._point_of(command), command) for command in storage.journal.in_doubt()]
         self._opening = self._opening_records(kernels, state, saves)
 
     # --- building ---------------------------------------------------------------------------------------------------
@@ -135,13 +138,17 @@ class Gateway:
     def _links(self) -> dict[str, Link]:
         folder = Path(self._config.folder)
         return {
-            name: build_link(
-                device,
-                [(tag.row, tag.config) for tag in self.site.tags if tag.device == name],
-                [plan for plan in self.site.plans if plan.device == name],
+            name: BoundedLink(
+                build_link(
+                    device,
+                    [(tag.row, tag.config) for tag in self.site.tags if tag.device == name],
+                    [plan for plan in self.site.plans if plan.device == name],
+                    clock=self._clock,
+                    folder=folder,
+                    identity_folder=self._storage.folder / "identity",
+                ),
+                timeout_ms=device.timeout_ms,
                 clock=self._clock,
-                folder=folder,
-                identity_folder=self._storage.folder / "identity",
             )
             for name, device in self._config.devices.items()
         }
@@ -171,6 +178,7 @@ class Gateway:
             cloud, self._config.gateway.gateway.name, self._storage.epoch, journal, self._storage.cursors, self._clock
         )
         self.cycle.on_cycle = uplink.notify
+        uplink.on_change = self._cloud_changed
         return uplink
 
     def _build_facade(self, kernels: Kernels) -> GatewayFacade:
@@ -226,6 +234,7 @@ class Gateway:
             )
         )
         restore(state, self.site, draft, {key: value for key, value in saves.items() if "/" in key})
+        await_outcomes(state, self.site, [(name, command.decision_id) for name, command in self._in_doubt])
         draft.saves[SITE_RUN_KEY] = self._run_number.to_bytes(8, "big")
         return draft.records, draft.saves
 
@@ -234,9 +243,7 @@ class Gateway:
     async def run(self) -> None:
         """Serve until told to stop, then send what we command to its fail-safe values and say goodbye."""
         self._catch_signals()
-        records, saves = self._opening
-        await self._storage.journal.put_blob(site_bytes(self._config))
-        await self._storage.journal.commit(records, saves=saves)
+        await self._journal_opening()
         cloud_name = "" if self.uplink is None else " with cloud link"
         self._log.event("gateway_started", tags=len(self.site.tags), points=len(self.site.points))
         server = self._server()
@@ -254,6 +261,21 @@ class Gateway:
                 if task.get_name() != "control":
                     task.cancel()
         await self._say_goodbye()
+
+    async def _journal_opening(self) -> None:
+        """Journal the start. A full journal does not keep the gateway from watching; its records follow when there is room.
+
+        The configuration's bytes do not: until the next start `explain` then lacks what the rules' authors said.
+        """
+        journal, (records, saves) = self._storage.journal, self._opening
+        try:
+            await journal.commit(records, saves=saves)
+        except StoreFull:
+            self.cycle.take_over([record.body for record in records], saves)
+        try:
+            await journal.put_blob(site_bytes(self._config))
+        except StoreFull as error:
+            self._log.event("journal_full", level="error", error=error.message, remedy=error.remedy)
 
     def _bodies(self, server: ControlServer) -> Iterator[tuple[str, Coroutine[None, None, None]]]:
         yield "cycle", self.cycle.run()
@@ -283,18 +305,22 @@ class Gateway:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
 
+    def _cloud_changed(self, connected: bool, reason: str) -> None:
+        if connected:
+            self._log.event("cloud_connected")
+        else:
+            self._log.event("cloud_lost", level="warning", reason=reason)
+
     def _restarted(self, name: str, error: TransientError) -> None:
         self._log.event("part_restarted", level="warning", part=name, error=error.message)
 
     async def _settle(self) -> None:
         """MONITOR until the settle time is over and every write in doubt has been read back; then AUTO."""
-        journal = self._storage.journal
         settled_ns = self._clock.monotonic_ns() + round(self._config.gateway.gateway.settle_s * NS)
-        in_doubt = [(self._point_of(command), command) for command in journal.in_doubt()]
-        await resolve_in_doubt(self.act, self.site, in_doubt)
+        await resolve_in_doubt(self.act, self.site, self._in_doubt)
         await self._clock.sleep_until(settled_ns)
         self.cycle.request(SetMode(mode=Mode.AUTO, reason="settled"))
-        self._log.event("gateway_settled", resolved=len(in_doubt))
+        self._log.event("gateway_settled", resolved=len(self._in_doubt))
 
     def _point_of(self, command: Command) -> str:
         """Return the name of the point a command in doubt was for; its row numbers belong to an older configuration."""

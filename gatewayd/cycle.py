@@ -11,7 +11,7 @@ from typing import Protocol
 from gatewayd.clock import Cancellable, Clock
 from gatewayd.core.kernels import BoundKernel
 from gatewayd.core.site import Site
-from gatewayd.core.state import State
+from gatewayd.core.state import Override, State
 from gatewayd.core.step import step
 from gatewayd.errors import StoreError, StoreFull
 from gatewayd.model.block import Block
@@ -29,14 +29,18 @@ from gatewayd.model.decision import (
     SetOverride,
     WriteOutcome,
 )
-from gatewayd.model.record import Body, ClockStep, Gap
+from gatewayd.model.record import Actor, Body, ClockStep, Gap
 from gatewayd.observe.pace import Pace
 
 BLOCKS_WAITING_MAX = 4096
 BLOCKS_PER_CYCLE_MAX = 512
 NOTES_WAITING_MAX = 1024
+REQUESTS_WAITING_MAX = 256
 CLOCK_STEP_NS = 1_000_000_000
 REOPEN_EVERY_NS = 5_000_000_000
+STOPPED = Reply("", False, "the daemon is stopping, so nothing was done", "Ask again once it runs.")
+TOO_MANY = Reply("", False, "too many requests are waiting, so nothing was done", "Ask again in a moment.")
+CORE = Actor(uid=0, role="core", method="core")
 JOURNAL_LOST = Reply("", False, "the journal cannot be written, so nothing was done", "`gatewayd status` says why.")
 
 
@@ -45,7 +49,12 @@ class CycleJournal(Protocol):
 
     @property
     def healthy(self) -> bool:
-        """Say whether commits can succeed."""
+        """Say whether a decision could be committed now."""
+        ...
+
+    @property
+    def problem(self) -> str:
+        """Return what only `reopen` can mend; empty = nothing, though it may be full."""
         ...
 
     async def commit(
@@ -113,7 +122,11 @@ class Cycle:
         self._blocks: deque[Block] = deque()
         self._outcomes: deque[WriteOutcome] = deque()
         self._requests: deque[tuple[Request, asyncio.Future[Reply] | None]] = deque()
-        self._notes: deque[Body] = deque(maxlen=NOTES_WAITING_MAX)
+        self._asked: list[tuple[Request, asyncio.Future[Reply] | None]] = []  # of the cycle under way
+        self._notes: deque[Body] = deque()
+        self._notes_lost = 0
+        self._unsaved: dict[str, bytes] = {}  # of commits that failed: the state they describe is in force all the same
+        self._has_ended = False
         self._wake = asyncio.Event()
         self._alarm: Cancellable | None = None
         self._wall_minus_mono_ns = clock.wall_ns() - clock.monotonic_ns()
@@ -136,9 +149,18 @@ class Cycle:
         self._wake.set()
 
     def note(self, body: Body) -> None:
-        """Take a record of something that happened outside the core."""
-        self._notes.append(body)
+        """Take a record of something that happened outside the core; too many at once are counted, not kept."""
+        if len(self._notes) < NOTES_WAITING_MAX:
+            self._notes.append(body)
+        else:
+            self._notes_lost += 1
         self._wake.set()
+
+    def take_over(self, bodies: Sequence[Body], saves: Mapping[str, bytes]) -> None:
+        """Take what could not be journalled before the first cycle; it goes with the first commit that succeeds."""
+        self._unsaved |= saves
+        for body in bodies:
+            self.note(body)
 
     def request(self, request: Request) -> None:
         """Take a request nobody waits for."""
@@ -147,8 +169,12 @@ class Cycle:
 
     async def ask(self, request: Request) -> Reply:
         """Take a person's request; return the core's answer once it is durable."""
+        if self._has_ended:
+            return STOPPED
         if self.records_lost:
             return JOURNAL_LOST
+        if len(self._requests) >= REQUESTS_WAITING_MAX:
+            return TOO_MANY
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._requests.append((request, future))
         self._wake.set()
@@ -157,18 +183,25 @@ class Cycle:
     # --- the cycle --------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Run cycles for ever; cancelled by the task group."""
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            await self.run_once()
+        """Run cycles for ever; cancelled by the task group. A bug in the core ends it, and with it the process."""
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                await self.run_once()
+        finally:
+            self._has_ended = True
+            for _, future in (*self._asked, *self._requests):
+                if future is not None and not future.done():
+                    future.set_result(STOPPED)
 
     async def run_once(self) -> None:
         """Run one cycle over everything that waits."""
         started_ns = self._clock.monotonic_ns()
         self._watch_clock()
-        asked = [self._requests.popleft() for _ in range(len(self._requests))]
-        inputs = self._take_inputs(tuple(request for request, _ in asked))
+        self._asked = [self._requests.popleft() for _ in range(len(self._requests))]
+        held = dict(self.plant.state.overrides) if self._asked else {}
+        inputs = self._take_inputs(tuple(request for request, _ in self._asked))
         self._keep(inputs)
         plant = self.plant
         effects = step(plant.state, plant.site, plant.kernels, inputs)
@@ -180,8 +213,9 @@ class Cycle:
             self._hand_over(effects.commands, newest_ns)
         else:
             self._withdraw(effects.commands)
-            self._undo(inputs.requests)
-        _answer(asked, effects.replies, durable=durable)
+            self._undo(held)
+        _answer(self._asked, effects.replies, durable=durable)
+        self._asked = []
         self._set_alarm(effects.next_mono_ns)
         self.on_cycle()
         if self._blocks:
@@ -202,47 +236,67 @@ class Cycle:
         )
 
     async def _commit(self, effects: Effects) -> bool:
-        notes = tuple(NewRecord(body=self._notes.popleft()) for _ in range(len(self._notes)))
-        records = notes + effects.records
-        if not records and not effects.saves:
-            return True
+        """Make a cycle durable, and with it what earlier cycles could not."""
+        records: tuple[NewRecord, ...] = ()
         started_ns = self._clock.monotonic_ns()
         try:
-            if not self._journal.healthy:
-                await self._try_reopen()
-            await self._journal.commit(records, saves=effects.saves, intents=effects.commands)
+            if self.records_lost:
+                await self._look_again()
+            records = (*self._take_notes(), *effects.records)
+            if not records and not effects.saves:
+                return True
+            saves = self._unsaved | effects.saves
+            await self._journal.commit(records, saves=saves, intents=effects.commands)
         except StoreError as error:
+            records = records or effects.records
+            self._unsaved |= effects.saves
             self._lose_journal(len(records), full=isinstance(error, StoreFull))
             return False
+        self._unsaved = {}
         self.pace.commit.add(self._clock.monotonic_ns() - started_ns)
-        self._regain_journal()
+        if self.records_lost and self._journal.healthy:
+            self._regain_journal()
         return True
+
+    def _take_notes(self) -> list[NewRecord]:
+        """Return what happened outside the core, and what was lost of that and, once they can be told, of records."""
+        bodies: list[Body] = []
+        if self.records_lost and self._journal.healthy:
+            bodies.append(_gap("journal", self.records_lost, "journal could not be written"))
+        if self._notes_lost:
+            bodies.append(_gap("notes", self._notes_lost, "more happened at once than could be noted"))
+            self._notes_lost = 0
+        bodies += [self._notes.popleft() for _ in range(len(self._notes))]
+        return [NewRecord(body=body) for body in bodies]
 
     # --- the journal is lost, and comes back ------------------------------------------------------------------------
 
     def _lose_journal(self, records: int, *, full: bool) -> None:
         """Without a journal nothing is written; observation goes on."""
         if not self.records_lost:
-            self._suspended = self.plant.state.mode
-        self.records_lost += records
+            self._look_again_later()
+        self.records_lost += records or not self.records_lost  # state alone can be lost, too
         if self.plant.state.mode is Mode.AUTO:
+            self._suspended = Mode.AUTO
             self.request(SetMode(mode=Mode.MONITOR, reason="journal is full" if full else "journal is lost"))
-        if self._clock.monotonic_ns() >= self._reopen_mono_ns:  # one timer at a time
-            self._reopen_mono_ns = self._clock.monotonic_ns() + REOPEN_EVERY_NS
-            self._clock.call_at(self._reopen_mono_ns, lambda: self.note(self._gap()))
 
-    def _gap(self) -> Gap:
-        return Gap(stream="journal", first=0, last=0, count=self.records_lost, reason="journal could not be written")
+    def _look_again_later(self) -> None:
+        self._reopen_mono_ns = self._clock.monotonic_ns() + REOPEN_EVERY_NS
+        self._clock.call_at(self._reopen_mono_ns, self._wake.set)
 
-    async def _try_reopen(self) -> None:
+    async def _look_again(self) -> None:
+        """Try to get the journal back, once in a while."""
         if self._clock.monotonic_ns() >= self._reopen_mono_ns:
-            await self._journal.reopen()
+            self._look_again_later()
+            if self._journal.problem:
+                await self._journal.reopen()
 
     def _regain_journal(self) -> None:
-        if self.records_lost:
-            self.records_lost = 0
-            if self._suspended is Mode.AUTO:
-                self.request(SetMode(mode=Mode.AUTO, reason="journal is back"))
+        """Go on. A full journal takes records of the loss itself, but that alone does not mean it is back."""
+        self.records_lost = 0
+        if self._suspended is Mode.AUTO:
+            self._suspended = Mode.MONITOR
+            self.request(SetMode(mode=Mode.AUTO, reason="journal is back"))
 
     def _withdraw(self, commands: tuple[Command, ...]) -> None:
         """Tell the core that its commands were never sent."""
@@ -260,11 +314,25 @@ class Cycle:
                 )
             )
 
-    def _undo(self, requests: tuple[Request, ...]) -> None:
-        """Take back the overrides of a cycle that did not become durable: their people were told no."""
-        for request in requests:
-            if isinstance(request, SetOverride):
-                self.request(ClearOverride(request.point, "the journal was lost", request.actor))
+    def _undo(self, held: Mapping[int, Override]) -> None:
+        """Take back what people changed in a cycle that did not become durable: they are told that nothing was done.
+
+        By requests, because only inputs may change the state.
+
+        Args:
+            held: the overrides before that cycle, by point.
+        """
+        asked = [request for request, future in self._asked if future is not None]
+        for name in dict.fromkeys(ask.point for ask in asked if isinstance(ask, SetOverride | ClearOverride)):
+            index = self.plant.site.point_of.get(name, -1)
+            before = held.get(index)
+            if self.plant.state.overrides.get(index) is before:
+                continue
+            left_ns = 0 if before is None else before.expires_mono_ns - self._clock.monotonic_ns()
+            if before is not None and left_ns > 0:
+                self.request(SetOverride(name, before.value, left_ns, before.reason, before.actor))
+            else:
+                self.request(ClearOverride(name, "the journal was lost", CORE))
 
     # --- time -------------------------------------------------------------------------------------------------------
 
@@ -282,6 +350,10 @@ class Cycle:
             self._alarm = None
         if deadline_ns:
             self._alarm = self._clock.call_at(deadline_ns, self._wake.set)
+
+
+def _gap(stream: str, count: int, reason: str) -> Gap:
+    return Gap(stream=stream, first=0, last=0, count=count, reason=reason)
 
 
 def _answer(

@@ -100,14 +100,21 @@ class GatewayFacade:
     def _journal_view(self) -> JournalView:
         size = self._journal.size
         acked = self._uplink.status().acked_upto if self._uplink else 0
-        lost = self._cycle.records_lost
+        problem = self._journal_problem()
         return JournalView(
             size=size,
-            healthy=self._journal.healthy and not lost,
+            healthy=not problem,
             unwitnessed=size - acked,
             checkpoint_time_ns=self._journal.checkpoint_wall_ns,
-            problem=self._journal.problem or (f"{lost} records could not be written" if lost else ""),
+            problem=problem,
         )
+
+    def _journal_problem(self) -> str:
+        """Return why decisions cannot be recorded and what was lost by that, empty if all is well."""
+        lost = self._cycle.records_lost
+        is_full = not self._journal.problem and not self._journal.healthy
+        why = "the journal is full; raise storage.quota_mb or free disk space" if is_full else self._journal.problem
+        return "; ".join(part for part in (why, f"{lost} records could not be written" if lost else "") if part)
 
     def _device_view(self, poller: Poller) -> DeviceView:
         name = poller.link.name

@@ -23,10 +23,12 @@ class HandLink:
         self.status = 0
         self.scans = 0
         self.closed = 0
-        self.gate = asyncio.Event()
+        self.gate = asyncio.Event()  # writes wait for it
         self.gate.set()
+        self.hangs: set[str] = set()  # calls that never come back
 
     async def connect(self) -> None:
+        await self._hang("connect")
         self._fail("connect")
 
     async def scan(self, plans: Sequence[ReadPlan], deliver: Deliver) -> None:
@@ -35,6 +37,7 @@ class HandLink:
             if place == 1:
                 self._fail("scan after one")
             deliver(Block(plan.index, Codec.COLUMNS, 1, 2, 3, b""))
+        await self._hang("scan")
         self._fail("scan")
 
     async def write(self, row: int, value: float) -> None:
@@ -42,14 +45,20 @@ class HandLink:
         self.written.append((row, value))
         if self.applies:
             self.values[row] = value
+        await self._hang("write")
         self._fail("write")
 
     async def read_back(self, row: int) -> Reading:
+        await self._hang("read_back")
         self._fail("read_back")
         return Reading(self.values.get(row, 0.0), self.status, 5)
 
     async def close(self) -> None:
         self.closed += 1
+
+    async def _hang(self, what: str) -> None:
+        if what in self.hangs:
+            await asyncio.get_running_loop().create_future()
 
     def _fail(self, what: str) -> None:
         if what in self.fails:

@@ -7,37 +7,58 @@ import asyncio
 import pytest
 
 from gatewayd.core.site import NS
-from gatewayd.cycle import BLOCKS_WAITING_MAX, REOPEN_EVERY_NS, Cycle, Plant
+from gatewayd.cycle import (
+    BLOCKS_WAITING_MAX,
+    NOTES_WAITING_MAX,
+    REOPEN_EVERY_NS,
+    REQUESTS_WAITING_MAX,
+    Cycle,
+    Plant,
+)
 from gatewayd.errors import StoreError, StoreFull
-from gatewayd.model.decision import Mode, SetMode, SetOverride
+from gatewayd.model.decision import ClearOverride, Mode, SetMode, SetOverride
 from gatewayd.model.record import ClockStep, Decision, DeviceEvent, Gap, ModeChanged
 from tests.clock import ManualClock
 from tests.core.scenario import ANA, Scenario, rule
 
 
 class HandJournal:
-    """Keeps what it is given, in the order in which things happened."""
+    """Keeps what it is given, in the order in which things happened; lost or full when told.
+
+    A full one still takes records of the kinds that the real one keeps a reserve for.
+    """
 
     def __init__(self, story: list[str]) -> None:
         self.story = story
         self.bodies: list[object] = []
         self.saves: dict[str, bytes] = {}
-        self.healthy = True
         self.fails: StoreError | None = None
+        self.broken = False
+
+    @property
+    def healthy(self) -> bool:
+        return self.fails is None and not self.broken
+
+    @property
+    def problem(self) -> str:
+        return "disk error" if self.broken else ""
 
     async def commit(self, records, *, saves=None, intents=()):
-        if self.fails:
-            self.healthy = False
+        bodies = [record.body for record in records]
+        self.broken = self.broken or (self.fails is not None and not isinstance(self.fails, StoreFull))
+        if self.broken:
+            raise StoreError("disk error", remedy="look")
+        if self.fails and not all(isinstance(body, Gap | ModeChanged) for body in bodies):
             raise self.fails
         self.story.append("durable")
-        self.bodies += [record.body for record in records]
+        self.bodies += bodies
         self.saves |= saves or {}
         return tuple(range(len(records)))
 
     async def reopen(self) -> None:
         if self.fails:
             raise self.fails
-        self.healthy = True
+        self.broken = False
 
 
 class Bench:
@@ -198,3 +219,138 @@ async def test_the_queue_of_blocks_is_bounded(bench):
     for _ in range(BLOCKS_WAITING_MAX + 10):
         bench.cycle.deliver(bench.plant.block("temp", 1.0))
     assert bench.cycle.blocks_dropped == 10
+
+
+async def test_a_full_journal_is_not_back_because_it_takes_the_record_of_its_own_fullness(bench):
+    """The reserve takes mode and gap records; a decision would still be refused."""
+    await bench.auto()
+    await bench.sample(temp=60.0, speed=80.0)
+    bench.journal.fails = StoreFull("full", remedy="look")
+    for temp in (90.0, 60.0) * 10:
+        await bench.sample(temp=temp, speed=80.0)
+        await bench.clock.advance(2 * NS)
+    assert bench.plant.state.mode is Mode.MONITOR
+    assert [body.mode for body in bench.seen(ModeChanged)].count("auto") == 1
+    assert bench.seen(Gap) == [], "the reserve is not eaten by telling again and again"
+
+
+async def test_a_journal_that_fails_once_leaves_its_gap_on_record(bench):
+    await bench.auto()
+    await bench.sample(temp=60.0, speed=80.0)
+    bench.journal.fails = StoreFull("full", remedy="look")
+    await bench.sample(temp=90.0)
+    bench.journal.fails = None
+    await bench.sample(temp=60.0)
+    assert [gap.count > 0 for gap in bench.seen(Gap)] == [True]
+    await bench.clock.advance(2 * REOPEN_EVERY_NS)
+    assert len(bench.seen(Gap)) == 1
+    assert bench.cycle.records_lost == 0
+
+
+async def test_auto_that_was_asked_for_without_a_journal_comes_with_it(bench):
+    """The settle time ends while the journal is lost: the gateway must not stay in MONITOR for ever."""
+    bench.journal.fails = StoreError("disk error", remedy="look")
+    bench.cycle.note(DeviceEvent("plc", "lost", 0x800A0000, "no reply"))
+    await bench.clock.settle()
+    await bench.auto()
+    assert bench.plant.state.mode is Mode.MONITOR
+    bench.journal.fails = None
+    await bench.clock.advance(3 * REOPEN_EVERY_NS)
+    assert bench.plant.state.mode is Mode.AUTO
+
+
+async def test_state_that_could_not_be_saved_is_saved_with_the_next_commit(bench):
+    """The expiry of an override must not be forgotten: a restart would hold the point again."""
+    await bench.auto()
+    await bench.sample(temp=60.0, speed=80.0)
+    await ask(bench, SetOverride("pump.speed", 50.0, 3 * NS, "try", ANA, request_id="1"))
+    assert bench.journal.saves["override/pump.speed"]
+    bench.journal.fails = StoreFull("full", remedy="look")
+    await bench.clock.advance(4 * NS)
+    assert bench.plant.state.overrides == {}
+    bench.journal.fails = None
+    await bench.clock.advance(2 * REOPEN_EVERY_NS)
+    assert bench.journal.saves["override/pump.speed"] == b""
+
+
+async def ask(bench, request):
+    asking = asyncio.ensure_future(bench.cycle.ask(request))
+    await bench.clock.settle()
+    return await asking
+
+
+@pytest.mark.parametrize("change", [("set", 70.0), ("clear", 0.0)])
+async def test_an_override_is_still_held_when_its_change_could_not_be_recorded(bench, change):
+    """The person is told that nothing was done, and so it is."""
+    await bench.auto()
+    await bench.sample(temp=60.0, speed=80.0)
+    await ask(bench, SetOverride("pump.speed", 50.0, 60 * NS, "try", ANA, request_id="1"))
+    bench.journal.fails = StoreFull("full", remedy="look")
+    kind, value = change
+    request = SetOverride("pump.speed", value, 60 * NS, "more", ANA, request_id="2")
+    reply = await ask(bench, request if kind == "set" else ClearOverride("pump.speed", "done", ANA, "2"))
+    assert not reply.accepted
+    held = bench.plant.state.overrides[0]
+    assert (held.value, held.reason, held.actor) == (50.0, "try", ANA)
+
+
+async def test_whoever_asks_a_cycle_that_has_ended_is_told(bench):
+    waiting = asyncio.ensure_future(bench.cycle.ask(ClearOverride("pump.speed", "done", ANA, "2")))
+    await asyncio.sleep(0)
+    bench.task.cancel()
+    await bench.clock.settle()
+    assert not (await waiting).accepted
+    assert "stopping" in (await bench.cycle.ask(ClearOverride("pump.speed", "done", ANA, "3"))).message
+
+
+async def test_whoever_waits_for_a_commit_that_is_cut_off_is_told(bench):
+    async def hangs(*_, **__):
+        await asyncio.get_running_loop().create_future()
+
+    bench.journal.commit = hangs
+    waiting = asyncio.ensure_future(bench.cycle.ask(SetOverride("pump.speed", 50.0, NS, "try", ANA, "1")))
+    await bench.clock.settle()
+    bench.task.cancel()
+    assert "stopping" in (await waiting).message
+
+
+async def test_a_bug_in_the_core_ends_the_cycle_and_with_it_the_process(bench, monkeypatch):
+    monkeypatch.setattr("gatewayd.cycle.step", lambda *_: 1 / 0)
+    waiting = asyncio.ensure_future(bench.cycle.ask(ClearOverride("pump.speed", "done", ANA, "2")))
+    with pytest.raises(ZeroDivisionError):
+        await bench.task
+    assert not (await waiting).accepted
+
+
+async def test_the_queue_of_requests_is_bounded(bench):
+    """P-BOUND"""
+    asking = [
+        asyncio.ensure_future(bench.cycle.ask(ClearOverride("pump.speed", "done", ANA, f"{number}")))
+        for number in range(REQUESTS_WAITING_MAX + 5)
+    ]
+    replies = await asyncio.gather(*asking)
+    assert sum("too many" in reply.message for reply in replies) == 5
+
+
+async def test_notes_that_are_too_many_are_counted(bench):
+    """P-BOUND: what is lost is on record."""
+    for _ in range(NOTES_WAITING_MAX + 7):
+        bench.cycle.note(DeviceEvent("plc", "lost", 0x800A0000, "no reply"))
+    await bench.clock.settle()
+    assert [(gap.stream, gap.count) for gap in bench.seen(Gap)] == [("notes", 7)]
+
+
+async def test_a_quiet_cycle_looks_at_no_point(bench):
+    """A site of 500 points costs nothing while nothing changes."""
+    await bench.auto()
+    await bench.sample(temp=60.0, speed=80.0)
+    points, looks = bench.plant.state.points, []
+
+    class Watched(list):
+        def __iter__(self):
+            looks.append(1)
+            return super().__iter__()
+
+    bench.plant.state.points = Watched(points)
+    await bench.sample(temp=61.0)
+    assert looks == []

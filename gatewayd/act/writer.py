@@ -19,7 +19,7 @@ from gatewayd.model import quality
 from gatewayd.model.decision import Command, NewRecord, OutcomeResult, WriteOutcome
 from gatewayd.model.record import Outcome
 
-COMMANDS_WAITING_MAX = 256
+COMMANDS_WAITING_MAX = 4096  # of one device; the core has at most one under way for each point
 READBACK_EVERY_NS = 50_000_000
 
 
@@ -60,7 +60,9 @@ class Writer:
         self.on_sent: Callable[[int], None] = lambda _: None
 
     def hand_over(self, command: Command, sampled_mono_ns: int) -> None:
-        """Take a command whose decision is durable; a full queue refuses it at once.
+        """Take a command whose decision is durable.
+
+        A full queue refuses it at once. Its entry then stays in doubt, and the next start reads it back.
 
         Args:
             command: what to write.
@@ -100,13 +102,15 @@ class Writer:
         self._report(outcome)
 
     async def _carry_out(self, command: Command, sampled_mono_ns: int) -> WriteOutcome:
-        if self._clock.monotonic_ns() > command.expires_mono_ns:
+        if self._has_expired(command):
             return _outcome(command, OutcomeResult.REFUSED, detail="expired before it was sent")
         link = self._routes.link_of(command.row)
         try:
             await link.connect()
         except DeviceError as error:
             return _outcome(command, OutcomeResult.REFUSED, detail=f"never sent: {error.message}")
+        if self._has_expired(command):  # connecting may take longer than a command lives
+            return _outcome(command, OutcomeResult.REFUSED, detail="expired while connecting")
         sent_ns = self._clock.wall_ns()
         if sampled_mono_ns:
             self.on_sent(self._clock.monotonic_ns() - sampled_mono_ns)
@@ -119,6 +123,9 @@ class Writer:
             await link.close()
             doubt = error.message
         return await self.read_back(command, sent_ns=sent_ns, doubt=doubt)
+
+    def _has_expired(self, command: Command) -> bool:
+        return self._clock.monotonic_ns() > command.expires_mono_ns
 
     async def read_back(self, command: Command, *, sent_ns: int, doubt: str = "") -> WriteOutcome:
         """Read until the value is there or the time for it is over. A protocol's acknowledgement is never proof."""

@@ -127,7 +127,8 @@ def _tell(message: str, remedy: str, code: int, *, as_json: bool) -> None:
         return
     from gatewayd.cli.show import clean
 
-    lines = [click.style("Error: ", fg="red", bold=True) + clean(message)]
+    first, *more = [clean(line) for line in message.splitlines()] or [""]
+    lines = [click.style("Error: ", fg="red", bold=True) + first, *(f"       {line}" for line in more)]
     if remedy:
         lines.append(click.style("Remedy: ", bold=True) + clean(remedy))
     # The command's context is gone by now, so NO_COLOR is asked again.

@@ -27,6 +27,7 @@ from gatewayd.model.config import (
 NS = 1_000_000_000
 STALE_SCANS = 3  # a tag without `stale_after_s` is stale after this many missed scans,
 STALE_MIN_NS = NS  # but never sooner than this
+TTL_MIN_NS = NS  # a shorter one would only keep the loop busy with renewing it
 
 PlanReads = Callable[[Device, Sequence[tuple[int, Tag]], int], tuple[ReadPlan, ...]]
 
@@ -288,7 +289,7 @@ class _Build:
             to=self.program(f"rule {rule_id} to", then.to if then else None, "number", names),
             point=self.point_of.get(target, -1),
             slot=then.slot if then else 0,
-            ttl_ns=duration_ns(then.ttl) if then else 0,
+            ttl_ns=max(duration_ns(then.ttl), TTL_MIN_NS) if then else 0,
             on_unknown=rule.on_unknown,
             alarm=rule.alarm,
             why=rule.why,

@@ -54,20 +54,23 @@ class PointState:
     """What a point was told, what is on its way, and what holds it back."""
 
     claims: dict[str, Claim] = field(default_factory=dict)  # source -> claim
-    commanded: float = math.nan  # last value the plant is believed to hold by our doing
-    commanded_mono_ns: int = 0
+    commanded: float = math.nan  # what the point is believed to hold: verified, or read since; NaN = unknown
+    known_mono_ns: int = 0  # when that was learned; an older sample proves nothing
+    wrote_mono_ns: int = 0  # last write that may have reached the plant; `max_rate` counts from it
     switched_mono_ns: int = 0  # last change between zero and non-zero
     in_flight: int = 0  # decision id whose outcome is awaited
+    sent_from: float = math.nan  # what the point held before the write under way
+    sent_slot: int = 0  # whose write it is, or was
     last_decision: int = 0
-    last_key: tuple[object, ...] = ()  # what was decided last, so that nothing is decided twice
+    last_key: tuple[object, ...] = ()  # what was decided last, so that nothing is decided twice; see `Verdict.key`
     retry_mono_ns: int = 0  # after a failed write: not before
     failures: int = 0
     mismatches: list[int] = field(default_factory=list)  # boot-clock ns of recent mismatches
     locked_out: bool = False
     slots: tuple[float | None, ...] = (None,) * SLOTS  # the priority array as last decided
-    handed_back: Reason | None = None  # why the last claim ended, for the decision that follows
+    because: Reason | None = None  # what the next decision follows from: why the last claim ended, a retry
     owned: bool = False  # we have written it since the start, so we hand it back
-    due_mono_ns: int = 0  # ramp, minimum times and retries look again then; 0 = no
+    due_mono_ns: int = 0  # ramp, minimum times, lost inputs and retries look again then; 0 = no
 
 
 @dataclass(slots=True)

@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 
 from gatewayd.core.contract.decode import passes, take
 from gatewayd.core.contract.judge import judge
+from gatewayd.core.decide.answers import complete
 from gatewayd.core.decide.arbitrate import arbitrate
 from gatewayd.core.decide.draft import Draft
 from gatewayd.core.decide.lifecycle import set_mode, stop
-from gatewayd.core.decide.outcomes import take_outcome
+from gatewayd.core.decide.outcomes import expire_trips, take_outcome
 from gatewayd.core.decide.people import clear_override, expire_overrides, set_override
 from gatewayd.core.decide.rules import advance, expire
 from gatewayd.core.detect.watch import watch
@@ -69,7 +70,9 @@ def step(state: State, site: Site, kernels: Mapping[str, BoundKernel], inputs: I
         _serve(state, site, draft, request)
     expire_overrides(state, site, draft)
     expire(state, site, draft)
+    expire_trips(state, site, draft)
     arbitrate(state, site, draft)
+    complete(state, site, draft)
     return draft.effects(_next_deadline(state))
 
 

@@ -45,7 +45,7 @@ INLINE_FSYNC_NS_MAX = 2_000_000
 MEASURED_COMMITS = 10
 MEASURE_NS_MAX = 100_000_000
 BLOB_BYTES_MAX = 4 << 20
-RESERVED_KINDS = frozenset({Kind.GENESIS, Kind.START, Kind.STOP, Kind.MODE, Kind.GAP, Kind.OUTCOME})
+RESERVED_KINDS = frozenset({Kind.GENESIS, Kind.START, Kind.CONFIG, Kind.STOP, Kind.MODE, Kind.GAP, Kind.OUTCOME})
 
 _encoder = msgspec.msgpack.Encoder()
 

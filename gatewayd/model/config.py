@@ -68,7 +68,9 @@ class Cloud(Config, frozen=True, kw_only=True):
     insecure: str | None = None  # "accepted-by=NAME": plain MQTT, named and journalled
     batch_records: Annotated[int, Meta(ge=1, le=4096)] = 256
     window: Annotated[int, Meta(ge=1, le=64)] = 8
-    reconnect_max_s: Annotated[float, Meta(ge=1, le=3600)] = 300.0  # longest wait between attempts, drawn at random below
+    reconnect_max_s: Annotated[float, Meta(ge=1, le=3600)] = (
+        300.0  # longest wait between attempts, drawn at random below
+    )
 
 
 class Control(Config, frozen=True, kw_only=True):

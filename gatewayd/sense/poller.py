@@ -43,6 +43,8 @@ class Poller:
         self._note = note
         self._clock = clock
         self._reported = ""
+        self._error_status = 0
+        self._lost: set[int] = set()  # plans whose tags have been told
 
     @property
     def state(self) -> str:
@@ -56,6 +58,8 @@ class Poller:
             plans = self.schedule.take_due(self._clock.monotonic_ns())
             if self.breaker.allows(self._clock.monotonic_ns()):
                 await self._scan(plans)
+            else:  # a slow scan class comes due for the first time since the device was left alone
+                self._deliver_lost([plan for plan in plans if plan.index not in self._lost], self._error_status)
 
     async def _scan(self, plans: Sequence[ReadPlan]) -> None:
         waiting = {plan.index: plan for plan in plans}
@@ -63,6 +67,7 @@ class Poller:
 
         def deliver(block: Block) -> None:
             waiting.pop(block.plan, None)
+            self._lost.discard(block.plan)
             self._deliver(block)
 
         try:
@@ -79,8 +84,16 @@ class Poller:
         self._report(0, "")
 
     def _lose(self, plans: Sequence[ReadPlan], error: DeviceError) -> None:
+        self._error_status = error.status
+        self._deliver_lost(plans, error.status)
+        self.last_error = error.message
+        self.breaker.fail(self._clock.monotonic_ns())
+        self._report(error.status, error.message)
+
+    def _deliver_lost(self, plans: Sequence[ReadPlan], status: int) -> None:
         wall_ns, mono_ns = self._clock.wall_ns(), self._clock.monotonic_ns()
         for plan in plans:
+            self._lost.add(plan.index)
             self._deliver(
                 Block(
                     plan=plan.index,
@@ -88,12 +101,9 @@ class Poller:
                     request_time_ns=wall_ns,
                     response_time_ns=wall_ns,
                     response_mono_ns=mono_ns,
-                    status=error.status,
+                    status=status,
                 )
             )
-        self.last_error = error.message
-        self.breaker.fail(mono_ns)
-        self._report(error.status, error.message)
 
     def _report(self, status: int, detail: str) -> None:
         """Journal a change of state, not its repetition."""

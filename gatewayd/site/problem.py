@@ -40,6 +40,11 @@ class Problem(Struct, frozen=True, kw_only=True):
     line: int = 0
     severity: Severity = "error"
 
+    @property
+    def place(self) -> str:
+        """Return `file:line`, or the file if the line is unknown."""
+        return f"{self.file}:{self.line}" if self.line else self.file
+
 
 class Findings:
     """Collects problems, up to `PROBLEMS_MAX`; how many more there were is a problem of its own."""
@@ -110,6 +115,5 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def describe(problem: Problem) -> str:
     """Return a problem as printed: `file:line: message`, then the remedy on a line of its own."""
-    place = f"{problem.file}:{problem.line}" if problem.line else problem.file
     mark = "warning: " if problem.severity == "warning" else ""
-    return f"{place}: {mark}{problem.message}\n  remedy: {problem.remedy}"
+    return f"{problem.place}: {mark}{problem.message}\n  remedy: {problem.remedy}"

@@ -172,3 +172,45 @@ async def test_a_write_in_doubt_to_a_point_that_is_gone_is_closed_as_unknown(ben
     await resolve_in_doubt(bench.act, site_of((), (guard_list(),)), [("pump.gone", bench.command())])
     assert bench.journal.outcomes == [("unknown", True)]
     assert bench.journal.resolved == [7]
+
+
+async def test_a_command_that_grew_old_while_connecting_is_not_sent(bench):
+    async def connect() -> None:
+        await bench.clock.sleep_until(bench.clock.monotonic_ns() + 11 * S)
+
+    bench.link.connect = connect
+    bench.act.hand_over((bench.command(),), 0)
+    await bench.clock.advance(12 * S)
+    assert bench.reports[-1].result is OutcomeResult.REFUSED
+    assert bench.link.written == []
+
+
+async def test_a_write_cut_off_half_way_stays_in_doubt_for_the_next_start(bench):
+    bench.link.hangs.add("write")
+    bench.act.hand_over((bench.command(),), 0)
+    await bench.clock.settle()
+    bench.task.cancel()
+    await asyncio.gather(bench.task, return_exceptions=True)
+    assert bench.link.written == [(4, 40.0)]
+    assert bench.journal.resolved == []
+
+
+async def test_what_was_in_doubt_reaches_the_core_with_the_rows_of_today(bench):
+    site = site_of((), (guard_list(),))
+    bench.link.values[site.points[0].readback_row] = 40.0
+    doubt = bench.command(point=77, row=99, readback_row=99)
+    await asyncio.gather(resolve_in_doubt(bench.act, site, [("pump.speed", doubt)]), bench.clock.advance(3 * S))
+    assert [(outcome.decision_id, outcome.point, outcome.result) for outcome in bench.reports] == [
+        (7, 0, OutcomeResult.VERIFIED)
+    ]
+
+
+async def test_devices_that_stay_away_do_not_keep_the_gateway_in_monitor(bench):
+    """All doubts are read back at the same time; each ends with its own time, as unknown."""
+    bench.link.fails["connect"] = DeviceUnreachable("refused", remedy="look")
+    doubts = [("pump.speed", bench.command(decision_id=number)) for number in range(20)]
+    resolving = asyncio.ensure_future(resolve_in_doubt(bench.act, site_of((), (guard_list(),)), doubts))
+    await bench.clock.advance(2 * S + S // 10)
+    assert resolving.done()
+    assert {outcome.result for outcome in bench.reports} == {OutcomeResult.UNKNOWN}
+    assert sorted(bench.journal.resolved) == list(range(20))

@@ -34,6 +34,7 @@ from gatewayd.model.config import (
     Then,
 )
 from gatewayd.model.decision import (
+    ClearOverride,
     Command,
     Effects,
     Inputs,
@@ -81,6 +82,16 @@ def rule(when: str, *, to: str = "40", clear: str | None = None, slot: int = 12,
     """A rule of the pump that sets its speed."""
     then = Then(set="speed", to=to, slot=slot, ttl=str(more.pop("ttl", "10m")))  # type: ignore[arg-type]
     return Rule(id=str(more.pop("id", "hot")), when=when, clear=clear, then=then, **more)  # type: ignore[arg-type]
+
+
+HOT = rule("temp > 85", to="min(speed, 40)", clear="temp < 75")
+
+
+def hot_plant(*rules: Rule, **changes: object) -> Scenario:
+    """A cool pump at 80 %, with the rule that slows it down when its bearing is hot."""
+    plant = Scenario(rules=rules or [HOT], points=[point(**changes)])
+    plant.sample(temp=60.0, speed=80.0, speed_now=80.0)
+    return plant
 
 
 def site_of(rules: Sequence[Rule], points: Sequence[Point], members: dict[str, Contract] | None = None) -> Site:
@@ -137,6 +148,7 @@ class Scenario:
         self.effects = Effects()
         self.history: list[object] = []
         self.commands: list[Command] = []
+        self.saves: dict[str, bytes] = {}
         self.row = {name.split(".")[1]: row for name, row in self.site.rows.items() if name.startswith("pump.")}
         if auto:
             self.cycle(requests=(SetMode(mode=Mode.AUTO, reason="test"),))
@@ -189,6 +201,12 @@ class Scenario:
     def settle(self, result: OutcomeResult = OutcomeResult.VERIFIED, read_back: float | None = None) -> Effects:
         """Report the outcome of the last command; a tenth of a second passes."""
         command = self.commands[-1]
+        self.outcome_of(command, result, read_back)
+        self._move_to(self.mono_ns + NS // 10)  # the next sample comes later, as it would
+        return self.effects
+
+    def outcome_of(self, command: Command, result: OutcomeResult, read_back: float | None = None) -> Effects:
+        """Report the outcome of a command."""
         outcome = WriteOutcome(
             decision_id=command.decision_id,
             point=command.point,
@@ -198,9 +216,7 @@ class Scenario:
             sent_ns=self.wall_ns,
             answered_ns=self.wall_ns,
         )
-        effects = self.cycle(outcomes=(outcome,))
-        self._move_to(self.mono_ns + NS // 10)  # the next sample comes later, as it would
-        return effects
+        return self.cycle(outcomes=(outcome,))
 
     def advance(self, seconds: float) -> Effects:
         """Move the clock to its end in the steps the core asked for."""
@@ -223,7 +239,25 @@ class Scenario:
         self.effects = step(self.state, self.site, self.kernels, value)
         self.history += [record.body for record in self.effects.records]
         self.commands += self.effects.commands
+        self.saves = {key: value for key, value in (self.saves | self.effects.saves).items() if value}
         return self.effects
+
+    def release(self) -> Effects:
+        return self.ask(ClearOverride(point="pump.speed", reason="done", actor=ANA, request_id="2"))
+
+    def run(self, seconds: int, **values: float) -> None:
+        """Sample these tags once a second, each in the middle of its second."""
+        for _ in range(seconds):
+            self.advance(0.5)
+            self.sample(**values)
+            self.advance(0.5)
+
+    def successor(self, *rules: Rule, boot_id: bytes = b"b" * 16, **changes: object) -> Scenario:
+        """The next run of the daemon, with what this one saved."""
+        after = Scenario(rules=rules or [HOT], points=[point(**changes)], auto=False)
+        after.mono_ns, after.wall_ns, after.state.boot_id = self.mono_ns, self.wall_ns, boot_id
+        after.restore(self.saves)
+        return after
 
     def restore(self, saves: dict[str, bytes]) -> list[object]:
         from gatewayd.core.decide.lifecycle import restore

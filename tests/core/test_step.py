@@ -9,18 +9,9 @@ import pytest
 from gatewayd.core.site import NS
 from gatewayd.model import quality
 from gatewayd.model.config import Alarm, Contract
-from gatewayd.model.decision import ClearOverride, Mode, OutcomeResult, SetMode, Stop
+from gatewayd.model.decision import ClearOverride, Mode, SetMode
 from gatewayd.model.record import Decision, ModeChanged
-from tests.core.scenario import ANA, MEMBERS, Scenario, point, rule, same
-
-HOT = rule("temp > 85", to="min(speed, 40)", clear="temp < 75")
-
-
-def hot_plant(**changes: object) -> Scenario:
-    plant = Scenario(rules=[HOT], points=[point(**changes)])
-    plant.sample(temp=60.0, speed=80.0, speed_now=80.0)
-    return plant
-
+from tests.core.scenario import ANA, HOT, MEMBERS, Scenario, hot_plant, point, rule, same
 
 # --- rules ------------------------------------------------------------------------------------------------------------
 
@@ -222,6 +213,7 @@ def test_a_large_change_goes_in_steps_no_faster_than_the_rate():
     plant.advance(2)
     assert plant.writes[-1] == (50.0, ("ramp", "rule", "clamp_step"))
     plant.settle()
+    plant.sample(temp=90.0)
     plant.advance(1)
     assert plant.writes[-1] == (40.0, ("ramp", "rule"))
     assert len(plant.decisions) == 3, "waiting for the rate is no decision"
@@ -362,6 +354,7 @@ def test_an_override_survives_a_restart_on_the_same_boot_with_its_remaining_time
     after.mono_ns, after.wall_ns = plant.mono_ns, plant.wall_ns
     assert after.restore(saves) == []
     after.sample(temp=60.0, speed=80.0)
+    after.advance(1)
     assert after.writes == [(60.0, ("override",))]
     after.settle()
     after.advance(21)
@@ -378,59 +371,6 @@ def test_an_override_does_not_survive_a_reboot():
     assert [record.event for record in records] == ["released"]
     after.sample(temp=60.0, speed=80.0)
     assert after.writes == []
-
-
-# --- outcomes ---------------------------------------------------------------------------------------------------------
-
-
-def test_one_write_is_under_way_at_a_time():
-    plant = hot_plant()
-    plant.sample(temp=90.0)
-    plant.override(60.0)
-    assert len(plant.commands) == 1
-    plant.settle()
-    plant.advance(1)
-    assert [command.value for command in plant.commands] == [40.0, 60.0]
-
-
-def test_a_mismatch_is_tried_once_more_then_the_fail_safe_then_locked_out():
-    plant = hot_plant()
-    plant.sample(temp=90.0)
-    plant.settle(OutcomeResult.MISMATCH, read_back=80.0)
-    assert plant.writes[-1] == (40.0, ("mismatch_retry", "rule"))
-    plant.settle(OutcomeResult.MISMATCH, read_back=80.0)
-    assert plant.writes[-1][0] == 20.0
-    plant.settle(OutcomeResult.MISMATCH, read_back=80.0)
-    plant.sample(temp=90.0)
-    assert plant.decisions[-1].reasons == ("rule", "locked_out")
-    assert plant.alarm_states == ["unack"]
-    plant.override(50.0)
-    assert plant.writes[-1] == (50.0, ("override",))
-
-
-def test_an_unknown_outcome_waits_before_it_is_decided_again():
-    plant = hot_plant()
-    plant.sample(temp=90.0)
-    plant.settle(OutcomeResult.UNKNOWN, read_back=math.nan)
-    assert len(plant.commands) == 1
-    for _ in range(5):
-        plant.advance(1)
-        plant.sample(temp=90.0, speed=80.0)
-    assert len(plant.commands) == 2
-
-
-def test_stopping_sends_what_we_command_to_its_fail_safe():
-    plant = hot_plant()
-    plant.sample(temp=90.0)
-    plant.settle()
-    plant.ask(Stop(reason="asked to stop"))
-    assert plant.writes[-1] == (20.0, ("stopping",))
-
-
-def test_stopping_leaves_alone_what_we_never_commanded():
-    plant = hot_plant()
-    plant.ask(Stop(reason="asked to stop"))
-    assert plant.commands == []
 
 
 # --- the decision itself ----------------------------------------------------------------------------------------------

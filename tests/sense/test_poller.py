@@ -81,3 +81,23 @@ async def test_a_dead_device_is_left_alone_and_comes_back(bench):
     await bench.advance(2 * S)
     assert bench.notes[-1].state == "connected"
     assert bench.link.scans > 0
+
+
+async def test_a_slow_class_of_a_dead_device_turns_bad_when_its_scan_falls_due():
+    """P-STALE: its last value is from before the device died; no scan, no Good value."""
+    bench = Bench()
+    plans = [PLANS[0], ReadPlan(1, "plc", "slow", Codec.COLUMNS, (), ())]
+    bench.poller.schedule = ScanSchedule(
+        {"default": 100 * MS, "slow": 5 * S}, plans, start_mono_ns=bench.clock.monotonic_ns()
+    )
+    await bench.advance(0)
+    bench.link.fails["connect"] = DeviceUnreachable("refused", remedy="look")
+    await bench.advance(S)
+    assert bench.poller.state == "demoted"
+    bench.blocks.clear()
+    await bench.advance(5 * S)
+    assert [(block.plan, block.codec, block.status) for block in bench.blocks] == [
+        (1, Codec.LOST, DeviceUnreachable.status)
+    ]
+    bench.task.cancel()
+    await asyncio.gather(bench.task, return_exceptions=True)

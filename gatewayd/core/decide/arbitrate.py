@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import msgspec
 
 from gatewayd.core.decide.draft import Draft
 from gatewayd.core.decide.evidence import slice_of
-from gatewayd.core.decide.guards import SLOT_FAIL_SAFE, Judgement, judge_proposal
-from gatewayd.core.decide.outcomes import SavedPoint
+from gatewayd.core.decide.guards import SLOT_FAIL_SAFE, Judgement, judge_proposal, observe
+from gatewayd.core.decide.outcomes import save_point
+from gatewayd.core.decide.rules import engage_fail_safe, fail_safe_due
 from gatewayd.core.site import NS, PointPlan, Site
 from gatewayd.core.state import SLOTS, Claim, PointState, State
 from gatewayd.model.decision import Command, Mode, Reason
@@ -53,7 +53,10 @@ class Verdict:
 
     @property
     def key(self) -> tuple[object, ...]:
-        """Return what makes this verdict different from the last one; an equal verdict is not decided again."""
+        """Return what makes this verdict different from the last one; an equal verdict is not decided again.
+
+        After a failed write only the holder is remembered: the same verdict is then news again.
+        """
         written = self.judgement.value if self.write else None
         blocked = () if self.judgement.write else tuple(self.judgement.reasons)
         return (self.holder, self.claim.value, written, blocked)
@@ -62,12 +65,15 @@ class Verdict:
 def arbitrate(state: State, site: Site, draft: Draft) -> None:
     """Decide every point whose claims, guards or outcomes changed, or whose time has come."""
     due: set[int] = set()
-    if 0 < state.next_decide_mono_ns <= draft.mono_ns:
+    is_time = 0 < state.next_decide_mono_ns <= draft.mono_ns
+    if not state.dirty and not is_time:
+        return
+    if is_time:
         due = {index for index, point in enumerate(state.points) if 0 < point.due_mono_ns <= draft.mono_ns}
     for index in sorted(state.dirty | due):
         _decide_point(state, site, draft, site.points[index])
     state.dirty.clear()
-    state.next_decide_mono_ns = _next_look(state, site)
+    state.next_decide_mono_ns = _next_look(state)
 
 
 def slots_of(point: PointState) -> tuple[float | None, ...]:
@@ -82,11 +88,24 @@ def _rank(claim: Claim) -> tuple[int, int]:
     return (claim.slot, claim.order)
 
 
-def _winner(state: State, plan: PointPlan, now_mono_ns: int) -> Claim | None:
-    """Return the highest claim; the relinquish default if nobody claims a point that we had commanded."""
+def winner(point: PointState) -> Claim | None:
+    """Return the highest claim on a point."""
+    return min(point.claims.values(), key=_rank, default=None)
+
+
+def _winner(state: State, site: Site, plan: PointPlan, now_mono_ns: int) -> Claim | None:
+    """Return who decides now: the highest claim, its fail-safe, or nobody.
+
+    The relinquish default decides where nobody claims a point that we had commanded.
+    """
     point = state.points[plan.index]
-    if point.claims:
-        return min(point.claims.values(), key=_rank)
+    claim = winner(point)
+    if claim is not None:
+        due_ns = fail_safe_due(state, site, claim)
+        if 0 < due_ns <= now_mono_ns:
+            return engage_fail_safe(state, site, claim.rule, now_mono_ns=now_mono_ns)
+        point.due_mono_ns = due_ns
+        return claim
     if not point.owned or state.mode is Mode.MONITOR:
         return None
     return Claim(
@@ -99,66 +118,79 @@ def _winner(state: State, plan: PointPlan, now_mono_ns: int) -> Claim | None:
     )
 
 
+def _is_too_soon(point: PointState, claim: Claim, now_mono_ns: int) -> bool:
+    """Say whether a failed write keeps this one waiting: a fail-safe value waits only for a fail-safe value."""
+    is_fail_safe, was_fail_safe = claim.slot == SLOT_FAIL_SAFE, point.sent_slot == SLOT_FAIL_SAFE
+    return now_mono_ns < point.retry_mono_ns and (was_fail_safe or not is_fail_safe)
+
+
 def _decide_point(state: State, site: Site, draft: Draft, plan: PointPlan) -> None:
     point = state.points[plan.index]
+    point.due_mono_ns = 0
     if point.in_flight:
         return  # its outcome makes the point dirty again
-    point.due_mono_ns = 0
-    claim = _winner(state, plan, draft.mono_ns)
+    observe(state, plan, now_mono_ns=draft.mono_ns)
+    claim = _winner(state, site, plan, draft.mono_ns)
     if claim is None:
         return
-    if draft.mono_ns < point.retry_mono_ns and claim.slot > SLOT_FAIL_SAFE:
-        point.due_mono_ns = point.retry_mono_ns
+    if _is_too_soon(point, claim, draft.mono_ns):
+        point.due_mono_ns = _sooner(point.due_mono_ns, point.retry_mono_ns)
         return
     judgement = judge_proposal(state, site, plan, claim, now_mono_ns=draft.mono_ns)
-    point.due_mono_ns = judgement.due_mono_ns
-    in_force = not math.isnan(judgement.base) and abs(judgement.value - judgement.base) <= plan.deadband
+    point.due_mono_ns = _sooner(point.due_mono_ns, judgement.due_mono_ns)
+    in_force = abs(judgement.value - judgement.base) <= plan.deadband and Reason.CLAMP_STEP not in judgement.reasons
     verdict = Verdict(plan=plan, claim=claim, judgement=judgement, in_force=in_force)
     if not _is_news(point, verdict):
-        _settle(draft, point, verdict)
+        _settle(state, site, draft, verdict)
         return
     body, evidence = _decision(state, site, draft, verdict)
     point.last_key = verdict.key
     name = claim.actor.name if claim.actor else ""
     draft.record(body, evidence=evidence, reason_text=claim.text, actor_name=name)
     if verdict.write:
-        _command(draft, point, body, verdict)
+        _command(state, site, draft, body, verdict)
     else:
-        _settle(draft, point, verdict)
+        _settle(state, site, draft, verdict)
 
 
 def _is_news(point: PointState, verdict: Verdict) -> bool:
     """Say whether a verdict deserves a decision of its own.
 
-    It does not when nothing changed, when a write merely turned out to be in force, or while a ramp waits for its rate.
+    It does not when nothing changed, when a write merely turned out to be in force, or while a ramp or a retry waits for
+    its rate or for the first sample after the write before.
     """
     if verdict.key == point.last_key:
         return False
     same_holder = bool(point.last_key) and point.last_key[0] == verdict.holder
     if same_holder and verdict.judgement.write and verdict.in_force:
         return False
-    return not (same_holder and verdict.judgement.reasons == [Reason.CLAMP_RATE] and verdict.judgement.due_mono_ns)
+    waits = verdict.judgement.reasons in ([Reason.CLAMP_RATE], [Reason.NO_PRESENT_VALUE])
+    return not (same_holder and waits and verdict.judgement.due_mono_ns)
 
 
-def _settle(draft: Draft, point: PointState, verdict: Verdict) -> None:
+def _sooner(first_mono_ns: int, second_mono_ns: int) -> int:
+    """Return the earlier of two deadlines of which 0 is none."""
+    return min(first_mono_ns or second_mono_ns, second_mono_ns or first_mono_ns)
+
+
+def _settle(state: State, site: Site, draft: Draft, verdict: Verdict) -> None:
     """Hand a point back for good once its relinquish default is in force."""
+    point = state.points[verdict.plan.index]
     if verdict.judgement.write and verdict.in_force:
         point.last_key = verdict.key
         if verdict.claim.slot == 0:
             point.owned = False
             point.last_key = ()
-            draft.saves[f"point/{verdict.plan.name}"] = b""
+            save_point(state, site, draft, verdict.plan.index)
 
 
 def _reasons(point: PointState, verdict: Verdict) -> tuple[Reason, ...]:
     reasons: list[Reason] = []
-    if point.handed_back is not None:
-        reasons.append(point.handed_back)
+    if point.because is not None:
+        reasons.append(point.because)
     last = point.last_key
-    if last and last[:2] == (verdict.holder, verdict.claim.value) and last[2] is not None:
+    if last[:2] == (verdict.holder, verdict.claim.value) and last[2] is not None:
         reasons.append(Reason.RAMP)
-    if point.mismatches and not last:
-        reasons.append(Reason.MISMATCH_RETRY)
     reasons.append(verdict.claim.reason)
     reasons.extend(verdict.judgement.reasons)
     if verdict.in_force and verdict.judgement.write:
@@ -197,7 +229,7 @@ def _decision(state: State, site: Site, draft: Draft, verdict: Verdict) -> tuple
         expires_mono_ns=draft.mono_ns + COMMAND_TTL_NS,
     )
     state.next_decision_id += 1
-    point.slots, point.last_decision, point.handed_back = after, body.decision_id, None
+    point.slots, point.last_decision, point.because = after, body.decision_id, None
     return body, evidence
 
 
@@ -216,12 +248,14 @@ def _evidence(state: State, site: Site, draft: Draft, verdict: Verdict) -> bytes
     )
 
 
-def _command(draft: Draft, point: PointState, body: Decision, verdict: Verdict) -> None:
+def _command(state: State, site: Site, draft: Draft, body: Decision, verdict: Verdict) -> None:
     plan, judgement = verdict.plan, verdict.judgement
-    point.in_flight = body.decision_id
+    point = state.points[plan.index]
+    point.in_flight, point.sent_from, point.sent_slot = body.decision_id, judgement.base, verdict.claim.slot
+    point.due_mono_ns = 0  # its outcome comes first
     if not point.owned:
         point.owned = True
-        draft.saves[f"point/{plan.name}"] = msgspec.msgpack.encode(SavedPoint(owned=True, switched_wall_ns=0))
+        save_point(state, site, draft, plan.index)
     draft.commands.append(
         Command(
             decision_id=body.decision_id,
@@ -237,12 +271,8 @@ def _command(draft: Draft, point: PointState, body: Decision, verdict: Verdict) 
     )
 
 
-def _next_look(state: State, site: Site) -> int:
+def _next_look(state: State) -> int:
     """Return the earliest boot-clock time at which some claim, ramp or override needs another look; 0 = none."""
     times = [point.due_mono_ns for point in state.points]
     times += [claim.expires_mono_ns for point in state.points for claim in point.claims.values()]
-    for index in state.lost:
-        rule = site.rules[index]
-        if rule.point >= 0 and f"fail_safe:{rule.id}" not in state.points[rule.point].claims:
-            times.append(state.rules[index].unknown_since_mono_ns + site.points[rule.point].fail_safe_after_ns)
     return min((time for time in times if time > 0), default=0)

@@ -19,6 +19,7 @@ class Draft:
     records: list[NewRecord] = field(default_factory=list)
     commands: list[Command] = field(default_factory=list)
     replies: list[Reply] = field(default_factory=list)
+    answers: list[tuple[Reply, int]] = field(default_factory=list)  # accepted, on a point; complete once it is decided
     saves: dict[str, bytes] = field(default_factory=dict)
 
     @classmethod
@@ -30,6 +31,10 @@ class Draft:
         """Add a record; `personal` texts are hashed with a salt by the journal."""
         texts = {name: text for name, text in personal.items() if text}
         self.records.append(NewRecord(body=body, personal=texts, evidence=evidence))
+
+    def answer(self, reply: Reply, point: int) -> None:
+        """Accept a request on a point; `answers.complete` adds what the cycle then decided."""
+        self.answers.append((reply, point))
 
     @staticmethod
     def cite(evidence: bytes) -> bytes:

@@ -55,7 +55,7 @@ class Judgement:
 def judge_proposal(state: State, site: Site, plan: PointPlan, claim: Claim, *, now_mono_ns: int) -> Judgement:
     """Run the guard list over what a claim proposes; stop at the first guard that refuses."""
     point = state.points[plan.index]
-    judgement = Judgement(value=claim.value, base=present_value(state, plan))
+    judgement = Judgement(value=claim.value, base=point.commanded)
     if claim.slot == SLOT_FAIL_SAFE:
         _mode(state, claim, judgement)
         _range(plan, judgement)
@@ -76,14 +76,31 @@ def judge_proposal(state: State, site: Site, plan: PointPlan, claim: Claim, *, n
     return judgement
 
 
-def present_value(state: State, plan: PointPlan) -> float:
-    """Return what we last verified there, else what the point's own tag reads if that is Good, else NaN."""
-    commanded = state.points[plan.index].commanded
-    if not math.isnan(commanded):
-        return commanded
-    status = state.column("tag.status")[plan.row]
-    value: float = state.column("tag.value")[plan.row]
-    return value if quality.is_good(status) else math.nan
+def observe(state: State, plan: PointPlan, *, now_mono_ns: int) -> None:
+    """Believe what the plant shows when that is newer than what we know: somebody may have turned it at the panel.
+
+    Nobody fights the panel: a moved set point is not written back by itself, but the next decision starts from it.
+    """
+    point = state.points[plan.index]
+    is_unknown = math.isnan(point.commanded)
+    rows = (plan.row, plan.readback_row) if is_unknown else (plan.row,)  # the tag itself may be write-only
+    row = next((row for row in rows if _shows(state, row, after_mono_ns=point.known_mono_ns)), None)
+    if row is None:
+        return
+    shown: float = state.column("tag.value")[row]
+    is_verified = point.wrote_mono_ns != 0 and point.known_mono_ns == point.wrote_mono_ns
+    if is_verified and abs(shown - point.commanded) <= max(plan.readback_tolerance, plan.deadband):
+        return
+    if not is_unknown and (shown != 0.0) != (point.commanded != 0.0):
+        point.switched_mono_ns = now_mono_ns  # it happened before, nobody knows when: the minimum time counts in full
+    point.commanded = shown
+    point.known_mono_ns = state.column("tag.ingest_mono")[row]
+
+
+def _shows(state: State, row: int, *, after_mono_ns: int) -> bool:
+    column = state.column
+    is_newer = column("tag.ingest_mono")[row] > after_mono_ns
+    return is_newer and quality.is_good(column("tag.status")[row]) and math.isfinite(column("tag.value")[row])
 
 
 def _lock_out(point: PointState, judgement: Judgement) -> None:
@@ -92,7 +109,9 @@ def _lock_out(point: PointState, judgement: Judgement) -> None:
 
 
 def _mode(state: State, claim: Claim, judgement: Judgement) -> None:
-    if claim.override_id or claim.reason is Reason.STOPPING or state.mode is Mode.AUTO:
+    if state.stopping and claim.reason is not Reason.STOPPING:
+        judgement.stop("mode", Reason.STOPPING, detail="after a stop nothing new is begun")
+    elif claim.override_id or claim.reason is Reason.STOPPING or state.mode is Mode.AUTO:
         judgement.passed("mode", detail=state.mode.value)
     else:
         judgement.stop("mode", Reason.MONITOR, detail=state.mode.value)
@@ -106,8 +125,11 @@ def _inputs(state: State, site: Site, claim: Claim, judgement: Judgement, age_ma
     """
     if claim.rule < 0:
         return
+    if claim.rule in state.lost:  # `hold` keeps what was written; it is no leave to write more
+        judgement.stop("quality", Reason.INPUT_QUALITY, detail="the rule's condition is unknown")
+        return
     rule = site.rules[claim.rule]
-    value_rows = set(site.programme.programs[rule.to].rows)
+    value_rows = site.programme.programs[rule.to].rows
     status, ingest = state.column("tag.status"), state.column("tag.ingest_mono")
     bad = [row for row in value_rows if not quality.is_good(status[row])]
     if bad:
@@ -115,7 +137,8 @@ def _inputs(state: State, site: Site, claim: Claim, judgement: Judgement, age_ma
         judgement.stop("quality", Reason.INPUT_QUALITY, detail=label, due_mono_ns=now_mono_ns + LOOK_AGAIN_NS)
         return
     judgement.passed("quality")
-    rows = {row for row in site.programme.programs[rule.when].rows if quality.is_good(status[row])} | value_rows
+    rows = [row for row in site.programme.programs[rule.when].rows if quality.is_good(status[row])]
+    rows += value_rows
     oldest_ns = max((now_mono_ns - ingest[row] for row in rows), default=0)
     if oldest_ns > age_max_ns:
         old = max(rows, key=lambda row: now_mono_ns - ingest[row])
@@ -154,21 +177,26 @@ def _range(plan: PointPlan, judgement: Judgement) -> None:
 
 
 def _step_and_rate(plan: PointPlan, point: PointState, judgement: Judgement, now_mono_ns: int) -> None:
-    """Cut a large change into steps of `write_step`, no faster than `max_rate`."""
+    """Cut a large change into steps of `write_step`, no faster than `max_rate`, none outside the range."""
     if math.isnan(judgement.base):
         due_ns = now_mono_ns + LOOK_AGAIN_NS
         judgement.stop("step", Reason.NO_PRESENT_VALUE, detail="the present value is unknown", due_mono_ns=due_ns)
         return
     change = judgement.value - judgement.base
     step = min(abs(change), plan.write_step)
-    if point.commanded_mono_ns:
-        ready_ns = point.commanded_mono_ns + math.ceil(step / plan.max_rate * NS)
+    if point.wrote_mono_ns:
+        ready_ns = point.wrote_mono_ns + math.ceil(step / plan.max_rate * NS)
         if now_mono_ns < ready_ns:
             judgement.stop("rate", Reason.CLAMP_RATE, detail=f"{plan.max_rate:g} per s", due_mono_ns=ready_ns)
             return
     judgement.passed("rate", limit=plan.max_rate)
     if abs(change) > plan.write_step:
         stepped = judgement.base + math.copysign(plan.write_step, change)
+        if not plan.write_min <= stepped <= plan.write_max:
+            # Neither limit may give way to the other. A person, or the fail-safe value, brings it back.
+            detail = f"{judgement.base:g} is further outside the range than one step"
+            judgement.stop("step", Reason.CLAMP_STEP, detail=detail, due_mono_ns=now_mono_ns + LOOK_AGAIN_NS)
+            return
         judgement.clamp("step", stepped, Reason.CLAMP_STEP, plan.write_step)
     else:
         judgement.passed("step", limit=plan.write_step)

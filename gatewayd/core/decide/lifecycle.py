@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -26,9 +26,35 @@ def restore(state: State, site: Site, draft: Draft, saves: Mapping[str, bytes]) 
         kind, _, name = key.partition("/")
         index = site.point_of.get(name)
         if kind == "point" and index is not None:
-            state.points[index].owned = msgspec.msgpack.decode(saved, type=SavedPoint).owned
+            _restore_point(state, draft, index, msgspec.msgpack.decode(saved, type=SavedPoint))
         elif kind == "override":
             _restore_override(state, draft, index, msgspec.msgpack.decode(saved, type=SavedOverride))
+
+
+def await_outcomes(state: State, site: Site, in_doubt: Iterable[tuple[str, int]]) -> None:
+    """Hold points whose last write is in doubt as if it were under way: nobody writes before it has been read back.
+
+    Args:
+        state: of the new run.
+        site: its configuration.
+        in_doubt: (point name, decision id), oldest first; of two on one point the newest counts.
+    """
+    for name, decision_id in in_doubt:
+        index = site.point_of.get(name)
+        if index is not None:
+            state.points[index].in_flight = decision_id
+
+
+def _restore_point(state: State, draft: Draft, index: int, saved: SavedPoint) -> None:
+    """Times of another boot cannot be compared, so a minimum time then counts in full from this start.
+
+    When it was last written is not saved: `max_rate`, too, counts from this start, else each restart would be a step.
+    """
+    point = state.points[index]
+    point.owned, point.locked_out = saved.owned, saved.locked_out
+    point.wrote_mono_ns = draft.mono_ns
+    if saved.switched_mono_ns:
+        point.switched_mono_ns = saved.switched_mono_ns if saved.boot_id == state.boot_id else draft.mono_ns
 
 
 def _restore_override(state: State, draft: Draft, index: int | None, saved: SavedOverride) -> None:
@@ -75,6 +101,7 @@ def stop(state: State, site: Site, draft: Draft, request: Stop) -> None:
     for plan in site.points:
         point = state.points[plan.index]
         if point.owned:
+            point.retry_mono_ns = 0  # there is no later
             point.claims["stop"] = Claim(
                 slot=SLOT_FAIL_SAFE,
                 order=-2,

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from gatewayd.core.decide.draft import Draft
+from gatewayd.core.decide.outcomes import reset
 from gatewayd.core.site import NS, PointPlan, Site
 from gatewayd.core.state import Claim, Override, State
 from gatewayd.model.decision import ClearOverride, Reason, Reply, SetOverride
@@ -60,28 +61,28 @@ def set_override(state: State, site: Site, draft: Draft, request: SetOverride) -
     )
     state.next_override_id += 1
     hold(state, override, now_mono_ns=draft.mono_ns)
-    state.points[index].locked_out = False
-    state.points[index].mismatches.clear()
+    reset(state, site, draft, index)
+    point = state.points[index]
+    point.because, point.retry_mono_ns, point.failures = None, 0, 0  # a person does not wait for our last failure
     _record(draft, site.points[index], override, Ending("set", request.actor, request.reason))
     _save(state, draft, site.points[index], override)
-    draft.replies.append(Reply(request.request_id, True, f"{request.point} is held at {request.value:g}"))
+    draft.answer(Reply(request.request_id, True, f"{request.point} is held at {request.value:g}"), index)
 
 
 def clear_override(state: State, site: Site, draft: Draft, request: ClearOverride) -> None:
-    """Hand a point back to policy."""
+    """Hand a point back to policy; what tripped or locked out is reset, with or without an override."""
     index = site.point_of.get(request.point)
-    if index is None or index not in state.overrides:
-        draft.replies.append(
-            Reply(
-                request.request_id,
-                False,
-                f"{request.point} has no override",
-                "`gatewayd override list` shows what is held.",
-            )
-        )
+    was_held = index is not None and index in state.overrides
+    was_reset = index is not None and reset(state, site, draft, index)
+    if index is None or not (was_held or was_reset):
+        message, remedy = f"{request.point} has no override", "`gatewayd override list` shows what is held."
+        draft.replies.append(Reply(request.request_id, False, message, remedy))
         return
-    _end(state, site, draft, index, Ending("released", request.actor, request.reason))
-    draft.replies.append(Reply(request.request_id, True, f"{request.point} is back with policy"))
+    if was_held:
+        _end(state, site, draft, index, Ending("released", request.actor, request.reason))
+    else:
+        _record_reset(draft, site.points[index], request)
+    draft.answer(Reply(request.request_id, True, f"{request.point} is back with policy"), index)
 
 
 def expire_overrides(state: State, site: Site, draft: Draft) -> None:
@@ -107,7 +108,6 @@ def hold(state: State, override: Override, *, now_mono_ns: int) -> None:
         text=override.reason,
     )
     state.dirty.add(override.point)
-    state.next_decide_mono_ns = now_mono_ns
 
 
 def _refusal(site: Site, index: int | None, request: SetOverride) -> tuple[str, str] | tuple[()]:
@@ -151,7 +151,7 @@ def _end(state: State, site: Site, draft: Draft, index: int, ending: Ending) -> 
     override = state.overrides.pop(index)
     point = state.points[index]
     point.claims.pop("override", None)
-    point.handed_back = Reason.OVERRIDE_EXPIRED if ending.event == "expired" else Reason.OVERRIDE_RELEASED
+    point.because = Reason.OVERRIDE_EXPIRED if ending.event == "expired" else Reason.OVERRIDE_RELEASED
     state.dirty.add(index)
     _record(draft, site.points[index], override, ending)
     draft.saves[f"override/{site.points[index].name}"] = b""
@@ -169,6 +169,22 @@ def _record(draft: Draft, plan: PointPlan, override: Override, ending: Ending) -
         ),
         reason_text=ending.reason,
         actor_name=ending.actor.name,
+    )
+
+
+def _record_reset(draft: Draft, plan: PointPlan, request: ClearOverride) -> None:
+    """Say who reset a point that nobody held."""
+    draft.record(
+        OverrideEvent(
+            override_id=0,
+            event="released",
+            point=plan.name,
+            value=math.nan,
+            expires_ns=0,
+            actor=_nameless(request.actor),
+        ),
+        reason_text=request.reason,
+        actor_name=request.actor.name,
     )
 
 

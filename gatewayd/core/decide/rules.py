@@ -30,19 +30,40 @@ def advance(state: State, site: Site, draft: Draft, changed: Iterable[int]) -> N
 
 
 def expire(state: State, site: Site, draft: Draft) -> None:
-    """Renew or drop rule claims whose time to live ended; engage fail-safe values for inputs lost too long."""
+    """Renew or drop rule claims whose time to live ended."""
     if not 0 < state.next_decide_mono_ns <= draft.mono_ns:
         return
     for index, point in enumerate(state.points):
         for source, claim in list(point.claims.items()):
-            if claim.rule >= 0 and claim.slot > SLOT_FAIL_SAFE and 0 < claim.expires_mono_ns <= draft.mono_ns:
+            if claim.rule >= 0 and 0 < claim.expires_mono_ns <= draft.mono_ns:
                 _renew_or_drop(state, site, draft, index, source, claim)
-    for rule_index in sorted(state.lost):
-        plan, rule = site.rules[rule_index], state.rules[rule_index]
-        if plan.point >= 0:
-            due = rule.unknown_since_mono_ns + site.points[plan.point].fail_safe_after_ns
-            if draft.mono_ns >= due:
-                _engage_fail_safe(state, site, draft, plan, Reason.INPUTS_LOST)
+
+
+def fail_safe_due(state: State, site: Site, claim: Claim) -> int:
+    """Return when a winning claim gives way to the fail-safe value because its rule's inputs are lost; 0 = they are not.
+
+    Only a claim that wins does: what a person or a sound rule holds is not taken away for an input they do not use.
+    """
+    if claim.rule not in state.lost or claim.slot <= SLOT_FAIL_SAFE:
+        return 0
+    plan, since_ns = site.rules[claim.rule], state.rules[claim.rule].unknown_since_mono_ns
+    return since_ns if plan.on_unknown == "fail_safe" else since_ns + site.points[plan.point].fail_safe_after_ns
+
+
+def engage_fail_safe(state: State, site: Site, rule_index: int, *, now_mono_ns: int) -> Claim:
+    """Put the fail-safe value above a rule whose inputs are lost, until they are back."""
+    plan = site.rules[rule_index]
+    claim = Claim(
+        slot=SLOT_FAIL_SAFE,
+        order=plan.index,
+        value=site.points[plan.point].fail_safe_value,
+        reason=Reason.INPUTS_LOST,
+        since_mono_ns=now_mono_ns,
+        expires_mono_ns=0,
+        rule=plan.index,
+    )
+    state.points[plan.point].claims[f"fail_safe:{plan.id}"] = claim
+    return claim
 
 
 def _advance_rule(state: State, site: Site, draft: Draft, plan: RulePlan) -> None:
@@ -54,7 +75,7 @@ def _advance_rule(state: State, site: Site, draft: Draft, plan: RulePlan) -> Non
     rule.settled = True
     was_unknown = not rule.known
     if was_unknown:
-        _become_known(state, plan, rule)
+        _become_known(state, draft, plan, rule)
     if condition == _TRUE and not rule.active:
         _activate(state, site, draft, plan, rule)
     elif condition == _FALSE and rule.active:
@@ -63,6 +84,7 @@ def _advance_rule(state: State, site: Site, draft: Draft, plan: RulePlan) -> Non
         _propose(state, site, draft, plan)
         if was_unknown:
             _record_state(state, site, draft, plan, "active", "unknown")
+            _record_alarm(draft, plan, "unack")
     elif was_unknown:
         _record_state(state, site, draft, plan, "inactive", "unknown")
 
@@ -104,18 +126,21 @@ def _become_unknown(state: State, site: Site, draft: Draft, plan: RulePlan, rule
     if not rule.active:
         return
     state.lost.add(plan.index)
-    state.next_decide_mono_ns = draft.mono_ns
     _record_alarm(draft, plan, "stale")
-    if plan.on_unknown == "fail_safe":
-        _engage_fail_safe(state, site, draft, plan, Reason.INPUTS_LOST)
-    elif plan.on_unknown == "release":
+    if plan.on_unknown == "release":
         _drop(state, plan, f"rule:{plan.id}", Reason.INPUTS_LOST)
+    if plan.point >= 0:
+        state.dirty.add(plan.point)
 
 
-def _become_known(state: State, plan: RulePlan, rule: RuleState) -> None:
+def _become_known(state: State, draft: Draft, plan: RulePlan, rule: RuleState) -> None:
     rule.known = True
     state.lost.discard(plan.index)
+    if not rule.active:
+        return
     _drop(state, plan, f"fail_safe:{plan.id}", Reason.FAIL_SAFE)
+    if plan.point >= 0:
+        state.dirty.add(plan.point)  # what was held back may go on
 
 
 def _propose(state: State, site: Site, draft: Draft, plan: RulePlan) -> None:
@@ -144,34 +169,19 @@ def _propose(state: State, site: Site, draft: Draft, plan: RulePlan) -> None:
 
 
 def _renew_or_drop(state: State, site: Site, draft: Draft, point: int, source: str, claim: Claim) -> None:
-    rule = state.rules[claim.rule]
-    if rule.active and rule.known:
-        claim.expires_mono_ns = draft.mono_ns + site.rules[claim.rule].ttl_ns
+    """A claim lives on while its rule still says so with a value that is known."""
+    rule, plan = state.rules[claim.rule], site.rules[claim.rule]
+    if rule.active and rule.known and not math.isnan(state.column("program.result")[plan.to]):
+        claim.expires_mono_ns = draft.mono_ns + plan.ttl_ns
         return
     del state.points[point].claims[source]
-    state.points[point].handed_back = Reason.TTL
+    state.points[point].because = Reason.TTL
     state.dirty.add(point)
-
-
-def _engage_fail_safe(state: State, site: Site, draft: Draft, plan: RulePlan, reason: Reason) -> None:
-    source = f"fail_safe:{plan.id}"
-    if plan.point < 0 or source in state.points[plan.point].claims:
-        return
-    state.points[plan.point].claims[source] = Claim(
-        slot=SLOT_FAIL_SAFE,
-        order=plan.index,
-        value=site.points[plan.point].fail_safe_value,
-        reason=reason,
-        since_mono_ns=draft.mono_ns,
-        expires_mono_ns=0,
-        rule=plan.index,
-    )
-    state.dirty.add(plan.point)
 
 
 def _drop(state: State, plan: RulePlan, source: str, reason: Reason) -> None:
     if plan.point >= 0 and state.points[plan.point].claims.pop(source, None) is not None:
-        state.points[plan.point].handed_back = reason
+        state.points[plan.point].because = reason
         state.dirty.add(plan.point)
 
 
