@@ -25,7 +25,7 @@ from gatewayd.cycle import Cycle, Plant
 from gatewayd.device.bounded import BoundedLink
 from gatewayd.device.build import build_link, plan_reads
 from gatewayd.device.link import Link
-from gatewayd.errors import ConfigError, StoreError, StoreFull, TransientError
+from gatewayd.errors import StoreError, StoreFull, TransientError
 from gatewayd.facade import GatewayFacade
 from gatewayd.model.config import SiteConfig
 from gatewayd.model.decision import Command, Mode, NewRecord, SetMode, Stop
@@ -36,7 +36,7 @@ from gatewayd.sense.breaker import Breaker
 from gatewayd.sense.poller import Poller
 from gatewayd.sense.schedule import ScanSchedule
 from gatewayd.site.digest import digests, site_bytes
-from gatewayd.site.load import load_site
+from gatewayd.site.load import require_site
 from gatewayd.storage import Storage
 from gatewayd.supervise import keep_running
 from gatewayd.sync.uplink import Uplink
@@ -52,24 +52,13 @@ def run(folder: Path) -> int:
     Raises:
         GatewayError: it cannot start; nothing was written to any device.
     """
-    config = _checked(folder)
+    config = require_site(folder)
     kernels = load_kernels()
     log = for_stderr()
     import uvloop  # here, so that the command line does not pay for it
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_main(config, kernels, log))
-
-
-def _checked(folder: Path) -> SiteConfig:
-    loaded = load_site(folder)
-    if loaded.config is None:
-        errors = [problem for problem in loaded.problems if problem.severity == "error"]
-        raise ConfigError(
-            "\n".join(f"{problem.place}: {problem.message}" for problem in errors) or f"{folder} holds no site",
-            remedy=f"Run `gatewayd config check {folder}` and mend each line.",
-        )
-    return loaded.config
 
 
 async def _main(config: SiteConfig, kernels: Kernels, log: EventLog) -> int:

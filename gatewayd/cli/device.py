@@ -12,7 +12,6 @@ import msgspec
 
 from gatewayd.cli import show
 from gatewayd.cli.session import json_option
-from gatewayd.cli.site import checked_site
 from gatewayd.clock import Clock, SystemClock
 from gatewayd.compiled import load_kernels
 from gatewayd.core.site import Digests, Site, compile_site
@@ -26,6 +25,7 @@ from gatewayd.model.block import Block, Codec, PlanRow, ReadPlan, WireType
 from gatewayd.model.config import Device, ModbusDevice, SiteConfig
 from gatewayd.model.decision import Inputs
 from gatewayd.model.view import ProbeRequest, ProbeTag, ProbeView, number
+from gatewayd.site.load import require_site
 
 _WIDTH = {
     WireType.BOOL: 2,
@@ -60,7 +60,7 @@ def probe(directory: Path, name: str, *, as_json: bool) -> int:
       gatewayd device probe config/ plc1
       gatewayd device probe /etc/gatewayd pump_plc --json
     """
-    config = checked_site(directory)
+    config = require_site(directory)
     if name not in config.devices:
         raise ConfigError(f"{directory} has no device {name!r}", remedy=f"It has {', '.join(config.devices)}.")
     found = asyncio.run(_probe(config, name))

@@ -25,10 +25,10 @@ def init(directory: Path, *, as_json: bool) -> None:
       gatewayd init config/
       sudo -u gatewayd gatewayd init /etc/gatewayd
     """
-    from gatewayd.cli.site import checked_site
     from gatewayd.journal.keys import create_identity
+    from gatewayd.site.load import require_site
 
-    gateway = checked_site(directory).gateway
+    gateway = require_site(directory).gateway
     storage = Path(gateway.storage.path)
     identity, _ = create_identity(storage, gateway.gateway.name)
     if as_json:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from gatewayd.errors import ConfigError
 from gatewayd.model.config import SiteConfig
 from gatewayd.site.draft import Draft
 from gatewayd.site.expressions import check_expressions
@@ -26,6 +27,22 @@ class LoadedSite(Struct, frozen=True):
 
     config: SiteConfig | None
     problems: tuple[Problem, ...]
+
+
+def require_site(folder: Path) -> SiteConfig:
+    """Return a site that may be used.
+
+    Raises:
+        ConfigError: with every error of the site and its place, one per line.
+    """
+    loaded = load_site(folder)
+    if loaded.config is None:
+        errors = [f"{problem.place}: {problem.message}" for problem in loaded.problems if problem.severity == "error"]
+        raise ConfigError(
+            "\n".join([f"{folder} cannot be used:", *errors]),
+            remedy=f"Run `gatewayd config check {folder}` and mend each line.",
+        )
+    return loaded.config
 
 
 def load_site(folder: Path) -> LoadedSite:

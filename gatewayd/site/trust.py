@@ -39,14 +39,7 @@ def _opcua(device: OpcuaDevice, at: Origin, folder: Path) -> Iterator[Problem]:
         )
     else:
         yield from _needless(device.insecure, at)
-        for key in ("server_certificate", "certificate", "private_key"):
-            if getattr(device, key) is None:
-                yield at.child(key).problem(
-                    f"device.{key} is missing; security = {device.security} needs it",
-                    remedy=_KEY_REMEDIES[key],
-                    found="nothing",
-                    allowed="a file",
-                )
+        yield from _missing_keys(device, at)
     for key in ("server_certificate", "certificate", "private_key", "password_file"):
         yield from _file(getattr(device, key), at.child(key), folder)
     if device.user is not None and device.password_file is None:
@@ -58,10 +51,25 @@ def _opcua(device: OpcuaDevice, at: Origin, folder: Path) -> Iterator[Problem]:
         )
 
 
+def _missing_keys(device: OpcuaDevice, at: Origin) -> Iterator[Problem]:
+    """The server is always pinned; the gateway's own certificate and key are given together, or made by the gateway."""
+    required = ["server_certificate"]
+    if (device.certificate is None) != (device.private_key is None):
+        required += ["certificate", "private_key"]
+    for key in required:
+        if getattr(device, key) is None:
+            yield at.child(key).problem(
+                f"device.{key} is missing; security = {device.security} needs it",
+                remedy=_KEY_REMEDIES[key],
+                found="nothing",
+                allowed="a file",
+            )
+
+
 _KEY_REMEDIES = {
     "server_certificate": "Fetch the server's certificate, compare its fingerprint on the server's own screen, pin it.",
-    "certificate": "Create this gateway's certificate and let the server trust it.",
-    "private_key": "Name the key that belongs to `certificate`.",
+    "certificate": "Name the certificate, or leave `private_key` out, too: the gateway then makes both by itself.",
+    "private_key": "Name the key that belongs to `certificate`, or leave both out: the gateway then makes them by itself.",
 }
 
 

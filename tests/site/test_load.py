@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
+from gatewayd.errors import ConfigError
 from gatewayd.model.config import missing_guards
-from gatewayd.site.load import load_site
+from gatewayd.site.load import load_site, require_site
 
 
 def test_the_example_site_is_sound_but_for_the_point_that_is_read_only_on_purpose(site):
@@ -69,3 +72,20 @@ def test_a_folder_that_does_not_exist_is_one_problem(tmp_path):
 
 def test_an_empty_folder_lacks_its_gateway_file(tmp_path):
     assert [p.message for p in load_site(tmp_path).problems] == ["gateway.toml does not exist"]
+
+
+def test_a_site_that_may_be_used_is_handed_over(site):
+    assert require_site(site.path).gateway.gateway.name == "example.org/gw/station-1"
+
+
+def test_a_site_that_may_not_is_refused_with_each_error_and_its_place(site):
+    site.replace("devices/plc_1.toml", "unit_id = 1\n", "unit_id = 300\n")
+    with pytest.raises(ConfigError) as refused:
+        require_site(site.path)
+    assert "devices/plc_1.toml:" in refused.value.message
+    assert "gatewayd config check" in refused.value.remedy
+
+
+def test_a_folder_that_is_none_says_which_file_to_look_for(tmp_path):
+    with pytest.raises(ConfigError, match="is not a folder"):
+        require_site(tmp_path / "nowhere")

@@ -34,10 +34,20 @@ def test_security_and_mode_are_both_none_or_neither(site):
     assert site.only_error().key == "device.mode"
 
 
-def test_security_needs_a_pinned_certificate_and_keys_of_its_own(site):
+def test_security_needs_a_pinned_server_and_the_gateway_makes_its_own_keys(site):
     site.replace(SCADA, 'security = "None"\nmode = "None"\ninsecure = "accepted-by=demo"\n', "")
 
-    assert [p.key for p in site.errors()] == ["device.server_certificate", "device.certificate", "device.private_key"]
+    assert [p.key for p in site.errors()] == ["device.server_certificate"]
+
+
+def test_an_own_certificate_and_its_key_are_given_together(site):
+    site.replace(
+        SCADA,
+        'security = "None"\nmode = "None"\ninsecure = "accepted-by=demo"\n',
+        'server_certificate = "/etc/gatewayd/a.der"\ncertificate = "/etc/gatewayd/b.der"\n',
+    )
+
+    assert [p.key for p in site.errors()] == ["device.private_key"]
 
 
 def test_a_pinned_certificate_must_be_there_unless_it_lives_on_the_gateway(site):
