@@ -202,7 +202,6 @@ class Cycle:
         self._asked = [self._requests.popleft() for _ in range(len(self._requests))]
         held = dict(self.plant.state.overrides) if self._asked else {}
         inputs = self._take_inputs(tuple(request for request, _ in self._asked))
-        self._keep(inputs)
         plant = self.plant
         effects = step(plant.state, plant.site, plant.kernels, inputs)
         self.pace.cycles += 1
@@ -216,6 +215,7 @@ class Cycle:
             self._undo(held)
         _answer(self._asked, effects.replies, durable=durable)
         self._asked = []
+        self._keep(inputs)  # after the commands are on their way: encoding a large cycle takes time
         self._set_alarm(effects.next_mono_ns)
         self.on_cycle()
         if self._blocks:
