@@ -96,6 +96,7 @@ class Journal(Records):
         self._noted_size = 0  # leaves under the newest signed checkpoint
         self._noted_at_ns = 0
         self._note_is_stored = True
+        self._is_sign_wanted = False
         self._checkpoint_sizes: deque[int] = deque()
         self._generation = store.generation
         self._failure: StoreError | None = None
@@ -255,7 +256,7 @@ class Journal(Records):
     def _write(self, items: Sequence[_Item], *, use_reserve: bool) -> list[tuple[int, ...]]:
         """Run the transaction, then move the tree on and sign it."""
         stamp = self._stamp()
-        if any(item.wants_checkpoint for item in items):
+        if self._is_sign_wanted or any(item.wants_checkpoint for item in items):
             self._sign()
         tree, stored_size = self._tree, self._noted_size
         superseded = self._superseded_checkpoint() if not self._note_is_stored else None
@@ -272,7 +273,7 @@ class Journal(Records):
         decided = [draft.cycle for item in items for draft in item.drafts if draft.kind == Kind.DECISION]
         self._decided_cycles.extend(decided)
         if decided or self._is_checkpoint_due():
-            self._sign()
+            self._want_signature()
         return seqs
 
     def _stamp(self) -> Stamp:
@@ -286,8 +287,19 @@ class Journal(Records):
         waited_ns = self._clock.monotonic_ns() - self._noted_at_ns
         return unsigned >= CHECKPOINT_LEAVES or (unsigned > 0 and waited_ns >= CHECKPOINT_NS)
 
+    def _want_signature(self) -> None:
+        """Sign what has just become durable: at once in the writer thread, else when somebody looks or commits next.
+
+        On the loop a signature would stand between a durable decision and its write.
+        """
+        if self.commit_mode == "thread":
+            self._sign()
+        else:
+            self._is_sign_wanted = True
+
     def _sign(self) -> None:
         """Sign the tree as it is, all of it durable."""
+        self._is_sign_wanted = False
         if self._noted_size == self.size or not self.size:
             return
         checkpoint = Checkpoint(self._identity.origin, self.size, self._tree.root())
@@ -366,6 +378,8 @@ class Journal(Records):
 
     def checkpoint(self) -> str:
         """Return the newest signed checkpoint; everything under it is durable."""
+        if self._is_sign_wanted:
+            self._sign()
         return self._note
 
     @property
