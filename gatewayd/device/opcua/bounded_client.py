@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from asyncua import ua
 from asyncua.client.client import Client
 from asyncua.client.ua_client import UaClient, UASocketProtocol
 from asyncua.common.connection import TransportLimits
+from asyncua.ua.ua_binary import uatcp_to_binary
 from asyncua.ua.uaerrors._base import UaError
 
 from gatewayd.model.config import OpcuaDevice
@@ -32,6 +34,22 @@ class _ReceiveLimits(TransportLimits):
 
 class _Protocol(UASocketProtocol):
     """asyncua's protocol, with an end to what an unfinished chunk may pile up."""
+
+    async def send_hello(self, url: str, max_messagesize: int = 0, max_chunkcount: int = 0) -> ua.Acknowledge:
+        """Say hello with our own chunk size: asyncua announces 2 GiB, and a server that believes it is cut off."""
+        hello = ua.Hello(
+            ReceiveBufferSize=ua.UInt32(CHUNK_BYTES_MAX),
+            SendBufferSize=ua.UInt32(CHUNK_BYTES_MAX),
+            MaxMessageSize=ua.UInt32(max_messagesize),
+            MaxChunkCount=ua.UInt32(max_chunkcount),
+            EndpointUrl=ua.String(url),
+        )
+        acknowledged: asyncio.Future[ua.Acknowledge] = asyncio.get_running_loop().create_future()
+        self._callbackmap[0] = acknowledged
+        if self.transport is not None:
+            self.transport.write(uatcp_to_binary(ua.MessageType.Hello, hello))  # type: ignore[arg-type]
+        async with asyncio.timeout(self.timeout):
+            return await acknowledged
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)

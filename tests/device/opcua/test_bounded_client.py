@@ -85,3 +85,21 @@ async def test_a_chunk_announced_without_end_is_cut_off_early(hostile, tmp_path)
     with pytest.raises(DeviceError):
         await link_to(device(endpoint, timeout_ms=400), [tag("d1")], tmp_path).connect()
     assert sent[0] < 100 * CHUNK_BYTES_MAX  # what the socket buffers took, not the 64 MiB
+
+
+async def test_the_server_is_told_how_long_a_chunk_may_be(tmp_path):
+    """node-opcua answered a Read of 10,000 nodes in one chunk of 200 kB, because the library announces 2 GiB."""
+    hello = asyncio.get_running_loop().create_future()
+
+    async def listen(reader, writer):
+        hello.set_result(await reader.readexactly(28))
+        writer.close()
+
+    server = await asyncio.start_server(listen, "127.0.0.1", 0)
+    endpoint = f"opc.tcp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    with pytest.raises(DeviceError):
+        await link_to(device(endpoint, timeout_ms=400), [tag("d1")], tmp_path).connect()
+    server.close()
+    await server.wait_closed()
+    kind, _, _, receives, sends = struct.unpack_from("<4s4I", await hello)
+    assert (kind, receives, sends) == (b"HELF", CHUNK_BYTES_MAX, CHUNK_BYTES_MAX)
