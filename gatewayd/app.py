@@ -206,6 +206,9 @@ class Gateway:
             draft.record(
                 Gap(stream="blocks", first=0, last=0, count=0, reason="the unsealed tail of the last run is lost")
             )
+        if lost := self._storage.store.redo_lost:
+            reason = "the disk did not give back what was acknowledged"
+            draft.record(Gap(stream="journal", first=0, last=0, count=lost, reason=reason))
         draft.record(
             Start(
                 version=__version__,

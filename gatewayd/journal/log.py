@@ -1,8 +1,9 @@
 """The provenance log: records in, durable; records out, checked.
 
-Leaf, tree, indices, evidence, personal texts, intents and saved state of a commit are one transaction. A checkpoint is
-signed only over leaves that are durable and is stored with a later transaction: losing it loses nothing, because the
-same root is signed again at the next start.
+Leaf, tree, indices, evidence, personal texts, intents and saved state of a commit are one batch, durable together. The
+store writes a batch ahead with one fsync, and its tables take over many at once, here at the latest after a second. A
+checkpoint is signed only over leaves that are durable and is stored with a later batch: losing it loses nothing, because
+the same root is signed again at the next start.
 """
 
 from __future__ import annotations
@@ -33,14 +34,17 @@ from gatewayd.model.record import ClockQuality, Genesis, Kind
 from gatewayd.proof.merkle import leaf_hash
 from gatewayd.proof.note import Checkpoint, Signer, VerifierKey, sign_checkpoint
 from gatewayd.proof.tiles import Tree
-from gatewayd.store.env import Store, Writing
+from gatewayd.store.env import Store
 from gatewayd.store.tables import Table, u64
+from gatewayd.store.transaction import Batch, Writes
 
 CommitMode = Literal["auto", "inline", "thread"]
-Extra = Callable[[Writing, tuple[int, ...]], None]
+Extra = Callable[[Writes, tuple[int, ...]], None]
 
 CHECKPOINT_LEAVES = 256
 CHECKPOINT_NS = 10_000_000_000
+SETTLE_NS = 1_000_000_000  # how long the tables may lag behind what is durable
+AHEAD_EXTRA_BYTES_MAX = 65_536  # larger rows of others, such as sealed blocks, are not written twice
 INLINE_FSYNC_NS_MAX = 2_000_000
 MEASURED_COMMITS = 10
 MEASURE_NS_MAX = 100_000_000
@@ -76,6 +80,7 @@ class _Item(Struct, frozen=True):
     extra: Extra | None = None
     gives_room: bool = False  # `extra` only deletes
     wants_checkpoint: bool = False
+    wants_settled: bool = False  # the tables take over what was written ahead
 
     @property
     def may_use_reserve(self) -> bool:
@@ -170,11 +175,11 @@ class Journal(Records):
 
         Args:
             records: may be empty.
-            extra: gets the transaction, maybe in the writer thread; must be quick and must not keep it.
+            extra: gets the batch to write into, maybe in the writer thread; must be quick and must not keep it.
         """
         return await self._group.submit(_Item(tuple(draft(record) for record in records), extra=extra), at_once=False)
 
-    async def free(self, delete: Callable[[Writing], None]) -> None:
+    async def free(self, delete: Callable[[Writes], None]) -> None:
         """Let `delete` remove a few rows (about ten: each needs free pages), also when the store is full."""
         item = _Item(extra=lambda writing, _: delete(writing), gives_room=True)
         await self._group.submit(item, at_once=False)
@@ -196,13 +201,17 @@ class Journal(Records):
         return digest
 
     async def run(self) -> None:
-        """Keep a signed checkpoint over the records of quiet times, every 10 s, for as long as the task lives."""
+        """In quiet times, too: settle what was written ahead, keep a signed checkpoint; for as long as the task lives."""
         while True:
-            await self._clock.sleep_until(self._clock.monotonic_ns() + CHECKPOINT_NS)
-            if self._noted_size == self.size and self._note_is_stored:
+            await self._clock.sleep_until(self._clock.monotonic_ns() + SETTLE_NS)
+            is_unsigned = self._noted_size != self.size or not self._note_is_stored
+            waited_ns = self._clock.monotonic_ns() - self._noted_at_ns
+            wants_checkpoint = is_unsigned and waited_ns >= CHECKPOINT_NS
+            if not wants_checkpoint and not self._store.rows_ahead:
                 continue
             try:
-                await self._group.submit(_Item(wants_checkpoint=True), at_once=False)
+                item = _Item(wants_checkpoint=wants_checkpoint, wants_settled=True)
+                await self._group.submit(item, at_once=False)
             except StoreError:
                 continue  # `healthy` says so, and whoever commits next is told
 
@@ -258,15 +267,14 @@ class Journal(Records):
         stamp = self._stamp()
         if self._is_sign_wanted or any(item.wants_checkpoint for item in items):
             self._sign()
-        tree, stored_size = self._tree, self._noted_size
-        superseded = self._superseded_checkpoint() if not self._note_is_stored else None
-
-        def work(writing: Writing) -> tuple[Tree, list[tuple[int, ...]]]:
-            if not self._note_is_stored:
-                tail.store_checkpoint(writing, stored_size, self._note, superseded)
-            return _apply(writing, items, tree, stamp)
-
-        grown, seqs = self._store.write(work, use_reserve=use_reserve)
+        stored_size, batch = self._noted_size, Batch()
+        if not self._note_is_stored:
+            tail.store_checkpoint(batch, stored_size, self._note, self._superseded_checkpoint())
+        grown, seqs = _apply(batch, items, self._tree, stamp)
+        if any(item.wants_settled or item.gives_room for item in items) or _is_bulky(batch, items):
+            self._store.write(batch.apply, use_reserve=use_reserve)
+        elif batch.changes:
+            self._store.write_ahead(batch, use_reserve=use_reserve)
         if not self._note_is_stored:
             self._remember_stored_checkpoint(stored_size)
         self._tree = grown
@@ -332,7 +340,7 @@ class Journal(Records):
             if stored is not None and stored != ours.encode():
                 raise _foreign(f"the store's log has the {field} {stored.decode()}, this gateway {ours}")
 
-    def _store_owner(self, writing: Writing, _seqs: tuple[int, ...]) -> None:
+    def _store_owner(self, writing: Writes, _seqs: tuple[int, ...]) -> None:
         writing.put(Table.META, b"format", b"1")
         writing.put(Table.META, b"origin", self._identity.origin.encode())
         writing.put(Table.META, b"vkey", self._signer.vkey.encode())
@@ -367,8 +375,9 @@ class Journal(Records):
         began_ns = self._clock.monotonic_ns()
         while len(durations) < MEASURED_COMMITS:
             start_ns = self._clock.monotonic_ns()
-            count = u64(len(durations))
-            self._store.write(lambda writing, count=count: writing.put(Table.META, b"measure", count), use_reserve=True)  # type: ignore[misc]
+            batch = Batch()
+            batch.put(Table.META, b"measure", u64(len(durations)))
+            self._store.write_ahead(batch, use_reserve=True)
             durations.append(self._clock.monotonic_ns() - start_ns)
             if len(durations) >= 3 and self._clock.monotonic_ns() - began_ns > MEASURE_NS_MAX:
                 break
@@ -430,7 +439,11 @@ class Journal(Records):
         return any(first_cycle <= cycle <= last_cycle for cycle in self._decided_cycles)
 
 
-def _apply(writing: Writing, items: Sequence[_Item], tree: Tree, stamp: Stamp) -> tuple[Tree, list[tuple[int, ...]]]:
+def _is_bulky(batch: Batch, items: Sequence[_Item]) -> bool:
+    return batch.size > AHEAD_EXTRA_BYTES_MAX and any(item.extra is not None for item in items)
+
+
+def _apply(writing: Writes, items: Sequence[_Item], tree: Tree, stamp: Stamp) -> tuple[Tree, list[tuple[int, ...]]]:
     """Write everything that a batch says; return the grown tree and each item's sequence numbers."""
     hashes: list[bytes] = []
     seqs: list[tuple[int, ...]] = []
@@ -450,7 +463,7 @@ def _apply(writing: Writing, items: Sequence[_Item], tree: Tree, stamp: Stamp) -
     return grown, seqs
 
 
-def _store_beside(writing: Writing, new: Draft, seq: int) -> None:
+def _store_beside(writing: Writes, new: Draft, seq: int) -> None:
     for key, value in index.rows_of(new, seq):
         writing.put(Table.INDEX, key, value)
     if new.personal:
@@ -459,7 +472,7 @@ def _store_beside(writing: Writing, new: Draft, seq: int) -> None:
         writing.put(Table.EVIDENCE, new.evidence_digest, new.evidence)
 
 
-def _store_state(writing: Writing, item: _Item, seqs: tuple[int, ...]) -> None:
+def _store_state(writing: Writes, item: _Item, seqs: tuple[int, ...]) -> None:
     for name, value in item.saves.items():
         if value:
             writing.put(Table.SAVE, name.encode(), guard(name.encode(), value))

@@ -20,8 +20,8 @@ from gatewayd.errors import JournalDamaged, StoreError
 from gatewayd.journal.log import Journal
 from gatewayd.model.decision import Inputs, NewRecord
 from gatewayd.model.record import BlockSealed
-from gatewayd.store.env import SCAN_ROWS_MAX, Reading, Rows, Writing
 from gatewayd.store.tables import Table, from_u64, u64
+from gatewayd.store.transaction import SCAN_ROWS_MAX, Reading, Rows, Writes
 
 BLOCK_BYTES_MAX = 2 << 20  # of inputs, before compression
 PLAIN_BYTES_MAX = 32 << 20  # one cycle may be larger than a block should be, no more than this
@@ -199,7 +199,7 @@ class Recorder:
             plans_digest=self._plans_digest,
         )
 
-        def store_block(writing: Writing, seqs: tuple[int, ...]) -> None:
+        def store_block(writing: Writes, seqs: tuple[int, ...]) -> None:
             _delete(writing, expired)
             writing.put(Table.BLOCK, digest, content)
             writing.put(Table.BLOCK_INDEX, u64(block.first_cycle) + u64(seqs[0]), _encoder.encode(entry))
@@ -242,7 +242,7 @@ class Recorder:
             self.blocks_expired += 1
 
 
-def _delete(writing: Writing, expired: dict[bytes, BlockEntry]) -> None:
+def _delete(writing: Writes, expired: dict[bytes, BlockEntry]) -> None:
     for key, entry in expired.items():
         writing.delete(Table.BLOCK_INDEX, key)
         writing.delete(Table.BLOCK, entry.digest)

@@ -14,8 +14,9 @@ from gatewayd.model.decision import Command
 from gatewayd.model.record import Kind, Leaf
 from gatewayd.proof.merkle import HASH_SIZE, consistency_proof, inclusion_proof
 from gatewayd.proof.tiles import TILE_WIDTH, Tree
-from gatewayd.store.env import Reading, Store
+from gatewayd.store.env import Store
 from gatewayd.store.tables import Table, from_u64, u64
+from gatewayd.store.transaction import Reading
 
 READ_LIMIT_MAX = 1024
 

@@ -14,8 +14,8 @@ from gatewayd.journal.leaf import decode_leaf
 from gatewayd.proof.merkle import HASH_SIZE, Nodes, edge_of_range, leaf_hash, range_hash
 from gatewayd.proof.note import Checkpoint, NoteError, VerifierKey, open_checkpoint
 from gatewayd.proof.tiles import TILE_HEIGHT, TILE_WIDTH, Tile, Tree, node_from_tiles
-from gatewayd.store.env import Reading, Writing
 from gatewayd.store.tables import Table, from_u64, u64
+from gatewayd.store.transaction import Reading, Writes
 
 EDGE_KEY = b"e"
 CHECKPOINTS_KEPT = 256  # newest ones; of older ones one in each span stays
@@ -55,7 +55,7 @@ def damaged(seq: int, what: str) -> JournalDamaged:
     )
 
 
-def store_growth(writing: Writing, old: Tree, new: Tree, full: list[Tile], hashes: list[bytes]) -> None:
+def store_growth(writing: Writes, old: Tree, new: Tree, full: list[Tile], hashes: list[bytes]) -> None:
     """Write what changes when `old` grows by leaves with these `hashes` to `new`, completing the tiles `full`."""
     for tile in full:
         writing.put(Table.TILE, tile_key(tile.level, tile.index), tile.hashes)
@@ -70,7 +70,7 @@ def store_growth(writing: Writing, old: Tree, new: Tree, full: list[Tile], hashe
     writing.put(Table.EDGE, EDGE_KEY, u64(new.size) + b"".join(new.edge))
 
 
-def store_checkpoint(writing: Writing, size: int, note: str, superseded: int | None) -> None:
+def store_checkpoint(writing: Writes, size: int, note: str, superseded: int | None) -> None:
     """Write a checkpoint; drop the one it makes superfluous."""
     writing.put(Table.CHECKPOINT, u64(size), note.encode())
     if superseded is not None:

@@ -22,8 +22,9 @@ from gatewayd.model.record import BlockSealed, Decision, Genesis, Leaf, Outcome
 from gatewayd.proof.merkle import leaf_hash
 from gatewayd.proof.note import NoteError, VerifierKey, open_checkpoint
 from gatewayd.proof.tiles import TILE_WIDTH, Tree
-from gatewayd.store.env import QUOTA_BYTES_MIN, Reading, Store
+from gatewayd.store.env import QUOTA_BYTES_MIN, Store
 from gatewayd.store.tables import Table, from_u64, u64
+from gatewayd.store.transaction import Reading
 
 CHUNK = TILE_WIDTH  # records per read transaction: short ones, so that a running daemon can reuse its pages
 
@@ -151,6 +152,8 @@ class _Verification:
         self._store.read(self._check_checkpoints)
         self._store.read(self._check_intents)
         self._store.read(_check_saves)
+        if lost := self._store.redo_lost:
+            raise _Bad(size, "unknown", f"{lost} commits from here on are damaged in the redo file")
 
     def report(self, problem: Problem | None) -> Report:
         """Return what was found."""

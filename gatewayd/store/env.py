@@ -1,6 +1,7 @@
 """The store: one LMDB environment with synced commits, a byte quota and a reserve for last words.
 
-Every commit is an fsync (`sync=True`, never `writemap`). After an error of the disk the environment is closed for
+Every commit is an fsync (`sync=True`, never `writemap`). What must be durable soon goes to the redo file first and into
+the tables later (`write_ahead`); whoever reads sees it at once. After an error of the disk the environment is closed for
 good, because the kernel may have thrown away what it could not write; `reopen` checks and starts again. LMDB detects
 no flipped bits: who reads records out of here checks their hashes.
 """
@@ -9,20 +10,23 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
 import lmdb
+import msgspec
 
 from gatewayd.errors import StoreError, StoreFull
+from gatewayd.store.ahead import STORE_ID_BYTES, Ahead, ahead_of, encode_changes, next_mark
 from gatewayd.store.lock import OwnerLock
 from gatewayd.store.probe import DATA_NAME, check_data_file
-from gatewayd.store.tables import Table
+from gatewayd.store.redo import PAGE_BYTES, RedoFile, read_frames
+from gatewayd.store.tables import Table, u64
+from gatewayd.store.transaction import Batch, Changes, Databases, Reading, Writing
 
 T = TypeVar("T")
-Rows = list[tuple[bytes, bytes]]
 
 QUOTA_BYTES_MIN = 1 << 20
 RESERVE_SHARE = 0.05  # of the map, kept for records that must still be written
@@ -30,82 +34,13 @@ RESERVE_PAGES_MIN = 128  # one transaction copies every page that it touches bef
 BALLAST_BYTES_MAX = 4 << 20
 RUNNING_NAME = "running"  # exists while a daemon owns the store; found at a start, the last one did not close it
 BALLAST_NAME = "ballast"  # disk space to give back when the disk is full
-SCAN_ROWS_MAX = 100_000
-
-Databases = dict[Table, "lmdb._Database"]
-
-
-class Reading:
-    """A short read transaction. Values are copies; nothing in here survives the call it is handed to."""
-
-    def __init__(self, transaction: lmdb.Transaction, databases: Databases) -> None:
-        self._transaction = transaction
-        self._databases = databases
-
-    def get(self, table: Table, key: bytes) -> bytes | None:
-        """Return the value of a key, None if there is none."""
-        if table not in self._databases:
-            return None
-        value = self._transaction.get(key, db=self._databases[table])
-        return None if value is None else bytes(value)
-
-    def scan(self, table: Table, *, first: bytes = b"", below: bytes | None = None, limit: int) -> Rows:
-        """Return up to `limit` rows in key order from `first` on, before `below`."""
-        assert 0 <= limit <= SCAN_ROWS_MAX, limit
-        rows: Rows = []
-        if table not in self._databases or not limit:
-            return rows
-        cursor = self._transaction.cursor(db=self._databases[table])
-        if not cursor.set_range(first):
-            return rows
-        for key, value in cursor.iternext():
-            if below is not None and bytes(key) >= below:
-                break
-            rows.append((bytes(key), bytes(value)))
-            if len(rows) == limit:
-                break
-        return rows
-
-    def scan_back(self, table: Table, *, below: bytes | None = None, floor: bytes = b"", limit: int) -> Rows:
-        """Return up to `limit` rows in falling key order, from the last before `below` down to `floor`."""
-        assert 0 <= limit <= SCAN_ROWS_MAX, limit
-        rows: Rows = []
-        if table not in self._databases or not limit:
-            return rows
-        cursor = self._transaction.cursor(db=self._databases[table])
-        found = cursor.last() if below is None or not cursor.set_range(below) else cursor.prev()
-        if not found:
-            return rows
-        for key, value in cursor.iterprev():
-            if bytes(key) < floor:
-                break
-            rows.append((bytes(key), bytes(value)))
-            if len(rows) == limit:
-                break
-        return rows
-
-    def count(self, table: Table) -> int:
-        """Return the number of rows of a table."""
-        if table not in self._databases:
-            return 0
-        return int(self._transaction.stat(self._databases[table])["entries"])
-
-
-class Writing(Reading):
-    """The one write transaction; all of it is applied, or nothing."""
-
-    def put(self, table: Table, key: bytes, value: bytes) -> None:
-        """Set a key."""
-        self._transaction.put(key, value, db=self._databases[table])
-
-    def append(self, table: Table, key: bytes, value: bytes) -> None:
-        """Set a key that must be the table's greatest; fills pages instead of splitting them."""
-        is_last = self._transaction.put(key, value, db=self._databases[table], append=True, overwrite=False)
-        assert is_last, f"{table}: {key.hex()} exists already"
-
-    def delete(self, table: Table, key: bytes) -> bool:
-        """Remove a key; False if there was none."""
-        return bool(self._transaction.delete(key, db=self._databases[table]))
+REDO_NAME = "redo"
+REDO_BYTES_MAX = (
+    1 << 20
+)  # bounds how long the tables take to catch up; far below the reserve, which they may use for it
+REDO_SHARE = 64  # of the quota, at least
+TABLES = tuple(Table)
+MARK_KEY = b"mark"  # in META: which frames of the redo file are not in the tables yet
 
 
 class Store:
@@ -115,6 +50,7 @@ class Store:
         path: the folder.
         was_clean: the owner before this one closed the store.
         generation: counts reopenings; a reader that keeps state derived from the store loads it again when this moves.
+        redo_lost: acknowledged batches that the redo file no longer gave back at the last opening: the disk lost them.
     """
 
     def __init__(self, path: Path, quota_bytes: int, lock: OwnerLock | None, *, was_clean: bool) -> None:
@@ -124,13 +60,17 @@ class Store:
         self.generation = 0
         self._lock = lock
         self._ballast_bytes = min(BALLAST_BYTES_MAX, quota_bytes // 32) // page * page
-        self._map_bytes = (quota_bytes - self._ballast_bytes) // page * page
+        self._redo_bytes = min(REDO_BYTES_MAX, quota_bytes // REDO_SHARE) // PAGE_BYTES * PAGE_BYTES
+        self._map_bytes = (quota_bytes - self._ballast_bytes - self._redo_bytes) // page * page
         reserve_bytes = max(int(RESERVE_SHARE * self._map_bytes), RESERVE_PAGES_MIN * page)
         self._full_bytes = max(self._map_bytes - reserve_bytes, self._map_bytes // 2)
         self._failure: StoreError | None = None
         self._disk_is_full = False
         self._environment: lmdb.Environment | None = None
         self._databases: Databases = {}
+        self._redo: RedoFile | None = None
+        self._ahead = Ahead(b"")
+        self.redo_lost = 0
 
     @classmethod
     def open(cls, path: Path, quota_bytes: int, *, readonly: bool = False) -> Store:
@@ -192,9 +132,10 @@ class Store:
         Raises:
             StoreError: the store is closed or unreadable.
         """
+        ahead = self._ahead  # before the transaction: what it settles later is then never laid over itself
         try:
             with self._required().begin() as transaction:
-                return work(Reading(transaction, self._databases))
+                return work(Reading(transaction, self._databases, self._over(ahead, transaction)))
         except lmdb.Error as error:
             raise StoreError(
                 f"the store {self.path} cannot be read: {error}",
@@ -221,7 +162,9 @@ class Store:
             raise self._full("its quota is used up")
         try:
             with environment.begin(write=True) as transaction:
-                return work(Writing(transaction, self._databases))
+                writing = Writing(transaction, self._databases, {})
+                mark = self._settle_in(writing)
+                result = work(writing)
         except lmdb.MapFullError as error:
             self._lower_full_mark()
             raise self._full("its quota is used up") from error
@@ -230,6 +173,117 @@ class Store:
             raise self._full("the disk is full") from error
         except lmdb.Error as error:
             raise self._fail(error) from error
+        self._settled(mark)
+        return result
+
+    # --- ahead of the tables ------------------------------------------------------------------------------------------
+
+    def write_ahead(self, batch: Batch, *, use_reserve: bool = False) -> None:
+        """Make a batch durable with one small write; the tables follow with the next `write` or `settle`.
+
+        A batch for which the redo file has no room goes into the tables at once, with all that waits.
+
+        Raises:
+            StoreFull, StoreError: as `write`.
+        """
+        self._required()
+        if not use_reserve and self.is_full:
+            raise self._full("its quota is used up")
+        try:
+            is_ahead = self._redo is not None and self._redo.append(self._ahead.mark, encode_changes(batch.changes))
+        except OSError as error:
+            raise self._fail(error) from error
+        if is_ahead:
+            self._ahead = self._ahead.with_changes(batch.changes)
+        else:
+            self.write(batch.apply, use_reserve=True)
+
+    @property
+    def rows_ahead(self) -> int:
+        """Return how many changes the tables lack."""
+        return self._ahead.rows
+
+    def settle(self) -> None:
+        """Let the tables take over everything that was written ahead.
+
+        Raises:
+            StoreFull: no room now; nothing is lost, it stays in the redo file.
+            StoreError: as `write`.
+        """
+        if not self._ahead.rows:
+            return
+        if self._disk_is_full and not self._has_ballast_again():
+            raise self._full("the disk is full")
+        self.write(lambda _: None, use_reserve=True)
+
+    def _settle_in(self, writing: Writing) -> bytes:
+        """Write what the tables lack; return the mark that is in force once this commits."""
+        if not self._ahead.rows:
+            return self._ahead.mark
+        self._ahead.settle(writing)
+        mark = next_mark(self._ahead.mark)
+        writing.put(Table.META, MARK_KEY, mark)
+        return mark
+
+    def _settled(self, mark: bytes) -> None:
+        if self._ahead.rows:
+            self._ahead = Ahead(mark)
+            if self._redo is not None:
+                self._redo.rewind()
+
+    def _over(self, ahead: Ahead, transaction: lmdb.Transaction) -> Changes:
+        """Return what the tables lack as this transaction sees them."""
+        if Table.META not in self._databases:
+            return {}
+        mark = bytes(transaction.get(MARK_KEY, db=self._databases[Table.META]) or b"")
+        if mark == ahead.mark:
+            return ahead.changes
+        if self._lock is not None:
+            return {}  # settled in the writer thread between the two looks: the tables have it
+        frames = read_frames(self.path / REDO_NAME, mark)
+        self._ahead = self._picture(mark, frames.payloads)
+        self.redo_lost = frames.lost
+        return self._ahead.changes
+
+    def _picture(self, mark: bytes, payloads: Sequence[bytes]) -> Ahead:
+        try:
+            return ahead_of(mark, payloads)
+        except msgspec.MsgspecError as error:
+            raise StoreError(
+                f"the redo file of the store {self.path} cannot be read: {error}",
+                remedy="Another version of gatewayd wrote it: start that version once and stop it, then this one.",
+            ) from error
+
+    def _open_redo(self) -> None:
+        """Find what a run before this one could not settle, and settle it."""
+        self._ahead = Ahead(self.get(Table.META, MARK_KEY) or b"")
+        if not self._ahead.mark and not self._put_first_mark():
+            return
+        with suppress(OSError):  # no room for it: everything goes straight into the tables
+            self._redo = RedoFile(self.path / REDO_NAME, self._redo_bytes)
+            frames = self._redo.frames(self._ahead.mark)
+            self._ahead = self._picture(self._ahead.mark, frames.payloads)
+            self.redo_lost = frames.lost
+        with suppress(StoreFull):
+            self.settle()
+
+    def _put_first_mark(self) -> bool:
+        return self._put_mark(os.urandom(STORE_ID_BYTES) + u64(0))
+
+    def _prove_writable(self) -> None:
+        """See a transaction through: a disk that failed may still take a page of the redo file, and nothing else."""
+        if self._ahead.mark and not self._ahead.rows:
+            self._put_mark(next_mark(self._ahead.mark))
+
+    def _put_mark(self, mark: bytes) -> bool:
+        try:
+            self.write(lambda writing: writing.put(Table.META, MARK_KEY, mark), use_reserve=True)
+        except StoreFull:
+            return False
+        self._ahead = Ahead(mark)
+        if self._redo is not None:
+            self._redo.rewind()
+        return True
 
     # --- room ---------------------------------------------------------------------------------------------------------
 
@@ -301,12 +355,20 @@ class Store:
         self._close_environment()
         self.generation += 1
         check_data_file(self.path, was_clean=False)
-        self._open_environment()
-        self._failure = None
+        failure, self._failure = self._failure, None
+        try:
+            self._open_environment()
+            self._prove_writable()
+        except BaseException:
+            self._failure = failure
+            raise
 
     def close(self) -> None:
         """Close the store; it counts as closed cleanly unless the disk had failed."""
         was_open = self._environment is not None
+        if was_open and self._lock is not None:
+            with suppress(StoreError):  # what cannot be settled now is found at the next start
+                self.settle()
         self._close_environment()
         if was_open and self._lock is not None:
             with suppress(OSError):
@@ -332,7 +394,7 @@ class Store:
                 metasync=True,
                 writemap=False,
                 mode=0o600,
-                max_dbs=len(Table) + 8,
+                max_dbs=len(TABLES) + 8,
             )
         except (lmdb.Error, OSError) as error:
             raise StoreError(
@@ -349,14 +411,23 @@ class Store:
             ) from error
         self._environment = environment
         environment.reader_check()  # slots of readers that were killed would pin pages for ever
-        if not readonly:
-            self._disk_is_full = True
-            self._has_ballast_again()
+        if readonly:
+            return
+        self._disk_is_full = True
+        self._has_ballast_again()
+        try:
+            self._open_redo()
+        except BaseException:
+            self._close_environment()
+            raise
 
     def _close_environment(self) -> None:
         if self._environment is not None:
             self._environment.close()
             self._environment = None
+        if self._redo is not None:
+            self._redo.close()
+            self._redo = None
 
     def _required(self) -> lmdb.Environment:
         if self._failure is not None:
@@ -365,7 +436,7 @@ class Store:
             raise StoreError(f"the store {self.path} is not open", remedy="Open it again.")
         return self._environment
 
-    def _fail(self, error: lmdb.Error) -> StoreError:
+    def _fail(self, error: lmdb.Error | OSError) -> StoreError:
         self._close_environment()
         self._failure = StoreError(
             f"the store {self.path} failed and is closed: {error}",
@@ -381,7 +452,7 @@ class Store:
 
 
 def _open_databases(environment: lmdb.Environment, *, create: bool) -> Iterable[tuple[Table, lmdb._Database]]:
-    for table in Table:
+    for table in TABLES:
         with suppress(lmdb.NotFoundError, lmdb.ReadonlyError):  # a store from before this table existed, only looked at
             yield table, environment.open_db(table.encode(), create=create)
 

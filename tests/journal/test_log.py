@@ -90,16 +90,16 @@ async def test_saves_are_overwritten_and_empty_ones_deleted(journal):
 
 
 async def test_nothing_to_commit_is_no_transaction(journal, store):
-    before = store._required().info()["last_txnid"]
+    before = store.rows_ahead
     assert await journal.commit([]) == ()
-    assert store._required().info()["last_txnid"] == before
+    assert store.rows_ahead == before
 
 
 async def test_callers_who_wait_together_share_one_transaction(journal, store):
-    before = store._required().info()["last_txnid"]
+    before = store._redo._number
     seqs = await asyncio.gather(*(journal.commit([gap(n), gap(n)]) for n in range(1, 11)))
     assert seqs == [(2 * n - 1, 2 * n) for n in range(1, 11)]
-    assert store._required().info()["last_txnid"] == before + 1
+    assert store._redo._number == before + 1
 
 
 async def test_an_intent_takes_those_who_wait_with_it_and_does_not_wait_itself(journal, store):
@@ -216,15 +216,15 @@ async def test_any_two_sizes_are_provably_one_history(journal):
 
 async def test_after_a_disk_error_no_waiter_is_acknowledged_until_reopened(journal, store, monkeypatch):
     await journal.commit([decision(1)])
-    write = store.write
+    write = store.write_ahead
 
-    def broken(work, **options):
+    def broken(batch, **options):
         raise store._fail(lmdb.Error("mdb_txn_commit: Input/output error", 5))
 
-    monkeypatch.setattr(store, "write", broken)
+    monkeypatch.setattr(store, "write_ahead", broken)
     results = await asyncio.gather(*(journal.commit([gap()]) for _ in range(3)), return_exceptions=True)
     assert [type(result) for result in results] == [StoreError] * 3
-    monkeypatch.setattr(store, "write", write)
+    monkeypatch.setattr(store, "write_ahead", write)
     assert not journal.healthy
     with pytest.raises(StoreError, match="Input/output"):
         await journal.commit([gap()])
@@ -236,16 +236,16 @@ async def test_after_a_disk_error_no_waiter_is_acknowledged_until_reopened(journ
 
 async def test_a_commit_that_came_through_although_it_was_refused_is_taken_up(journal, store, monkeypatch):
     """A failed fsync may have reached the disk: the tree is loaded again, not continued from memory."""
-    write = store.write
+    write = store.write_ahead
 
-    def applied_but_failed(work, **options):
-        write(work, **options)
+    def applied_but_failed(batch, **options):
+        write(batch, **options)
         raise store._fail(lmdb.Error("mdb_txn_commit: Input/output error", 5))
 
-    monkeypatch.setattr(store, "write", applied_but_failed)
+    monkeypatch.setattr(store, "write_ahead", applied_but_failed)
     with pytest.raises(StoreError):
         await journal.commit([gap()])
-    monkeypatch.setattr(store, "write", write)
+    monkeypatch.setattr(store, "write_ahead", write)
     await journal.reopen()
     assert journal.size == 2
     assert await journal.commit([gap()]) == (2,)
@@ -415,3 +415,16 @@ JournalLife.TestCase.settings = settings(
     max_examples=8, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestJournalLife = JournalLife.TestCase
+
+
+async def test_the_tables_take_over_within_a_second_when_nobody_commits(journal, store, clock):
+    await journal.commit([decision(1)], intents=[command(1)])
+    assert store.rows_ahead > 0
+    assert journal.decision(1) is not None, "what is durable is read, wherever it lies"
+    task = asyncio.ensure_future(journal.run())
+    await clock.advance(900_000_000)
+    assert store.rows_ahead > 0
+    await clock.advance(200_000_000)
+    assert store.rows_ahead == 0
+    assert [command.decision_id for command in journal.in_doubt()] == [1]
+    task.cancel()

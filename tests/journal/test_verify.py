@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -189,3 +190,24 @@ def test_verification_by_path_works_beside_the_running_daemon(sound):
 def test_there_must_be_a_journal_to_verify(tmp_path):
     with pytest.raises(StoreError, match="no store"):
         verify(tmp_path, SIGNER.vkey)
+
+
+async def test_a_commit_damaged_in_the_redo_file_is_named(tmp_path, clock):
+    """It was acknowledged and is not in the tables yet: nothing but the redo file has it."""
+    store = open_store(tmp_path / "killed")
+    journal = open_journal(store, clock)
+    store.settle()
+    for n in range(1, 4):
+        await journal.commit([decision(n)])
+    copy = tmp_path / "copy"
+    shutil.copytree(store.path, copy)
+    journal.close()
+    store.close()
+    assert verify(copy, SIGNER.vkey).size == 4
+    content = bytearray((copy / "redo").read_bytes())
+    content[4096 + 100] ^= 1
+    (copy / "redo").write_bytes(content)
+    report = verify(copy, SIGNER.vkey)
+    assert report.size == 2
+    assert report.problem is not None
+    assert "redo file" in report.problem.what

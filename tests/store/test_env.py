@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from gatewayd.errors import StoreError, StoreFull
-from gatewayd.store.env import Store, Writing
+from gatewayd.store.env import Store
 from gatewayd.store.tables import Table, u64
+from gatewayd.store.transaction import Writing
 
 QUOTA = 4 << 20
 
@@ -166,7 +167,7 @@ def test_reading_a_store_that_is_not_there_creates_nothing(tmp_path):
 def test_a_store_from_before_a_table_existed_reads_as_empty_there(tmp_path, monkeypatch):
     import gatewayd.store.env as env
 
-    monkeypatch.setattr(env, "Table", [table for table in Table if table != Table.BLOB])
+    monkeypatch.setattr(env, "TABLES", [table for table in Table if table != Table.BLOB])
     Store.open(tmp_path / "store", QUOTA).close()
     monkeypatch.undo()
     store = Store.open(tmp_path / "store", QUOTA, readonly=True)

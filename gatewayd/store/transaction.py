@@ -1,0 +1,193 @@
+"""What a transaction offers to the work that runs in it: reading, writing, and rows gathered before there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import lmdb
+
+from gatewayd.store.tables import Table
+
+Rows = list[tuple[bytes, bytes]]
+Change = tuple[Table, bytes, bytes | None]  # None removes the key
+Changes = Mapping[Table, Mapping[bytes, bytes | None]]
+Databases = dict[Table, "lmdb._Database"]
+
+SCAN_ROWS_MAX = 100_000
+GROWING = frozenset({Table.ENTRY})  # tables whose new keys are always the greatest
+
+
+class Writes(Protocol):
+    """Where changes go, now or later."""
+
+    def put(self, table: Table, key: bytes, value: bytes) -> None:
+        """Set a key."""
+        ...
+
+    def append(self, table: Table, key: bytes, value: bytes) -> None:
+        """Set a key that must be the greatest of its table, which must be a growing one."""
+        ...
+
+    def delete(self, table: Table, key: bytes) -> None:
+        """Remove a key, if it is there."""
+        ...
+
+
+class Batch:
+    """Changes in order, applied together later.
+
+    Attributes:
+        size: bytes of keys and values.
+    """
+
+    def __init__(self) -> None:
+        self.changes: list[Change] = []
+        self.size = 0
+
+    def put(self, table: Table, key: bytes, value: bytes) -> None:
+        """Set a key."""
+        self.changes.append((table, key, value))
+        self.size += len(key) + len(value)
+
+    def append(self, table: Table, key: bytes, value: bytes) -> None:
+        """Set a key that must be the greatest of its table."""
+        assert table in GROWING, table
+        self.put(table, key, value)
+
+    def delete(self, table: Table, key: bytes) -> None:
+        """Remove a key."""
+        self.changes.append((table, key, None))
+        self.size += len(key)
+
+    def apply(self, writing: Writes) -> None:
+        """Write everything into an open transaction."""
+        for table, key, value in self.changes:
+            write_change(writing, table, key, value)
+
+
+def write_change(writing: Writes, table: Table, key: bytes, value: bytes | None) -> None:
+    """Write one change into an open transaction; growing tables fill their pages instead of splitting them."""
+    if value is None:
+        writing.delete(table, key)
+    elif table in GROWING:
+        writing.append(table, key, value)
+    else:
+        writing.put(table, key, value)
+
+
+class Reading:
+    """A short read transaction. Values are copies; nothing in here survives the call it is handed to.
+
+    Args:
+        transaction: LMDB's.
+        databases: the tables that exist.
+        over: changes that are durable but not in the tables yet; they count as if they were.
+    """
+
+    def __init__(self, transaction: lmdb.Transaction, databases: Databases, over: Changes) -> None:
+        self._transaction = transaction
+        self._databases = databases
+        self._over = over
+
+    def get(self, table: Table, key: bytes) -> bytes | None:
+        """Return the value of a key, None if there is none."""
+        over = self._over.get(table)
+        if over is not None and key in over:
+            return over[key]
+        if table not in self._databases:
+            return None
+        value = self._transaction.get(key, db=self._databases[table])
+        return None if value is None else bytes(value)
+
+    def scan(self, table: Table, *, first: bytes = b"", below: bytes | None = None, limit: int) -> Rows:
+        """Return up to `limit` rows in key order from `first` on, before `below`."""
+        assert 0 <= limit <= SCAN_ROWS_MAX, limit
+        over = self._over_in(table, first, below)
+        removed = sum(value is None for value in over.values())
+        rows = self._scan_stored(table, first, below, limit + removed)
+        return _merged(rows, over, limit, falling=False) if over else rows
+
+    def scan_back(self, table: Table, *, below: bytes | None = None, floor: bytes = b"", limit: int) -> Rows:
+        """Return up to `limit` rows in falling key order, from the last before `below` down to `floor`."""
+        assert 0 <= limit <= SCAN_ROWS_MAX, limit
+        over = self._over_in(table, floor, below)
+        removed = sum(value is None for value in over.values())
+        rows = self._scan_back_stored(table, below, floor, limit + removed)
+        return _merged(rows, over, limit, falling=True) if over else rows
+
+    def count(self, table: Table) -> int:
+        """Return the number of rows of a table."""
+        if table not in self._databases:
+            return 0
+        count = int(self._transaction.stat(self._databases[table])["entries"])
+        for key, value in self._over.get(table, {}).items():
+            is_stored = self._transaction.get(key, db=self._databases[table]) is not None
+            count += (value is not None) - is_stored
+        return count
+
+    def _over_in(self, table: Table, first: bytes, below: bytes | None) -> dict[bytes, bytes | None]:
+        over = self._over.get(table)
+        if not over:
+            return {}
+        return {key: value for key, value in over.items() if first <= key and (below is None or key < below)}
+
+    def _scan_stored(self, table: Table, first: bytes, below: bytes | None, limit: int) -> Rows:
+        rows: Rows = []
+        if table not in self._databases or not limit:
+            return rows
+        cursor = self._transaction.cursor(db=self._databases[table])
+        if not cursor.set_range(first):
+            return rows
+        for key, value in cursor.iternext():
+            if below is not None and bytes(key) >= below:
+                break
+            rows.append((bytes(key), bytes(value)))
+            if len(rows) == limit:
+                break
+        return rows
+
+    def _scan_back_stored(self, table: Table, below: bytes | None, floor: bytes, limit: int) -> Rows:
+        rows: Rows = []
+        if table not in self._databases or not limit:
+            return rows
+        cursor = self._transaction.cursor(db=self._databases[table])
+        found = cursor.last() if below is None or not cursor.set_range(below) else cursor.prev()
+        if not found:
+            return rows
+        for key, value in cursor.iterprev():
+            if bytes(key) < floor:
+                break
+            rows.append((bytes(key), bytes(value)))
+            if len(rows) == limit:
+                break
+        return rows
+
+
+class Writing(Reading):
+    """The one write transaction; all of it is applied, or nothing."""
+
+    def put(self, table: Table, key: bytes, value: bytes) -> None:
+        """Set a key."""
+        self._transaction.put(key, value, db=self._databases[table])
+
+    def append(self, table: Table, key: bytes, value: bytes) -> None:
+        """Set a key that must be the table's greatest; fills pages instead of splitting them."""
+        is_last = self._transaction.put(key, value, db=self._databases[table], append=True, overwrite=False)
+        assert is_last, f"{table}: {key.hex()} exists already"
+
+    def delete(self, table: Table, key: bytes) -> None:
+        """Remove a key, if it is there."""
+        self._transaction.delete(key, db=self._databases[table])
+
+
+def _merged(rows: Rows, over: Mapping[bytes, bytes | None], limit: int, *, falling: bool) -> Rows:
+    """Lay changes over stored rows.
+
+    The stored rows are the nearest ones, as many more than `limit` as changes remove, so whatever was not read lies
+    behind `limit` rows that stay.
+    """
+    found: dict[bytes, bytes | None] = {**dict(rows), **over}
+    kept = [(key, value) for key, value in found.items() if value is not None]
+    kept.sort(key=lambda row: row[0], reverse=falling)
+    return kept[:limit]
