@@ -256,16 +256,19 @@ class Journal(Records):
             self._failure = error
             raise
         self._commit_ns.append(self._clock.monotonic_ns() - began_ns)
-        refused = StoreFull(
+        return [next(results) if item.may_use_reserve or not is_full else self._full() for item in items]
+
+    def _full(self) -> StoreFull:
+        return StoreFull(
             f"the journal is full ({self._store.fill():.0%} of its quota)",
             remedy="Raise storage.quota_mb or free disk space; automatic writes stay off until there is room.",
         )
-        return [next(results) if item.may_use_reserve or not is_full else refused for item in items]
 
     def _write(self, items: Sequence[_Item], *, use_reserve: bool) -> list[tuple[int, ...]]:
         """Run the transaction, then move the tree on and sign it."""
         stamp = self._stamp()
-        if self._is_sign_wanted or any(item.wants_checkpoint for item in items):
+        is_urgent = any(item.intents for item in items)
+        if (self._is_sign_wanted and not is_urgent) or any(item.wants_checkpoint for item in items):
             self._sign()
         stored_size, batch = self._noted_size, Batch()
         if not self._note_is_stored:
@@ -296,9 +299,9 @@ class Journal(Records):
         return unsigned >= CHECKPOINT_LEAVES or (unsigned > 0 and waited_ns >= CHECKPOINT_NS)
 
     def _want_signature(self) -> None:
-        """Sign what has just become durable: at once in the writer thread, else when somebody looks or commits next.
+        """Sign what has just become durable: at once in the writer thread, else when somebody looks or commits an outcome.
 
-        On the loop a signature would stand between a durable decision and its write.
+        On the loop a signature would stand between a decision and its write.
         """
         if self.commit_mode == "thread":
             self._sign()
