@@ -12,13 +12,15 @@ COMPILE_LOCK := $(VENV)/bin/uv pip compile --quiet --universal --python-version 
     --no-emit-index-url --custom-compile-command "make lock"
 ARGS ?=
 KILLS ?= 100
+RUNS ?= 1000000
 
-.PHONY: help venv kernels demo test check format kill-test lock clean
+.PHONY: help venv kernels demo test check format kill-test fuzz lock clean
 help:
 	@echo "make demo        play the pumping station story (ARGS=--stay keeps it running)"
 	@echo "make test        run the test suite (ARGS='-k modbus -x' goes to pytest)"
 	@echo "make check       format, lint, types, import contracts, tidy (make -k check goes on after a failure)"
 	@echo "make kill-test   kill -9 the daemon KILLS=$(KILLS) times under load and check what survived"
+	@echo "make fuzz        feed RUNS=$(RUNS) damaged messages to each decoder"
 	@echo "make kernels     compile the kernels ahead of time for this machine"
 	@echo "make venv        build .venv and nothing else"
 	@echo "make lock        lock the packages anew, after a change in pyproject.toml"
@@ -76,6 +78,9 @@ format: $(VENV)/.ready
 
 kill-test: $(VENV)/.ready $(COMPILED)
 	@$(PY) -m hil.kill --kills $(KILLS)
+
+fuzz: $(VENV)/.ready $(COMPILED)
+	@$(PY) -m hil.fuzz --runs $(RUNS) $(ARGS)
 
 lock: $(VENV)/.ready
 	$(COMPILE_LOCK) --all-extras --output-file $(LOCK) pyproject.toml

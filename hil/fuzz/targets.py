@@ -1,0 +1,239 @@
+"""What is fuzzed: every decoder that bytes from a device reach, as they reach it.
+
+A target returns a short word for how the decoder behaved. It raises when the decoder did anything but succeed or say so
+with the error it promises, and when compiled and plain code differ.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from gatewayd.compiled import load_kernels
+from gatewayd.device.modbus import pdu
+from gatewayd.device.modbus.frame import FRAME_MAX, FrameReader
+from gatewayd.device.opcua.data_values import Screen, only_value
+from gatewayd.device.opcua.fast_read import results_of
+from gatewayd.errors import DeviceError, DeviceProtocolError
+from gatewayd.model.block import WireOrder, WireType
+from hil.fuzz.columns import GuardedKernel
+
+Run = Callable[[bytes], str]
+INBOX = 4096
+ROWS = 8
+
+
+class Target(NamedTuple):
+    """One decoder. `build` makes what runs one input; it is called once per process."""
+
+    corpus: Sequence[bytes]
+    build: Callable[[], Run]
+    size_max: int = INBOX
+
+
+def _shape(error: Exception) -> str:
+    return type(error).__name__ + re.sub(r"[0-9a-fx]*[0-9][0-9a-fx]*", "#", str(error))[:80]
+
+
+# --- Modbus -------------------------------------------------------------------------------------------------------------
+
+_REQUESTS = (
+    pdu.read_request(3, 0, 2),
+    pdu.read_request(1, 10, 9),
+    pdu.write_register_request(7, 42),
+    pdu.write_registers_request(7, [1, 2, 3]),
+    pdu.write_coil_request(1, True),
+    pdu.write_coils_request(1, [1, 0, 1]),
+)
+_ANSWERS = (
+    b"\x03\x04\x00\x01\x00\x02",
+    b"\x01\x02\xff\x01",
+    *(request.head for request in _REQUESTS[2:]),
+    b"\x83\x02",
+    b"\x90\x0b",
+)
+
+
+def _mbap(answer: bytes, transaction: int = 1) -> bytes:
+    return struct.pack(">HHHB", transaction, 0, len(answer) + 1, 1) + answer
+
+
+def _modbus_frames() -> Run:
+    def run(content: bytes) -> str:
+        """The stream cut into pieces by its own first byte: the same frames, whatever the network did."""
+        whole, pieces = _frames(content, len(content) or 1), _frames(content, 1 + (content[0] if content else 0) % 7)
+        assert whole[0] == pieces[0][: len(whole[0])] or pieces[0] == whole[0][: len(pieces[0])], "cut differently"
+        return f"{len(whole[0])} {whole[1]}"
+
+    return run
+
+
+def _frames(content: bytes, piece: int) -> tuple[list[tuple[int, bytes]], str]:
+    frames: list[tuple[int, bytes]] = []
+    reader = FrameReader(1, "plc", lambda transaction, answer: frames.append((transaction, answer)))
+    try:
+        for start in range(0, len(content), piece):
+            reader.feed(content[start : start + piece])
+            assert len(reader._rest) < FRAME_MAX, "the rest of a frame grows"
+    except DeviceProtocolError as error:
+        return frames, _shape(error)
+    return frames, "ok"
+
+
+def _modbus_answers() -> Run:
+    def run(content: bytes) -> str:
+        request = _REQUESTS[content[0] % len(_REQUESTS)] if content else _REQUESTS[0]
+        try:
+            payload = pdu.check_response(request, content[1:], "plc")
+        except DeviceError as error:
+            return _shape(error)
+        assert request.head + payload == content[1:]
+        return f"ok {request.function}"
+
+    return run
+
+
+def _modbus_registers() -> Run:
+    """Plan and payload both from the input; compiled and plain code must agree in every byte."""
+    forms = [GuardedKernel(load_kernels(form), "decode_modbus_registers", _ROW_COUNTS) for form in ("aot", "python")]
+
+    def run(content: bytes) -> str:
+        plan, payload = content[: 4 * ROWS], content[4 * ROWS :][:INBOX]
+        for kernel in forms:
+            for row in range(ROWS):
+                kind, order, bit, offset = plan[4 * row : 4 * row + 4].ljust(4, b"\0")
+                kernel.columns["plan.row"][row] = row
+                kernel.columns["plan.type"][row] = kind % 24 - 1
+                kernel.columns["plan.order"][row] = order % 6 - 1
+                kernel.columns["plan.bit"][row] = bit % 18 - 1
+                kernel.columns["plan.offset"][row] = offset - 2
+        return _decoded(forms, payload)
+
+    return run
+
+
+_ROW_COUNTS = {"inbox": INBOX, "plan": ROWS, "tag": ROWS, "fresh": ROWS}
+
+
+def _decoded(forms: Sequence[GuardedKernel], payload: bytes) -> str:
+    results = []
+    for kernel in forms:
+        inbox = kernel.columns["inbox.byte"]
+        at = len(inbox) - len(payload)
+        inbox[at:] = payload
+        for row in range(ROWS):
+            kernel.columns["tag.fresh_mark"][row] = 0
+        results.append(
+            kernel(
+                at=at,
+                size=len(payload),
+                first=0,
+                count=ROWS,
+                fresh_count=0,
+                response_time=10,
+                response_mono=20,
+                now=30,
+                pass_number=1,
+            )
+        )
+    compiled, plain = forms
+    assert results[0] == results[1], f"compiled {results[0]}, plain {results[1]}"
+    for name in ("tag.status", "tag.bits", "tag.value_bits", "tag.source_time"):
+        assert compiled.columns[name].tobytes() == plain.columns[name].tobytes(), f"{name} differs"
+    statuses = compiled.columns["tag.status"]
+    return f"{results[0]} " + " ".join(f"{statuses[row]:x}" for row in range(ROWS))
+
+
+# --- OPC UA -------------------------------------------------------------------------------------------------------------
+
+_T = struct.pack("<q", 133_000_000_000_000_000)
+_VALUES = (
+    b"\x05\x0b" + struct.pack("<d", 21.5) + _T,
+    b"\x07\x06" + struct.pack("<iI", -7, 0x40920000) + _T,
+    b"\x3d\x01\x01" + _T + b"\x01\x00" + _T + b"\x02\x00",
+    b"\x02" + struct.pack("<I", 0x80340000),
+    b"\x01\x0c" + struct.pack("<i", 5) + b"hello",
+    b"\x01\x8b" + struct.pack("<i", 2) + struct.pack("<2d", 1.0, 2.0),
+    b"\x01\xcb" + struct.pack("<i", 2) + struct.pack("<2d", 1.0, 2.0) + struct.pack("<3i", 2, 1, 2),
+    b"\x01\x16\x01\x00\x05\x00\x01" + struct.pack("<i", 4) + b"body",
+    b"\x01\x15\x03" + struct.pack("<i", 2) + b"en" + struct.pack("<i", 2) + b"hi",
+    b"\x01\x98" + struct.pack("<i", 2) + b"\x06\x01\x00\x00\x00\x17\x01\x0b" + struct.pack("<d", 3.0),
+    b"\x00",
+)
+_RESPONSE = struct.pack("<BBHqIIBiBBB", 1, 0, 634, 0, 7, 0, 0, -1, 0, 0, 0)
+
+
+def _response(values: Sequence[bytes]) -> bytes:
+    return _RESPONSE + struct.pack("<i", len(values)) + b"".join(values) + struct.pack("<i", -1)
+
+
+def _eight(start: int) -> list[bytes]:
+    return [_VALUES[(start + place) % len(_VALUES)] for place in range(ROWS)]
+
+
+def _opcua_values() -> Run:
+    """DataValues straight into the kernel, as if no driver had looked at them."""
+    forms = [GuardedKernel(load_kernels(form), "decode_opcua", _ROW_COUNTS) for form in ("aot", "python")]
+
+    def run(content: bytes) -> str:
+        for kernel in forms:
+            kernel.columns["plan.row"][:] = memoryview(bytearray(struct.pack(f"{ROWS}q", *range(ROWS)))).cast("q")
+        return _decoded(forms, content[:INBOX])
+
+    return run
+
+
+def _opcua_response() -> Run:
+    """A ReadResponse the whole way: header, screen, kernel. What the screen lets pass the kernel can walk to its end."""
+    decode = _opcua_values()
+
+    def run(content: bytes) -> str:
+        screen = Screen(ROWS)
+        try:
+            results = results_of(content, handle=7, count=ROWS)
+            passed = screen.passed(results)
+        except DeviceError as error:
+            return _shape(error)
+        assert screen.passed(results) == passed, "the second look differs from the first"
+        behaviour = decode(passed)
+        if len(passed) <= INBOX:
+            assert "80070000" not in behaviour.split()[1:], "the kernel was lost in what the screen let pass"
+        return "ok " + behaviour
+
+    return run
+
+
+def _opcua_single() -> Run:
+    def run(content: bytes) -> str:
+        try:
+            status, number = only_value(content)
+        except DeviceProtocolError as error:
+            return _shape(error)
+        return f"ok {status:x} {number is None}"
+
+    return run
+
+
+TARGETS: dict[str, Target] = {
+    "modbus-frames": Target(
+        [b"".join(_mbap(answer, place) for place, answer in enumerate(_ANSWERS)), *map(_mbap, _ANSWERS)],
+        _modbus_frames,
+        2 * FRAME_MAX,
+    ),
+    "modbus-answers": Target(
+        [bytes((place % len(_REQUESTS),)) + answer for place, answer in enumerate(_ANSWERS)], _modbus_answers
+    ),
+    "modbus-registers": Target(
+        [
+            b"".join(bytes((kind + 1, order + 1, 0, 2 + 8 * row)) for row in range(ROWS)) + bytes(range(80))
+            for kind in WireType
+            for order in WireOrder
+        ],
+        _modbus_registers,
+    ),
+    "opcua-response": Target([_response(_eight(start)) for start in range(len(_VALUES))], _opcua_response),
+    "opcua-values": Target([b"".join(_eight(start)) for start in range(len(_VALUES))], _opcua_values),
+    "opcua-single": Target(_VALUES, _opcua_single),
+}
