@@ -116,6 +116,11 @@ class RedoFile:
             if os.pwrite(self._descriptor, part, start) != len(part):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fsync(self._descriptor)
+        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)  # or a power cut takes the name, and with it what was acknowledged
+        finally:
+            os.close(folder)
 
 
 def read_frames(path: Path, mark: bytes) -> Frames:

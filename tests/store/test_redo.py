@@ -42,6 +42,19 @@ def test_a_new_file_has_all_its_blocks_and_no_frames(path, redo):
     assert redo.frames(MARK) == Frames((), 0, 0)
 
 
+def test_a_new_files_name_is_durable_before_anything_is_acknowledged(path, monkeypatch):
+    synced = []
+    fsync = os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda descriptor: (synced.append(os.readlink(f"/proc/self/fd/{descriptor}")), fsync(descriptor))
+    )
+    RedoFile(path, SIZE).close()
+    assert synced == [str(path), str(path.parent)]
+    synced.clear()
+    RedoFile(path, SIZE).close()
+    assert synced == [], "an old file has its blocks and its name"
+
+
 def test_payloads_come_back_in_order_and_the_next_one_goes_behind_them(path, redo):
     payloads = (b"", b"one", b"x" * PAGE_BYTES, b"y" * (3 * PAGE_BYTES))
     for payload in payloads:
