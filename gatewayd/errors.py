@@ -5,6 +5,8 @@ Only `TransientError` and its children are retried. The exit code of a command i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class GatewayError(Exception):
     """The root of every error this project raises on purpose.
@@ -91,9 +93,13 @@ class TransientError(GatewayError):
 
 
 class DeviceError(TransientError):
-    """A device did not do what was asked; `status` is the OPC UA status code its tags get."""
+    """A device did not do what was asked; `status` is the OPC UA status code its tags get.
+
+    `unit` is set when only one of the units behind a connection is to blame: the link is still open for the others.
+    """
 
     status = 0x80050000  # Bad_CommunicationError
+    unit: int | None = None
 
 
 class DeviceTimeout(DeviceError):
@@ -126,6 +132,22 @@ class DeviceRefused(DeviceError):
         super().__init__(message, remedy=remedy)
         self.status = status
         self.code = code
+
+
+class UnitsLost(DeviceError):
+    """Some of the units behind a connection did not answer; the link is open and serves the others.
+
+    Args:
+        device: its name.
+        failures: unit id -> what came of its requests; never empty.
+    """
+
+    def __init__(self, device: str, failures: Mapping[int, DeviceError]) -> None:
+        first = next(iter(failures.values()))
+        units = ", ".join(map(str, sorted(failures)))
+        super().__init__(f"{device}: no use of unit {units}: {first.message}", remedy=first.remedy)
+        self.failures = dict(failures)
+        self.status = first.status
 
 
 class DeviceNotTrusted(DeviceError):

@@ -69,6 +69,7 @@ DECLARATIONS = {  # nothing in them runs
 SUITES = {
     "tests/core/expr/test_reference.py",
     "tests/device/modbus/test_against_libmodbus.py",
+    "tests/device/modbus/test_against_pymodbus.py",
     "tests/device/opcua/test_against_node_opcua.py",
     "tests/foreign/test_availability.py",
     "tests/hil/plants/test_example_site.py",

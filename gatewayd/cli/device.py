@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,10 +20,10 @@ from gatewayd.core.state import State
 from gatewayd.core.step import bind, step
 from gatewayd.device.build import build_link, plan_reads
 from gatewayd.device.link import Link
-from gatewayd.errors import ConfigError, DeviceError, GatewayError
+from gatewayd.errors import ConfigError, DeviceError, GatewayError, UnitsLost
 from gatewayd.model import quality
 from gatewayd.model.block import Block, Codec, PlanRow, ReadPlan, WireType
-from gatewayd.model.config import Device, ModbusDevice, SiteConfig
+from gatewayd.model.config import Device, ModbusSerialDevice, OpcuaDevice, SiteConfig
 from gatewayd.model.decision import Inputs
 from gatewayd.model.view import ProbeRequest, ProbeTag, ProbeView, number
 from gatewayd.site.load import require_site
@@ -98,7 +99,7 @@ async def _probe(config: SiteConfig, name: str) -> ProbeView:
     return ProbeView(
         device=name,
         protocol=_protocol(config.devices[name]),
-        address=_address(config.devices[name]),
+        address=_address(config.devices[name], plans),
         connect_ms=heard.connect_ms,
         error=heard.failure.message if heard.failure else "",
         remedy=heard.failure.remedy if heard.failure else "",
@@ -109,12 +110,13 @@ async def _probe(config: SiteConfig, name: str) -> ProbeView:
 
 async def _listen(link: Link, plans: Sequence[ReadPlan], clock: Clock) -> _Heard:
     heard = _Heard()
+    has_units = len({plan.unit for plan in plans}) > 1
     began_ns = clock.monotonic_ns()
     try:
         await link.connect()
         heard.connect_ms = (clock.monotonic_ns() - began_ns) / 1e6
         for plan in plans:
-            await _ask(link, plan, heard, clock)
+            await _ask(link, plan, heard, clock, has_units=has_units)
     except DeviceError as error:
         heard.failure = error
     finally:
@@ -122,14 +124,15 @@ async def _listen(link: Link, plans: Sequence[ReadPlan], clock: Clock) -> _Heard
     return heard
 
 
-async def _ask(link: Link, plan: ReadPlan, heard: _Heard, clock: Clock) -> None:
+async def _ask(link: Link, plan: ReadPlan, heard: _Heard, clock: Clock, *, has_units: bool) -> None:
     began_ns = clock.monotonic_ns()
-    await link.scan([plan], lambda block: heard.blocks.update({block.plan: block}))
+    with contextlib.suppress(UnitsLost):  # the request's quality says it, and the next unit may answer
+        await link.scan([plan], lambda block: heard.blocks.update({block.plan: block}))
     block = heard.blocks.get(plan.index)
     heard.requests.append(
         ProbeRequest(
             scan_class=plan.scan_class,
-            request=_request(plan),
+            request=_request(plan, has_units=has_units),
             tags=len(plan.rows),
             latency_ms=(clock.monotonic_ns() - began_ns) / 1e6,
             quality=quality.name(quality.BAD_NO_COMMUNICATION if block is None else block.status),
@@ -137,22 +140,28 @@ async def _ask(link: Link, plan: ReadPlan, heard: _Heard, clock: Clock) -> None:
     )
 
 
-def _request(plan: ReadPlan) -> str:
-    """Return a request as people know it, e.g. `FC 3, 40 from 100`, or the number of nodes."""
+def _request(plan: ReadPlan, *, has_units: bool) -> str:
+    """Return a request as people know it, e.g. `FC 3, 40 from 100, unit 7`, or the number of nodes."""
     if plan.codec in (Codec.MODBUS_REGISTERS, Codec.MODBUS_BITS):
         function, start, count = plan.request
-        return f"FC {function}, {count} from {start}"
+        return f"FC {function}, {count} from {start}" + (f", unit {plan.unit}" if has_units else "")
     return f"Read {len(plan.request)} nodes"
 
 
 def _protocol(configured: Device) -> str:
-    return "modbus-tcp" if isinstance(configured, ModbusDevice) else "opcua"
+    return str(type(configured).__struct_config__.tag)
 
 
-def _address(configured: Device) -> str:
-    if isinstance(configured, ModbusDevice):
-        return f"{configured.host}:{configured.port}, unit {configured.unit_id}"
-    return configured.endpoint
+def _address(configured: Device, plans: Sequence[ReadPlan]) -> str:
+    if isinstance(configured, OpcuaDevice):
+        return configured.endpoint
+    units = sorted({plan.unit for plan in plans})
+    asked = f"unit{'s' if len(units) > 1 else ''} {', '.join(map(str, units))}"
+    if isinstance(configured, ModbusSerialDevice):
+        parity = configured.parity[0].upper()
+        mode = f"{configured.baud_rate} {configured.data_bits}{parity}{configured.stop_bits}"
+        return f"{configured.serial_port}, {mode}, {asked}"
+    return f"{configured.host}:{configured.port}, {asked}"
 
 
 def _tags(site: Site, state: State, name: str, blocks: Mapping[int, Block]) -> tuple[ProbeTag, ...]:

@@ -51,7 +51,7 @@ def build_link(
     if isinstance(device, ModbusDevice):
         from gatewayd.device.modbus.link import ModbusLink
 
-        return ModbusLink(device, cast("Sequence[tuple[int, ModbusTag]]", tags), plans, clock)
+        return ModbusLink(device, cast("Sequence[tuple[int, ModbusTag]]", tags), plans, clock, folder)
     from gatewayd.device.opcua.link import OpcuaLink  # asyncua costs 27 MB: only for sites that need it
 
     return OpcuaLink(device, cast("Sequence[tuple[int, OpcuaTag]]", tags), plans, clock, folder, identity_folder)

@@ -41,6 +41,7 @@ class Link(Protocol):
         status; the others go on. When the link itself fails, every plan not yet delivered is the caller's to report.
 
         Raises:
+            UnitsLost: some of several units failed; their plans were delivered as LOST, and the link is open.
             DeviceTimeout, DeviceUnreachable, DeviceProtocolError: the link is closed; connect again.
         """
         ...
@@ -50,7 +51,8 @@ class Link(Protocol):
 
         Raises:
             DeviceRefused: the device answered no, or the value has no exact place in the tag's type; nothing changed.
-            DeviceTimeout, DeviceUnreachable, DeviceProtocolError: the state of the plant is unknown.
+            DeviceTimeout, DeviceUnreachable, DeviceProtocolError: the state of the plant is unknown. With `unit` set in
+                it the link is open; else close it.
         """
         ...
 

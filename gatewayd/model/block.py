@@ -62,6 +62,7 @@ class ReadPlan(Struct, frozen=True, array_like=True):
     codec: Codec  # of a good response; a lost one says LOST in its block
     rows: tuple[PlanRow, ...]
     request: tuple[int | str, ...]  # the driver's own: (function, start, count) or node ids
+    unit: int = 0  # which of several units behind the device's connection answers it; a plan never mixes units
 
 
 class Block(Struct, frozen=True, array_like=True):

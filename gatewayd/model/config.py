@@ -110,16 +110,16 @@ def _one_scan_class() -> dict[str, ScanClass]:
     return {"default": ScanClass()}
 
 
-class ModbusDevice(Config, frozen=True, kw_only=True, tag_field="protocol", tag="modbus-tcp"):
-    """A Modbus TCP server, or one unit behind a gateway."""
+class ModbusDevice(Config, frozen=True, kw_only=True):
+    """What every Modbus device has, whatever its protocol: a unit, or many units behind one connection.
+
+    A row of the tag list may name another unit in its column `unit_id`.
+    """
 
     name: Name
-    host: str
-    port: Port = 502
     unit_id: Annotated[int, Meta(ge=0, le=255)] = 1
     address_base: Literal[0, 1] = 0
     timeout_ms: Annotated[int, Meta(ge=10, le=60_000)] = 1000
-    max_outstanding: Annotated[int, Meta(ge=1, le=16)] = 1
     max_registers: Annotated[int, Meta(ge=1, le=125)] = 125
     max_gap: Annotated[int, Meta(ge=0, le=120)] = 8
     inter_request_delay_ms: Milliseconds = 0
@@ -128,6 +128,64 @@ class ModbusDevice(Config, frozen=True, kw_only=True, tag_field="protocol", tag=
     write_multiple: bool = True  # FC 16/15; False = FC 6/5 for single registers and coils
     scan_classes: dict[Name, ScanClass] = field(default_factory=_one_scan_class)
     tags: str | None = None  # CSV beside the file; default: same stem + .tags.csv
+
+
+class ModbusTcpDevice(ModbusDevice, frozen=True, kw_only=True, tag_field="protocol", tag="modbus-tcp"):
+    """A Modbus TCP server, or a gateway with units behind it."""
+
+    host: str
+    port: Port = 502
+    max_outstanding: Annotated[int, Meta(ge=1, le=16)] = 1
+
+
+class ModbusTlsDevice(ModbusDevice, frozen=True, kw_only=True, tag_field="protocol", tag="modbus-tls"):
+    """Modbus/TCP Security: TLS in which both sides show a certificate. One of `server_certificate` and `ca_file`."""
+
+    host: str
+    port: Port = 802
+    max_outstanding: Annotated[int, Meta(ge=1, le=16)] = 1
+    server_certificate: str | None = None  # pinned: this certificate and no other; PEM file
+    ca_file: str | None = None  # or: any certificate of these issuers that names the server; PEM file
+    server_name: str | None = None  # the name in the server's certificate; default: host
+    certificate: str | None = None  # ours, PEM file, its issuers below it
+    private_key: str | None = None
+
+
+class ModbusUdpDevice(ModbusDevice, frozen=True, kw_only=True, tag_field="protocol", tag="modbus-udp"):
+    """Modbus TCP frames in UDP datagrams, one request at a time."""
+
+    host: str
+    port: Port = 502
+    retries: Annotated[int, Meta(ge=0, le=5)] = 1  # of a read, by a unit that answered its last request
+
+
+class ModbusBusDevice(ModbusDevice, frozen=True, kw_only=True):
+    """What a serial bus has, whether its port is ours or a converter's. Unit 0 is broadcast: nobody answers."""
+
+    unit_id: Annotated[int, Meta(ge=1, le=255)] = 1
+    timeout_ms: Annotated[int, Meta(ge=10, le=60_000)] = 500  # from the last byte of the request on
+    framing: Literal["rtu", "ascii"] = "rtu"
+    local_echo: bool = False  # the adapter repeats what we send
+    retries: Annotated[int, Meta(ge=0, le=5)] = 1  # of a read, by a unit that answered its last request
+
+
+class ModbusSerialDevice(ModbusBusDevice, frozen=True, kw_only=True, tag_field="protocol", tag="modbus-rtu"):
+    """A serial bus at a port of this machine, and the units on it."""
+
+    serial_port: Annotated[str, Meta(pattern=r"^/.")]
+    baud_rate: Literal[1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400, 460800, 921600] = 19200
+    parity: Literal["none", "even", "odd"] = "even"
+    stop_bits: Literal[1, 2] = 1
+    data_bits: Literal[7, 8] = 8
+
+
+class ModbusRtuOverTcpDevice(
+    ModbusBusDevice, frozen=True, kw_only=True, tag_field="protocol", tag="modbus-rtu-over-tcp"
+):
+    """A serial bus behind a converter that passes bytes through, and the units on it."""
+
+    host: str
+    port: Port
 
 
 class OpcuaDevice(Config, frozen=True, kw_only=True, tag_field="protocol", tag="opcua"):
@@ -154,7 +212,7 @@ class OpcuaDevice(Config, frozen=True, kw_only=True, tag_field="protocol", tag="
     tags: str | None = None
 
 
-Device = ModbusDevice | OpcuaDevice
+Device = ModbusTcpDevice | ModbusTlsDevice | ModbusUdpDevice | ModbusSerialDevice | ModbusRtuOverTcpDevice | OpcuaDevice
 
 
 class DeviceFile(Config, frozen=True, kw_only=True):
@@ -170,6 +228,7 @@ class ModbusTag(Config, frozen=True, kw_only=True, tag_field="kind", tag="modbus
     register_type: RegisterType
     address: Annotated[int, Meta(ge=0, le=65_535)]  # 0-based, after address_base
     type: TagType = "uint16"
+    unit_id: Annotated[int, Meta(ge=0, le=255)] | None = None  # default: the device's
     bit: Annotated[int, Meta(ge=0, le=15)] | None = None
     byte_order: ByteOrder = "ABCD"
     scale: float = 1.0
@@ -195,6 +254,11 @@ class OpcuaTag(Config, frozen=True, kw_only=True, tag_field="kind", tag="opcua")
 
 
 Tag = ModbusTag | OpcuaTag
+
+
+def unit_of(device: ModbusDevice, tag: ModbusTag) -> int:
+    """Return the unit id that holds a tag."""
+    return device.unit_id if tag.unit_id is None else tag.unit_id
 
 
 # --- twins/*.toml -----------------------------------------------------------------------------------------------------

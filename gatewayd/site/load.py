@@ -11,6 +11,7 @@ from gatewayd.model.config import SiteConfig
 from gatewayd.site.draft import Draft
 from gatewayd.site.expressions import check_expressions
 from gatewayd.site.guards import check_points
+from gatewayd.site.modbus import check_modbus
 from gatewayd.site.problem import Problem, has_errors
 from gatewayd.site.read import read_site
 from gatewayd.site.references import check_assets, check_contracts, check_rules
@@ -61,6 +62,7 @@ def load_site(folder: Path) -> LoadedSite:
         return LoadedSite(None, (missing,))
     read_site(draft)
     check_trust(draft)
+    check_modbus(draft)
     check_contracts(draft)
     check_assets(draft)
     check_rules(draft)

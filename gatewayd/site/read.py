@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast, get_args
 
 from msgspec import Struct
 
-from gatewayd.model.config import Asset, AssetType, Device, GatewayFile, ModbusDevice, OpcuaDevice, Point, Rule
+from gatewayd.model.config import Asset, AssetType, Device, GatewayFile, Point, Rule
 from gatewayd.site.draft import Draft, Located
 from gatewayd.site.folder import Folder
 from gatewayd.site.problem import Problem, listed, nearest
@@ -44,8 +44,8 @@ def _read_device(draft: Draft, folder: Folder, source: Source, table: dict[str, 
         )
         return
     fitter = Fitter(draft.findings)
-    device = fitter.fit_tagged(raw, (ModbusDevice, OpcuaDevice), at)
-    if not isinstance(device, ModbusDevice | OpcuaDevice):
+    device = cast("Device | None", fitter.fit_tagged(raw, get_args(Device), at))
+    if device is None:
         name = raw.get("name") if isinstance(raw, dict) else None
         draft.broken.add(f"device {name}")
         return

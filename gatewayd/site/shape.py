@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Final, TypeVar
 
 import msgspec
@@ -30,12 +31,14 @@ _PATTERNS = {
     r"^[A-Za-z][A-Za-z0-9_-]{0,63}$": "a name: a letter, then letters, digits, _ or -, at most 64 characters",
     r"^\d+(\.\d+)?(ms|s|m|h)$": "a duration such as 500ms, 5s, 10m or 1h",
     r"^[^/]+/[^/]+$": "a tag as DEVICE/TAG",
+    r"^/.": "a device file such as /dev/ttyUSB0 or, which stays the same, /dev/serial/by-id/...",
     r"^opc\.tcp://": "an endpoint as opc.tcp://HOST:PORT/PATH",
     r"^[a-z0-9][a-z0-9./-]{0,126}[a-z0-9]$": "lower-case letters, digits, '.', '/' and '-', 2 to 128 characters",
 }
 _REMEDIES = {
     "unit_id": "Set the number on the device's label.",
     "address_base": "See the device's register list: 0 if its first register is 0, 1 if it is 1.",
+    "baud_rate": "Set the rate on the devices' labels or menus; all on a bus have the same.",
     "byte_order": "See the device's manual; ABCD is the usual order, CDAB has its words swapped.",
     "insecure": 'Write insecure = "accepted-by=NAME" with the name of the person who accepts it.',
 }
@@ -96,9 +99,15 @@ class Fitter:
             return BROKEN
         if not isinstance(chosen, str) or chosen not in tables:
             return self._refuse(chosen, allowed, at.child(tag_field), near=nearest(str(chosen), map(str, tables)))
-        return self._table(tables[chosen], raw, at)
+        siblings = {
+            field.encode_name: f"{tag_field} = {tag}" for tag, table in tables.items() for field in table.fields
+        }
+        return self._table(tables[chosen], raw, at, siblings)
 
-    def _table(self, kind: inspect.StructType, raw: object, at: Origin) -> object:
+    def _table(
+        self, kind: inspect.StructType, raw: object, at: Origin, elsewhere: Mapping[str, str] | None = None
+    ) -> object:
+        """Fit a table; `elsewhere` says of keys of other kinds of table which kind has them."""
         if not isinstance(raw, dict):
             return self._refuse(raw, "a table", at)
         fields = {field.encode_name: field for field in kind.fields}
@@ -108,7 +117,7 @@ class Fitter:
             if key == kind.tag_field:
                 continue
             if key not in fields:
-                self._unknown_key(key, [*fields, *([kind.tag_field] if kind.tag_field else [])], at)
+                self._stray_key(key, kind, elsewhere or {}, at)
                 continue
             part = self._fit(fields[key].type, value, at.child(key))
             if part is not BROKEN:
@@ -162,6 +171,22 @@ class Fitter:
                 remedy=f"Add {at.path[-1]} = ...",
                 found="nothing",
                 allowed=allowed,
+            )
+        )
+
+    def _stray_key(self, key: str, kind: inspect.StructType, elsewhere: Mapping[str, str], at: Origin) -> None:
+        """Report a key that this table does not have, though another of its kind may."""
+        known = [*(field.encode_name for field in kind.fields), *([kind.tag_field] if kind.tag_field else [])]
+        if key not in elsewhere:
+            self._unknown_key(key, known, at)
+            return
+        other = elsewhere[key]
+        self._findings.add(
+            at.child(key).problem(
+                f"{spelled((*at.path, key))} means nothing with {kind.tag_field} = {kind.tag}; it belongs to {other}",
+                remedy=f"Remove {key}, or set {other} if that is how the device is connected.",
+                found=key,
+                allowed=listed(known, most=40),
             )
         )
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from gatewayd.model.config import Device, ModbusDevice, ModbusTag, OpcuaTag, RegisterType, Tag
+from gatewayd.model.config import Device, ModbusBusDevice, ModbusDevice, ModbusTag, OpcuaTag, RegisterType, Tag
 from gatewayd.site.address import ADDRESS_MAX, AddressError, parse_address
 from gatewayd.site.problem import Findings, Problem, listed, nearest, shown
 from gatewayd.site.shape import Fitter
@@ -54,7 +54,10 @@ class Column(NamedTuple):
 _SHARED = {"scale": "number", "offset": "number"}
 COLUMNS: dict[type[Tag], dict[str, Column]] = {
     kind: {
-        field.name: Column(field.required, {**_SHARED, "address": "address", "bit": "whole"}.get(field.name, "text"))
+        field.name: Column(
+            field.required,
+            {**_SHARED, "address": "address", "bit": "whole", "unit_id": "whole"}.get(field.name, "text"),
+        )
         for field in msgspec.structs.fields(kind)
     }
     for kind in (ModbusTag, OpcuaTag)
@@ -295,6 +298,12 @@ def _row_problems(tag: Tag, device: Device, at: Origin) -> Iterator[Problem]:
             remedy=f"The scan classes of {device.name} are {listed(device.scan_classes)}.",
         )
     if isinstance(tag, ModbusTag):
+        if tag.unit_id == 0 and isinstance(device, ModbusBusDevice):
+            yield at.child("unit_id").refused(
+                0,
+                allowed="1 to 255 on a bus",
+                remedy="Unit 0 is broadcast, which nobody answers; write the unit's own.",
+            )
         yield from _register_problems(tag, at)
     elif not _NODE_ID.fullmatch(tag.node_id):
         yield at.child("node_id").refused(

@@ -13,7 +13,12 @@ from typing import NamedTuple
 
 from gatewayd.compiled import load_kernels
 from gatewayd.device.modbus import pdu
+from gatewayd.device.modbus.ascii import FRAME_MAX as ASCII_FRAME_MAX
+from gatewayd.device.modbus.ascii import AsciiFraming
+from gatewayd.device.modbus.datagram import DatagramFraming
 from gatewayd.device.modbus.frame import FRAME_MAX, FrameReader
+from gatewayd.device.modbus.framing import Framing
+from gatewayd.device.modbus.rtu import RtuFraming
 from gatewayd.device.opcua.data_values import Screen, only_value
 from gatewayd.device.opcua.fast_read import results_of
 from gatewayd.errors import DeviceError, DeviceProtocolError
@@ -72,7 +77,7 @@ def _modbus_frames() -> Run:
 
 def _frames(content: bytes, piece: int) -> tuple[list[tuple[int, bytes]], str]:
     frames: list[tuple[int, bytes]] = []
-    reader = FrameReader(1, "plc", lambda transaction, answer: frames.append((transaction, answer)))
+    reader = FrameReader("plc", lambda transaction, unit, answer: frames.append((transaction, answer)))
     try:
         for start in range(0, len(content), piece):
             reader.feed(content[start : start + piece])
@@ -80,6 +85,52 @@ def _frames(content: bytes, piece: int) -> tuple[list[tuple[int, bytes]], str]:
     except DeviceProtocolError as error:
         return frames, _shape(error)
     return frames, "ok"
+
+
+def _framings() -> tuple[Framing, ...]:
+    return RtuFraming(), AsciiFraming(), DatagramFraming()
+
+
+_SAID = re.compile(r"bus: (?:an? |[\da-f ]+)?([a-z]+ ?[A-Za-z]*)")  # the rest cites bytes, which are no behaviour
+
+
+def _modbus_bus() -> Run:
+    """The answer to one request on a bus: framing, request and cut from the first two bytes."""
+
+    def run(content: bytes) -> str:
+        choice, cut = content[:2].ljust(2, b"\0")
+        framing = _framings()[choice % 3]
+        request = _REQUESTS[choice // 3 % len(_REQUESTS)]
+        framing.encode(1, request.pdu)
+        reader = framing.answer(1, request, "bus")
+        line, piece = content[2:], len(content) if framing.drains is False else 1 + cut % 9
+        try:
+            for start in range(0, len(line), piece):
+                answer = reader.feed(line[start : start + piece])
+                assert len(getattr(reader, "_frame", b"")) < ASCII_FRAME_MAX, "what waits for an answer grows"
+                if answer is not None:
+                    assert len(framing.encode(1, answer)) <= len(line), "an answer out of nothing"
+                    return f"{choice % 3} {_checked(request, answer)}"
+        except DeviceProtocolError as error:
+            said = _SAID.match(str(error))
+            return f"{choice % 3} {said[1] if said else str(error)}"
+        return f"{choice % 3} waits"
+
+    return run
+
+
+def _checked(request: pdu.Request, answer: bytes) -> str:
+    try:
+        return f"ok {len(pdu.check_response(request, answer, 'bus'))}"
+    except DeviceError as error:
+        return _shape(error)
+
+
+def _on_a_bus(place: int, answer: bytes) -> list[bytes]:
+    """Return an answer in each framing, behind the bytes that choose framing, request and cut."""
+    framings = _framings()
+    chosen = [bytes((3 * (place % len(_REQUESTS)) + kind, place)) for kind in range(len(framings))]
+    return [head + framing.encode(1, answer) for head, framing in zip(chosen, framings, strict=True)]
 
 
 def _modbus_answers() -> Run:
@@ -221,6 +272,11 @@ TARGETS: dict[str, Target] = {
         [b"".join(_mbap(answer, place) for place, answer in enumerate(_ANSWERS)), *map(_mbap, _ANSWERS)],
         _modbus_frames,
         2 * FRAME_MAX,
+    ),
+    "modbus-bus": Target(
+        [seed for place, answer in enumerate(_ANSWERS) for seed in _on_a_bus(place, answer)],
+        _modbus_bus,
+        ASCII_FRAME_MAX,
     ),
     "modbus-answers": Target(
         [bytes((place % len(_REQUESTS),)) + answer for place, answer in enumerate(_ANSWERS)], _modbus_answers

@@ -26,8 +26,8 @@ from gatewayd.model.config import (
     Contract,
     Gateway,
     GatewayFile,
-    ModbusDevice,
     ModbusTag,
+    ModbusTcpDevice,
     Point,
     Rule,
     SiteConfig,
@@ -102,7 +102,7 @@ def site_of(rules: Sequence[Rule], points: Sequence[Point], members: dict[str, C
     )
     config = SiteConfig(
         gateway=GatewayFile(gateway=Gateway(name="test.example/gw")),
-        devices={"plc": ModbusDevice(name="plc", host="127.0.0.1")},
+        devices={"plc": ModbusTcpDevice(name="plc", host="127.0.0.1")},
         tags={"plc": tags},
         asset_types={"pump_type": AssetType(tags=contracts, rule=tuple(rules))},
         assets={"pump": Asset(type="pump_type", tags={name: f"plc/{name}" for name in contracts})},

@@ -24,7 +24,7 @@ def test_the_schema_describes_every_kind_of_file_and_refuses_unknown_keys():
     ]
     assert {part["$ref"].removeprefix("#/$defs/") for part in schema["anyOf"]} <= set(schema["$defs"])
     assert schema["$defs"]["Point"]["additionalProperties"] is False
-    assert schema["$defs"]["ModbusDevice"]["properties"]["unit_id"]["maximum"] == 255
+    assert schema["$defs"]["ModbusTcpDevice"]["properties"]["unit_id"]["maximum"] == 255
     assert schema["x-tag-lists"]["ModbusTag"]["required"] == ["name", "register_type", "address"]
 
 

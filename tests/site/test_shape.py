@@ -7,7 +7,7 @@ import tomllib
 import msgspec
 import pytest
 
-from gatewayd.model.config import AssetType, Contract, GatewayFile, ModbusDevice, OpcuaDevice, Point, Rule
+from gatewayd.model.config import AssetType, Contract, GatewayFile, ModbusTcpDevice, OpcuaDevice, Point, Rule
 from gatewayd.site.problem import Findings
 from gatewayd.site.shape import Fitter
 from gatewayd.site.source import Origin, Source
@@ -51,7 +51,7 @@ def test_an_unknown_key_names_the_nearest_right_one_and_keeps_its_value_to_itsel
 
 
 def test_a_missing_key_says_what_belongs_there():
-    device, problems, fitter = fit('name = "a"', ModbusDevice, ("device",))
+    device, problems, fitter = fit('name = "a"', ModbusTcpDevice, ("device",))
 
     assert device is None
     assert [(p.key, p.message) for p in problems] == [
@@ -72,14 +72,14 @@ def test_a_whole_number_is_a_whole_number(value):
     findings = Findings()
     text = f'protocol = "modbus-tcp"\nname = "a"\nhost = "h"\nunit_id = {value}'
 
-    Fitter(findings).fit_tagged(tomllib.loads(text), (ModbusDevice, OpcuaDevice), Origin(Source("f", text)))
+    Fitter(findings).fit_tagged(tomllib.loads(text), (ModbusTcpDevice, OpcuaDevice), Origin(Source("f", text)))
 
     assert [p.key for p in findings.all()] == ["unit_id"]
     assert findings.all()[0].allowed == "a whole number from 0 to 255"
 
 
 def test_true_is_not_one_where_only_zero_and_one_are_allowed():
-    _, problems, _ = fit('name = "a"\nhost = "h"\naddress_base = true', ModbusDevice)
+    _, problems, _ = fit('name = "a"\nhost = "h"\naddress_base = true', ModbusTcpDevice)
 
     assert problems[0].message == "address_base is true; allowed is 0, 1"
 
@@ -88,7 +88,7 @@ def test_a_wrong_choice_lists_all_and_guesses_the_one_that_was_meant():
     findings = Findings()
     text = 'protocol = "modbus_tcp"\nname = "a"'
 
-    device = Fitter(findings).fit_tagged(tomllib.loads(text), (ModbusDevice, OpcuaDevice), Origin(Source("f", text)))
+    device = Fitter(findings).fit_tagged(tomllib.loads(text), (ModbusTcpDevice, OpcuaDevice), Origin(Source("f", text)))
 
     assert device is None
     (problem,) = findings.all()
@@ -96,7 +96,7 @@ def test_a_wrong_choice_lists_all_and_guesses_the_one_that_was_meant():
 
 
 def test_a_number_in_quotes_is_told_to_lose_them():
-    _, problems, _ = fit('name = "a"\nhost = "h"\nport = "502"', ModbusDevice)
+    _, problems, _ = fit('name = "a"\nhost = "h"\nport = "502"', ModbusTcpDevice)
 
     assert problems[0].remedy == "Write 502 without quotes."
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from gatewayd.model.config import ModbusDevice, ModbusTag, OpcuaDevice, OpcuaTag, ScanClass
+from gatewayd.model.config import ModbusTag, ModbusTcpDevice, OpcuaDevice, OpcuaTag, ScanClass
 from gatewayd.site.problem import Findings
 from gatewayd.site.source import Source
 from gatewayd.site.tag_list import read_tag_list
 
-PLC = ModbusDevice(name="plc", host="h", scan_classes={"default": ScanClass(), "fast": ScanClass(scan_rate_ms=100)})
+PLC = ModbusTcpDevice(name="plc", host="h", scan_classes={"default": ScanClass(), "fast": ScanClass(scan_rate_ms=100)})
 SCADA = OpcuaDevice(name="scada", endpoint="opc.tcp://h:1")
 
 
@@ -52,7 +52,7 @@ def test_a_row_becomes_a_tag_and_an_empty_cell_its_default():
 
 
 def test_plain_addresses_follow_the_device_s_address_base():
-    device = ModbusDevice(name="plc", host="h", address_base=1)
+    device = ModbusTcpDevice(name="plc", host="h", address_base=1)
 
     tags, _, _ = read("name,register_type,address\na,holding,1\nb,holding,40001\n", device)
 

@@ -14,17 +14,18 @@ from typing import Final, NamedTuple, cast
 
 from gatewayd.clock import Clock
 from gatewayd.device.link import Deliver
-from gatewayd.device.modbus.frame import TRANSACTION_IDS, FrameReader
+from gatewayd.device.modbus.frame import TRANSACTION_IDS, FrameReader, wrong_unit
 from gatewayd.device.modbus.outcome import Answer, Arrival, Outcome, Query, Scan, Single
 from gatewayd.device.modbus.pdu import check_response
 from gatewayd.device.modbus.window import OutstandingWindow
 from gatewayd.errors import DeviceError, DeviceProtocolError, DeviceRefused, DeviceTimeout, DeviceUnreachable
 from gatewayd.model import quality
-from gatewayd.model.config import ModbusDevice
+from gatewayd.model.config import ModbusTcpDevice, ModbusTlsDevice
 
 SINGLES_WAITING_MAX: Final = 64  # writes and read-backs; each belongs to a command
 READS_WAITING_MAX: Final = 65_536  # a scan class never overlaps itself, so no plan waits twice
 
+TcpDevice = ModbusTcpDevice | ModbusTlsDevice
 Failure = DeviceTimeout | DeviceUnreachable | DeviceProtocolError
 
 
@@ -50,9 +51,10 @@ class Connection(asyncio.Protocol):
             late answer to whichever connection is open.
     """
 
-    def __init__(self, device: ModbusDevice, clock: Clock, window: OutstandingWindow, last_transaction_id: int) -> None:
+    def __init__(self, device: TcpDevice, clock: Clock, window: OutstandingWindow, last_transaction_id: int) -> None:
         self.transaction_id = last_transaction_id
         self.failure: Failure | None = None  # why it is over
+        self.blamed_unit: int | None = None  # whose answer was waited for when it failed
         self._device = device
         self._clock = clock
         self._window = window
@@ -62,7 +64,7 @@ class Connection(asyncio.Protocol):
         self._quiet_until = 0.0  # loop time, s; no request before it
         self._transport: asyncio.Transport | None = None
         self._socket: socket.socket | None = None
-        self._reader = FrameReader(device.unit_id, device.name, self._take_frame)
+        self._reader = FrameReader(device.name, self._take_frame)
         self._pending: dict[int, _Pending] = {}  # by transaction id, oldest first
         self._singles: deque[tuple[Query, Outcome]] = deque()
         self._reads: deque[tuple[Query, Outcome]] = deque()
@@ -73,18 +75,24 @@ class Connection(asyncio.Protocol):
 
     # --- what the link asks for
 
-    async def read(self, queries: Sequence[Query], deliver: Deliver) -> None:
+    async def read(self, queries: Sequence[Query], deliver: Deliver, kind: type[Scan] = Scan) -> None:
         """Run the requests of a scan; return when each has its block.
+
+        Args:
+            queries: what to ask.
+            deliver: takes the blocks.
+            kind: `UnitScan` for requests that all go to one of several units.
 
         Raises:
             DeviceTimeout, DeviceUnreachable, DeviceProtocolError: the connection is over.
+            DeviceRefused: the unit cannot be reached, of a `UnitScan` only.
         """
         if self.failure is not None:
             raise _again(self.failure)
         if not queries:
             return
         assert len(self._reads) + len(queries) <= READS_WAITING_MAX, "scans of one class overlap"
-        scan = Scan(deliver, len(queries), self._loop.create_future())
+        scan = kind(deliver, len(queries), self._loop.create_future())
         self._reads.extend((query, scan) for query in queries)
         self._pump()
         try:
@@ -224,7 +232,7 @@ class Connection(asyncio.Protocol):
 
     # --- receiving
 
-    def _take_frame(self, transaction_id: int, response: bytes) -> None:
+    def _take_frame(self, transaction_id: int, unit_id: int, response: bytes) -> None:
         pending = self._pending.get(transaction_id)
         if pending is None:
             raise DeviceProtocolError(
@@ -235,6 +243,8 @@ class Connection(asyncio.Protocol):
             is_oldest = transaction_id == next(iter(self._pending))
             self._window.note_answer(is_oldest=is_oldest, outstanding=len(self._pending))
         query, outcome, sent_ns, _ = pending
+        if unit_id != query.unit_id:
+            raise wrong_unit(self._device.name, unit_id, query.unit_id)
         try:
             payload = check_response(query.request, response, self._device.name)
         except DeviceProtocolError:
@@ -266,6 +276,8 @@ class Connection(asyncio.Protocol):
     def _fail(self, failure: Failure) -> None:
         """End it for what the device did or did not do; the first reason counts."""
         if self.failure is None:
+            oldest = next(iter(self._pending.values()), None)
+            self.blamed_unit = oldest.query.unit_id if oldest else None
             self._end(self._blamed_on_pipelining(failure) or failure)
 
     def _end(self, failure: Failure) -> None:

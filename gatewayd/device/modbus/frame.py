@@ -20,7 +20,7 @@ TRANSACTION_IDS: Final = 65_536
 _HEADER: Final = struct.Struct(">HHHB")
 _HEADER_WITHOUT_ID: Final = struct.Struct(">HHB")
 
-OnFrame = Callable[[int, bytes], None]
+OnFrame = Callable[[int, int, bytes], None]
 
 
 def without_transaction_id(unit_id: int, pdu: bytes) -> bytes:
@@ -35,13 +35,11 @@ class FrameReader:
     Holds at most one incomplete frame, never more than `FRAME_MAX` bytes.
 
     Args:
-        unit_id: what every frame must carry.
         device: name, for messages.
-        on_frame: called with transaction id and PDU of each frame; what it raises ends the feeding.
+        on_frame: called with transaction id, unit id and PDU of each frame; what it raises ends the feeding.
     """
 
-    def __init__(self, unit_id: int, device: str, on_frame: OnFrame) -> None:
-        self._unit_id = unit_id
+    def __init__(self, device: str, on_frame: OnFrame) -> None:
         self._device = device
         self._on_frame = on_frame
         self._rest = b""
@@ -58,25 +56,30 @@ class FrameReader:
         start = 0
         while size - start >= HEADER_SIZE:
             transaction_id, protocol_id, length, unit_id = _HEADER.unpack_from(arrived, start)
-            if protocol_id or unit_id != self._unit_id or not LENGTH_MIN <= length <= LENGTH_MAX:
-                raise self._violation(protocol_id, length, unit_id)
+            if protocol_id or not LENGTH_MIN <= length <= LENGTH_MAX:
+                raise self._violation(protocol_id, length)
             end = start + 6 + length
             if end > size:
                 break
-            self._on_frame(transaction_id, arrived[start + HEADER_SIZE : end])
+            self._on_frame(transaction_id, unit_id, arrived[start + HEADER_SIZE : end])
             start = end
         self._rest = arrived[start:]
 
-    def _violation(self, protocol_id: int, length: int, unit_id: int) -> DeviceProtocolError:
+    def _violation(self, protocol_id: int, length: int) -> DeviceProtocolError:
         if protocol_id:
             what = f"protocol id {protocol_id} instead of 0"
-            remedy = "Check host and port: this may not be a Modbus TCP server (RTU over TCP is another protocol)."
-        elif not LENGTH_MIN <= length <= LENGTH_MAX:
+            remedy = (
+                "Check host and port; if bytes of a serial bus come through there, set protocol = modbus-rtu-over-tcp."
+            )
+        else:
             what = f"length {length}, outside {LENGTH_MIN}-{LENGTH_MAX}"
             remedy = "The device breaks the protocol; capture the traffic and ask its maker."
-        else:
-            what = f"unit id {unit_id} instead of {self._unit_id}"
-            remedy = (
-                "Set unit_id to the one the device answers with; 255 and 0 are usual for devices with no serial side."
-            )
         return DeviceProtocolError(f"{self._device}: a frame with {what}", remedy=remedy)
+
+
+def wrong_unit(device: str, unit_id: int, expected: int) -> DeviceProtocolError:
+    """Return the error of an answer by another unit than was asked."""
+    return DeviceProtocolError(
+        f"{device}: a frame with unit id {unit_id} instead of {expected}",
+        remedy="Set unit_id to the one the device answers with; 255 and 0 are usual for devices with no serial side.",
+    )

@@ -11,6 +11,7 @@ from gatewayd.device.link import Deliver
 from gatewayd.device.modbus.frame import without_transaction_id
 from gatewayd.device.modbus.pdu import Request
 from gatewayd.errors import DeviceError
+from gatewayd.model import quality
 from gatewayd.model.block import Block, Codec
 
 
@@ -18,12 +19,14 @@ class Query(Struct, frozen=True, gc=False):
     """A request as a connection sends it, again and again if it belongs to a plan.
 
     Args:
+        unit_id: who is asked.
         request: what is asked and what a good answer looks like.
-        frame: all of it but the transaction id.
+        frame: all of it on TCP and UDP but the transaction id.
         plan: index of the read plan it fills, -1 for a request of its own.
         codec: of the block that a good answer becomes.
     """
 
+    unit_id: int
     request: Request
     frame: bytes
     plan: int = -1
@@ -32,7 +35,7 @@ class Query(Struct, frozen=True, gc=False):
 
 def make_query(unit_id: int, request: Request, plan: int = -1, codec: Codec = Codec.LOST) -> Query:
     """Prepare a request for sending."""
-    return Query(request, without_transaction_id(unit_id, request.pdu), plan, codec)
+    return Query(unit_id, request, without_transaction_id(unit_id, request.pdu), plan, codec)
 
 
 class Arrival(NamedTuple):
@@ -101,6 +104,19 @@ class Scan:
             self.is_over = True
             if not self.done.done():
                 self.done.set_result(None)
+
+
+class UnitScan(Scan):
+    """The part of a scan that goes to one of several units: over once the gateway says that it does not reach it."""
+
+    __slots__ = ()
+
+    def refuse(self, query: Query, error: DeviceError, sent_ns: int, arrival: Arrival) -> None:
+        """Deliver that this plan has no values, or end with the error if none of the unit's will have."""
+        if error.status != quality.BAD_NO_COMMUNICATION:
+            super().refuse(query, error, sent_ns, arrival)
+        elif not self.is_over:
+            self.fail(error)
 
 
 class Single:

@@ -12,7 +12,7 @@ from gatewayd.device.modbus import pdu
 from gatewayd.device.modbus.values import wire_type, words
 from gatewayd.errors import ConfigError
 from gatewayd.model.block import Codec, PlanRow, ReadPlan, WireOrder
-from gatewayd.model.config import ModbusDevice, ModbusTag
+from gatewayd.model.config import ModbusDevice, ModbusTag, unit_of
 
 _BIT_TYPES: Final = ("coil", "discrete")
 _TYPE_ORDER: Final = ("coil", "discrete", "input", "holding")
@@ -25,12 +25,13 @@ class _Place(Struct, frozen=True):
     end: int
     row: int
     tag: ModbusTag
+    unit: int
 
 
 def plan_reads(device: ModbusDevice, tags: Sequence[tuple[int, ModbusTag]], first_index: int) -> tuple[ReadPlan, ...]:
     """Plan the scans of one device.
 
-    Per scan class and register type, values are covered from the lowest address on, each request reaching as far as
+    Per scan class, unit and register type, values are covered from the lowest address on, each request reaching as far as
     `max_registers` and `max_gap` let it; no other cover needs fewer requests. A value is never split, since a device
     may change it between two requests. For bits the largest request is 16 times `max_registers`, as 2000 is to 125 in
     the protocol. `request` of a plan is (function, start, count). Write-only tags are not planned.
@@ -51,8 +52,8 @@ def plan_reads(device: ModbusDevice, tags: Sequence[tuple[int, ModbusTag]], firs
     return tuple(_plan(device, index, run) for index, run in enumerate(requests, first_index))
 
 
-def _group(place: _Place) -> tuple[str, int]:
-    return place.tag.scan_class, _TYPE_ORDER.index(place.tag.register_type)
+def _group(place: _Place) -> tuple[str, int, int]:
+    return place.tag.scan_class, place.unit, _TYPE_ORDER.index(place.tag.register_type)
 
 
 def _place(device: ModbusDevice, row: int, tag: ModbusTag) -> _Place:
@@ -69,7 +70,7 @@ def _place(device: ModbusDevice, row: int, tag: ModbusTag) -> _Place:
             f"{where}: a {tag.type} takes {width} registers, max_registers is {device.max_registers}",
             remedy=f"Set max_registers of {device.name} to at least {width}: a value is never read in parts.",
         )
-    return _Place(tag.address, end, row, tag)
+    return _Place(tag.address, end, row, tag, unit_of(device, tag))
 
 
 def _runs(device: ModbusDevice, places: list[_Place]) -> Iterator[list[_Place]]:
@@ -100,6 +101,7 @@ def _plan(device: ModbusDevice, index: int, run: list[_Place]) -> ReadPlan:
         codec=Codec.MODBUS_BITS if is_bits else Codec.MODBUS_REGISTERS,
         rows=tuple(_bit_row(place, start) if is_bits else _register_row(place, start) for place in run),
         request=(pdu.READ_FUNCTION[tag.register_type], start, count),
+        unit=run[0].unit,
     )
 
 

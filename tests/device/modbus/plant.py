@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from gatewayd.model.config import ModbusDevice, ModbusTag
+from gatewayd.model.config import ModbusTag, ModbusTcpDevice
 
 
-def device(**settings: Any) -> ModbusDevice:
-    return ModbusDevice(**{"name": "plc", "host": "127.0.0.1", "timeout_ms": 5000, **settings})
+def device(**settings: Any) -> ModbusTcpDevice:
+    return ModbusTcpDevice(**{"name": "plc", "host": "127.0.0.1", "timeout_ms": 5000, **settings})
 
 
 def tag(name: str = "level", register_type: str = "holding", address: int = 0, **settings: Any) -> ModbusTag:

@@ -20,10 +20,10 @@ def wire(sent: Frames, unit_id: int = 7) -> bytes:
     return b"".join(number.to_bytes(2, "big") + without_transaction_id(unit_id, pdu) for number, pdu in sent)
 
 
-def read(chunks: list[bytes], unit_id: int = 7) -> tuple[Frames, str]:
+def read(chunks: list[bytes]) -> tuple[Frames, str]:
     """Return the frames and the violation that ended the reading, if any."""
     got: Frames = []
-    reader = FrameReader(unit_id, "plc", lambda number, pdu: got.append((number, pdu)))
+    reader = FrameReader("plc", lambda number, unit, pdu: got.append((number, pdu)))
     try:
         for chunk in chunks:
             reader.feed(chunk)
@@ -47,6 +47,14 @@ def test_frames_come_out_as_they_went_in_wherever_the_network_cuts(sent: Frames,
     assert read(cut(wire(sent), places)) == (sent, "")
 
 
+def test_a_frame_comes_with_the_unit_that_sent_it() -> None:
+    units: list[int] = []
+    FrameReader("plc", lambda number, unit, pdu: units.append(unit)).feed(
+        wire([(1, b"\x01")], 9) + wire([(2, b"\x01")], 0)
+    )
+    assert units == [9, 0]
+
+
 def test_frames_come_out_of_single_bytes() -> None:
     sent = [(1, b"\x03\x02\x00\x07"), (2, b"\x83\x02")]
     assert read([bytes((byte,)) for byte in wire(sent)]) == (sent, "")
@@ -55,7 +63,7 @@ def test_frames_come_out_of_single_bytes() -> None:
 @given(frames, st.lists(st.binary(max_size=300), max_size=5))
 def test_garbage_is_frames_or_a_protocol_error_and_is_never_kept(sent: Frames, garbage: list[bytes]) -> None:
     got: Frames = []
-    reader = FrameReader(7, "plc", lambda number, pdu: got.append((number, pdu)))
+    reader = FrameReader("plc", lambda number, unit, pdu: got.append((number, pdu)))
     with contextlib.suppress(DeviceProtocolError):
         for chunk in [wire(sent), *garbage]:
             reader.feed(chunk)
@@ -69,7 +77,6 @@ def test_garbage_is_frames_or_a_protocol_error_and_is_never_kept(sent: Frames, g
         (struct.pack(">HHHB", 1, 1, 6, 7), "plc: a frame with protocol id 1 instead of 0"),
         (struct.pack(">HHHB", 1, 0, 1, 7), "plc: a frame with length 1, outside 2-254"),
         (struct.pack(">HHHB", 1, 0, 255, 7), "plc: a frame with length 255, outside 2-254"),
-        (struct.pack(">HHHB", 1, 0, 6, 8), "plc: a frame with unit id 8 instead of 7"),
     ],
 )
 def test_a_header_that_no_server_sends_is_refused_at_once(header: bytes, says: str) -> None:

@@ -38,6 +38,7 @@ def test_neighbours_of_one_scan_class_share_a_request() -> None:
             codec=Codec.MODBUS_REGISTERS,
             rows=(PlanRow(40, 0, WireType.UINT16), PlanRow(41, 2, WireType.FLOAT32, WireOrder.CDAB)),
             request=(3, 10, 3),
+            unit=1,
         ),
     )
 
@@ -204,3 +205,13 @@ def test_no_other_cover_needs_fewer_requests(drawn: list[tuple[int, str]], max_r
     tags = numbered(*(tag(f"t{i}", address=address, type=type_) for i, (address, type_) in enumerate(drawn)))
     plans = plan_reads(device(max_registers=max_registers, max_gap=max_gap), tags, 0)
     assert len(plans) == fewest([(t.address, words(t)) for _, t in tags], max_registers, max_gap)
+
+
+def test_a_request_never_mixes_units_and_says_which_it_is_for() -> None:
+    """Three tags side by side, two units: the device's own for the row that names none."""
+    tags = [(0, tag("a", address=0)), (1, tag("b", address=1, unit_id=9)), (2, tag("c", address=2, unit_id=4))]
+    plans = plan_reads(device(unit_id=4), tags, first_index=0)
+    assert [(plan.unit, [row.row for row in plan.rows], plan.request) for plan in plans] == [
+        (4, [0, 2], (3, 0, 3)),
+        (9, [1], (3, 1, 1)),
+    ]
