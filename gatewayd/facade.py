@@ -130,6 +130,7 @@ class GatewayFacade:
             scans=poller.scans,
             overruns=poller.schedule.overruns,
             latency_ms=poller.scan_ns / 1e6 if poller.scans else None,
+            units_demoted=poller.units.demoted if poller.units.are_many else (),
         )
 
     def _tag_counts(self) -> TagCounts:

@@ -120,7 +120,8 @@ class Writer:
         except DeviceRefused as error:
             return _outcome(command, OutcomeResult.REFUSED, sent_ns=sent_ns, detail=error.message)
         except DeviceError as error:
-            await link.close()
+            if error.unit is None:  # else the link goes on serving the other units
+                await link.close()
             doubt = error.message
         return await self.read_back(command, sent_ns=sent_ns, doubt=doubt)
 

@@ -50,8 +50,13 @@ def page(found: StatusView) -> str:
     ]
     if found.devices:
         parts += ["", _devices(found.devices)]
+    alone = [
+        f"{device.name}: unit {', '.join(map(str, device.units_demoted))} does not answer and is left alone for a while"
+        for device in found.devices
+        if device.units_demoted
+    ]
     errors = [device.last_error for device in found.devices if device.last_error and device.state != "connected"]
-    parts += _listed("Device errors", errors, "red") + _listed("Warnings", found.warnings, "yellow")
+    parts += _listed("Device errors", errors + alone, "red") + _listed("Warnings", found.warnings, "yellow")
     return "\n".join(parts)
 
 

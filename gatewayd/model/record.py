@@ -205,9 +205,9 @@ class Gap(Body, frozen=True, tag=int(Kind.GAP)):
 
 
 class DeviceEvent(Body, frozen=True, tag=int(Kind.DEVICE)):
-    """A device was lost or came back."""
+    """A device was lost or came back, or one of the units behind it."""
 
-    device: str
+    device: str  # its name; `NAME/unit 7` for a unit
     state: str  # "connected", "lost", "demoted"
     status: int
     detail: str = ""

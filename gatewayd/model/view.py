@@ -44,6 +44,7 @@ class DeviceView(View, frozen=True, kw_only=True):
     scans: int
     overruns: int  # scans that started late because the one before had not ended
     latency_ms: float | None  # of the last scan, request sent to last byte
+    units_demoted: tuple[int, ...] = ()  # unit ids behind it that are left alone for a while
 
 
 class TagCounts(View, frozen=True, kw_only=True):

@@ -12,8 +12,8 @@ class Breaker:
     """
 
     def __init__(self, demote_after: int, demote_for_ns: int) -> None:
-        self._demote_after = demote_after
-        self._demote_for_ns = demote_for_ns
+        self.demote_after = demote_after
+        self.demote_for_ns = demote_for_ns
         self._failures = 0
         self.open_until_ns = 0
 
@@ -33,8 +33,12 @@ class Breaker:
         self._failures = 0
         self.open_until_ns = 0
 
+    def forgive(self) -> None:
+        """Allow another try now; one more failure and it is left alone again."""
+        self.open_until_ns = 0
+
     def fail(self, now_mono_ns: int) -> None:
         """Count a failure; from the limit on, each one keeps the device alone for another while."""
         self._failures += 1
-        if self._failures >= self._demote_after:
-            self.open_until_ns = now_mono_ns + self._demote_for_ns
+        if self._failures >= self.demote_after:
+            self.open_until_ns = now_mono_ns + self.demote_for_ns

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from gatewayd.clock import Clock
 from gatewayd.device.link import Link
-from gatewayd.errors import DeviceError
+from gatewayd.errors import DeviceError, DeviceTimeout, UnitsLost
 from gatewayd.model.block import Block, Codec, ReadPlan
 from gatewayd.model.record import DeviceEvent
 from gatewayd.sense.breaker import Breaker
 from gatewayd.sense.schedule import ScanSchedule
+from gatewayd.sense.units import Units
 
 Deliver = Callable[[Block], None]
 Note = Callable[[DeviceEvent], None]
@@ -22,7 +23,7 @@ class Poller:
     Args:
         link: the device's only connection, shared with `act`.
         schedule: when which plans are due.
-        breaker: when the device is left alone.
+        breaker: when the device is left alone; each of several units behind it gets one with the same limits.
         deliver: takes each block into the next cycle.
         note: takes the changes of the device's state into the journal.
         clock: wall and boot time.
@@ -32,6 +33,7 @@ class Poller:
         self, link: Link, schedule: ScanSchedule, breaker: Breaker, *, deliver: Deliver, note: Note, clock: Clock
     ) -> None:
         self.link = link
+        self.units = Units(link.plans, breaker.demote_after, breaker.demote_for_ns)
         self.protocol = ""
         self.schedule = schedule
         self.breaker = breaker
@@ -57,31 +59,75 @@ class Poller:
             await self._clock.sleep_until(self.schedule.next_due_ns)
             plans = self.schedule.take_due(self._clock.monotonic_ns())
             if self.breaker.allows(self._clock.monotonic_ns()):
-                await self._scan(plans)
+                await self._scan_units(plans)
             else:  # a slow scan class comes due for the first time since the device was left alone
-                self._deliver_lost([plan for plan in plans if plan.index not in self._lost], self._error_status)
+                self._deliver_lost_once(plans, self._error_status)
+
+    async def _scan_units(self, plans: Sequence[ReadPlan]) -> None:
+        """Scan the units that answer, then ask for one that did not."""
+        asked, alone = self.units.split(plans)
+        self._deliver_lost_once(alone, DeviceTimeout.status)
+        if asked:
+            await self._scan(asked)
+        probe = self.units.due_probe(self._clock.monotonic_ns())
+        if probe is not None and self.breaker.state == "connected":
+            await self._probe(probe)
 
     async def _scan(self, plans: Sequence[ReadPlan]) -> None:
         waiting = {plan.index: plan for plan in plans}
         started_ns = self._clock.monotonic_ns()
-
-        def deliver(block: Block) -> None:
-            waiting.pop(block.plan, None)
-            self._lost.discard(block.plan)
-            self._deliver(block)
-
+        failures: Mapping[int, DeviceError] = {}
         try:
             await self.link.connect()
-            await self.link.scan(plans, deliver)
+            await self.link.scan(plans, lambda block: self._pass_on(block, waiting))
+        except UnitsLost as error:
+            failures = error.failures
         except DeviceError as error:
             await self.link.close()
             self._lose(list(waiting.values()), error)
+            return
+        if self._nobody_answers(plans, failures):
             return
         self.scans += 1
         self.last_good_mono_ns = self._clock.monotonic_ns()
         self.scan_ns = self.last_good_mono_ns - started_ns
         self.breaker.succeed()
         self._report(0, "")
+        self._report_units(failures)
+
+    def _nobody_answers(self, plans: Sequence[ReadPlan], failures: Mapping[int, DeviceError]) -> bool:
+        """Count the units that failed; if none is left, it is the device that failed, and its breaker that decides."""
+        self.units.note(plans, failures, self._clock.monotonic_ns())
+        if not failures or (self.units.are_many and not self.units.all_fail):
+            return False
+        self.units.forgive()
+        self._lose([], next(iter(failures.values())))
+        return True
+
+    async def _probe(self, plan: ReadPlan) -> None:
+        """Ask for a unit that was left alone. Its silence is not the device's."""
+        began_ns = self._clock.monotonic_ns()
+        failures: Mapping[int, DeviceError] = {}
+        try:
+            await self.link.connect()
+            await self.link.scan([plan], lambda block: self._pass_on(block, {}))
+        except UnitsLost as error:
+            failures = error.failures
+        except DeviceError as error:
+            await self.link.close()
+            failures = {plan.unit: error}
+        self.units.note_probe(
+            plan, answered=not failures, began_mono_ns=began_ns, now_mono_ns=self._clock.monotonic_ns()
+        )
+        self._report_units(failures)
+
+    def _pass_on(self, block: Block, waiting: dict[int, ReadPlan]) -> None:
+        waiting.pop(block.plan, None)
+        if block.codec is Codec.LOST:
+            self._lost.add(block.plan)
+        else:
+            self._lost.discard(block.plan)
+        self._deliver(block)
 
     def _lose(self, plans: Sequence[ReadPlan], error: DeviceError) -> None:
         self._error_status = error.status
@@ -89,6 +135,9 @@ class Poller:
         self.last_error = error.message
         self.breaker.fail(self._clock.monotonic_ns())
         self._report(error.status, error.message)
+
+    def _deliver_lost_once(self, plans: Sequence[ReadPlan], status: int) -> None:
+        self._deliver_lost([plan for plan in plans if plan.index not in self._lost], status)
 
     def _deliver_lost(self, plans: Sequence[ReadPlan], status: int) -> None:
         wall_ns, mono_ns = self._clock.wall_ns(), self._clock.monotonic_ns()
@@ -110,3 +159,10 @@ class Poller:
         if self.breaker.state != self._reported:
             self._reported = self.breaker.state
             self._note(DeviceEvent(device=self.link.name, state=self._reported, status=status, detail=detail[:256]))
+
+    def _report_units(self, failures: Mapping[int, DeviceError]) -> None:
+        for unit, state, error in self.units.changes(failures) if self.units.are_many else ():
+            status, detail = (error.status, error.message) if error else (0, "")
+            self._note(
+                DeviceEvent(device=f"{self.link.name}/unit {unit}", state=state, status=status, detail=detail[:256])
+            )

@@ -111,6 +111,17 @@ async def test_a_write_without_an_answer_is_read_back_never_sent_again(bench):
     assert len(bench.link.written) == 1
 
 
+async def test_a_write_that_fails_closes_the_link_unless_only_one_unit_behind_it_is_to_blame(bench):
+    """P-ISOLATE: the scans of the other units go on."""
+    bench.link.fails["write"] = DeviceTimeout("no reply of unit 7", remedy="look")
+    bench.link.fails["write"].unit = 7
+    await bench.carry_out()
+    assert bench.link.closed == 0
+    bench.link.fails["write"] = DeviceTimeout("no reply", remedy="look")
+    await bench.carry_out()
+    assert bench.link.closed == 1
+
+
 async def test_a_device_that_falls_silent_leaves_the_outcome_unknown(bench):
     bench.link.fails["write"] = DeviceTimeout("no reply", remedy="look")
     bench.link.fails["read_back"] = DeviceTimeout("no reply", remedy="look")

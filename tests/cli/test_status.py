@@ -37,6 +37,12 @@ def test_a_caller_without_a_role_sees_counts_but_no_names():
     assert "by" not in next(line for line in shown.splitlines() if "Overrides" in line)
 
 
+def test_units_that_are_left_alone_are_named_though_their_device_is_connected():
+    device = msgspec.structs.replace(STATUS.devices[0], units_demoted=(7, 9))
+    shown = click.unstyle(page(msgspec.structs.replace(STATUS, devices=(device,))))
+    assert "! plc1: unit 7, 9 does not answer and is left alone for a while" in shown
+
+
 def test_a_device_cannot_drive_the_terminal():
     """Text from outside loses its control characters."""
     device = msgspec.structs.replace(STATUS.devices[1], last_error="\x1b]0;owned\x07\x1b[2Jbad\r\nnews")
