@@ -47,6 +47,8 @@ class Poller:
         self._reported = ""
         self._error_status = 0
         self._lost: set[int] = set()  # plans whose tags have been told
+        self._last_block_ns = 0  # of the scan under way
+        self._took_ns: dict[int, int] = {}  # unit -> how long its failure took, in the scan under way
 
     @property
     def state(self) -> str:
@@ -65,7 +67,7 @@ class Poller:
 
     async def _scan_units(self, plans: Sequence[ReadPlan]) -> None:
         """Scan the units that answer, then ask for one that did not."""
-        asked, alone = self.units.split(plans)
+        asked, alone = self.units.split(plans, self._clock.monotonic_ns())
         self._deliver_lost_once(alone, DeviceTimeout.status)
         if asked:
             await self._scan(asked)
@@ -75,7 +77,8 @@ class Poller:
 
     async def _scan(self, plans: Sequence[ReadPlan]) -> None:
         waiting = {plan.index: plan for plan in plans}
-        started_ns = self._clock.monotonic_ns()
+        started_ns = self._last_block_ns = self._clock.monotonic_ns()
+        self._took_ns.clear()
         failures: Mapping[int, DeviceError] = {}
         try:
             await self.link.connect()
@@ -97,7 +100,7 @@ class Poller:
 
     def _nobody_answers(self, plans: Sequence[ReadPlan], failures: Mapping[int, DeviceError]) -> bool:
         """Count the units that failed; if none is left, it is the device that failed, and its breaker that decides."""
-        self.units.note(plans, failures, self._clock.monotonic_ns())
+        self.units.note(plans, failures, self._took_ns, self._clock.monotonic_ns())
         if not failures or (self.units.are_many and not self.units.all_fail):
             return False
         self.units.forgive()
@@ -116,18 +119,26 @@ class Poller:
         except DeviceError as error:
             await self.link.close()
             failures = {plan.unit: error}
-        self.units.note_probe(
-            plan, answered=not failures, began_mono_ns=began_ns, now_mono_ns=self._clock.monotonic_ns()
-        )
+        now_ns = self._clock.monotonic_ns()
+        self.units.note_probe(plan, answered=not failures, took_ns=now_ns - began_ns, now_mono_ns=now_ns)
         self._report_units(failures)
 
     def _pass_on(self, block: Block, waiting: dict[int, ReadPlan]) -> None:
-        waiting.pop(block.plan, None)
+        plan = waiting.pop(block.plan, None)
         if block.codec is Codec.LOST:
             self._lost.add(block.plan)
+            self._note_cost(plan)
         else:
             self._lost.discard(block.plan)
+        if self.units.are_many:
+            self._last_block_ns = self._clock.monotonic_ns()
         self._deliver(block)
+
+    def _note_cost(self, plan: ReadPlan | None) -> None:
+        """Remember how long it took to know that a unit does not answer."""
+        if plan is not None:
+            took_ns = self._clock.monotonic_ns() - self._last_block_ns
+            self._took_ns[plan.unit] = max(took_ns, self._took_ns.get(plan.unit, 0))
 
     def _lose(self, plans: Sequence[ReadPlan], error: DeviceError) -> None:
         self._error_status = error.status

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from hil.bench import __main__ as bench
-from hil.bench import journal, loop
+from hil.bench import bus, journal, loop
 
 ROOT = Path(__file__).resolve().parents[2]
 PART_S = 0.1
@@ -75,3 +75,8 @@ def test_the_loop_bench_reports_its_figures_and_cleans_up(monkeypatch, tmp_path,
     printed = capsys.readouterr().out
     assert [name for name in found["figures"] if name not in printed] == []
     assert list(tmp_path.rglob("*.mdb")) == []
+
+
+def test_the_bus_figure_is_a_share():
+    """Two runs too short to mean anything, since a scan that is late at their end does not count."""
+    assert 0.0 <= bus.dead_unit_scan_loss_pct(seconds=2.0) <= 100.0

@@ -17,6 +17,7 @@ from gatewayd.device.modbus.plan import plan_reads
 from gatewayd.errors import DeviceError, DeviceRefused
 from gatewayd.model.block import Block, Codec
 from gatewayd.model.config import ByteOrder, ModbusTag, RegisterType
+from tests.device.modbus.bus_site import cable, serial_device, site_of
 from tests.device.modbus.plant import device, tag
 from tests.foreign.availability import require
 from tests.foreign.libmodbus.build import build_server
@@ -39,8 +40,8 @@ PATTERN = (
 class Server:
     """The process; `stop` returns what it logged."""
 
-    def __init__(self) -> None:
-        self._process = subprocess.Popen([require(build_server)], stdout=subprocess.PIPE, text=True)
+    def __init__(self, *bus: str) -> None:
+        self._process = subprocess.Popen([require(build_server), *bus], stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         self.port = int(self._process.stdout.readline().removeprefix("port "))
 
@@ -203,3 +204,40 @@ async def test_an_address_beyond_the_map_is_an_illegal_address(server: Server, r
         with pytest.raises(DeviceRefused) as error:
             await link.read_back(0)
         assert error.value.code == 2
+
+
+# --- as a unit of a serial bus ------------------------------------------------------------------------------------------
+
+
+async def test_a_unit_on_a_serial_bus_is_read_and_written_beside_one_that_is_not_there() -> None:
+    """Every type in every byte order, a request of 125 registers, an exception, writes; P-ISOLATE."""
+    types = [
+        tag(f"{name}_{order}", address=100 + 20 * place + offset, type=name, byte_order=order, unit_id=9)
+        for place, order in enumerate(get_args(ByteOrder))
+        for offset, name, _ in PATTERN
+    ]
+    tags = [
+        *types,
+        tag("first", address=2000, unit_id=9),
+        tag("middle", address=2060, unit_id=9),
+        tag("last", address=2124, unit_id=9),
+        tag("refused", address=9002, unit_id=9),
+        tag("nobody", address=0, unit_id=8),
+        tag("sp", address=3000, type="float32", unit_id=9, access="rw"),
+        tag("valve", "coil", 7, unit_id=9, access="rw"),
+    ]
+    with cable() as joined:
+        server = Server(joined.theirs, "9")
+        bus = serial_device(joined.ours, parity="none", max_gap=120, timeout_ms=300)
+        async with site_of(bus, *tags) as site:
+            read = await site.scan()
+            assert set(site.failures) == {8}
+            assert (read[8, 0], read[9, 9002]) == ("800a0000", "80340000")
+            assert read[9, 2000] == list(range(2000, 2125))
+            for row, (_, name, value) in enumerate(PATTERN * 4):
+                assert (await site.link.read_back(row)).value == value, name
+            await site.link.write(len(tags) - 2, -273.15)
+            await site.link.write(len(tags) - 1, 1.0)
+            assert (await site.link.read_back(len(tags) - 2)).value == pytest.approx(-273.15)
+            assert (await site.link.read_back(len(tags) - 1)).value == 1.0
+        assert server.stop()[:2] == ["write 16 3000 2", "write 15 7 1"]

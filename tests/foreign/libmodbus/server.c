@@ -1,6 +1,7 @@
-/* A Modbus TCP server on libmodbus, for tests: a peer that shares no line with gatewayd.
+/* A Modbus server on libmodbus, for tests: a peer that shares no line with gatewayd.
  *
- * Binds 127.0.0.1 on a free port and prints "port N". After each write it performed it prints
+ * Binds 127.0.0.1 on a free port and prints "port N"; with arguments PATH UNIT it is that unit on the serial port PATH,
+ * 19200 8N1, and prints "port 0". After each write it performed it prints
  * "write FUNCTION ADDRESS COUNT". On SIGTERM it prints "requests N" and exits with 0.
  *
  * Holding and input registers hold their own address (0-9999) but for the blocks below; coils are on where the address is
@@ -17,6 +18,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/select.h>
 #include <sys/socket.h>
@@ -132,7 +134,25 @@ static void serve(modbus_t *server, int listener, modbus_mapping_t *plant, long 
     }
 }
 
-int main(void) {
+/* Be one unit of a serial bus. A frame that cannot be read is left to the master's timeout, as the standard wants. */
+static void serve_bus(modbus_t *server, modbus_mapping_t *plant, long *requests) {
+    uint8_t request[MODBUS_RTU_MAX_ADU_LENGTH];
+    modbus_set_indication_timeout(server, 0, 100000); /* it goes on waiting after a signal, so it has to look by itself */
+    while (!is_stopping) {
+        int size = modbus_receive(server, request); /* 0: for another unit */
+        if (size > 0) ++*requests;
+        if (size > 0) answer(server, request, size, plant);
+        if (size < 0 && errno != ETIMEDOUT) modbus_flush(server);
+    }
+}
+
+static int open_bus(modbus_t *server, const char *unit) {
+    if (server == NULL || modbus_set_slave(server, atoi(unit)) < 0 || modbus_connect(server) < 0) return -1;
+    printf("port 0\n");
+    return 0;
+}
+
+int main(int count, char **arguments) {
     struct sigaction action = {.sa_handler = stop}; /* without SA_RESTART: select returns */
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
@@ -140,14 +160,19 @@ int main(void) {
     setvbuf(stdout, NULL, _IOLBF, 0);
 
     long requests = 0;
-    modbus_t *server = modbus_new_tcp("127.0.0.1", 0);
+    int is_bus = count == 3;
+    modbus_t *server = is_bus ? modbus_new_rtu(arguments[1], 19200, 'N', 8, 1) : modbus_new_tcp("127.0.0.1", 0);
     modbus_mapping_t *plant = new_plant();
-    int listener = server == NULL || plant == NULL ? -1 : listen_on_a_free_port(server);
+    int listener = -1;
+    if (server != NULL && plant != NULL) listener = is_bus ? open_bus(server, arguments[2]) : listen_on_a_free_port(server);
     if (listener < 0) {
         fprintf(stderr, "cannot start: %s\n", modbus_strerror(errno));
         return 1;
     }
-    serve(server, listener, plant, &requests);
+    if (is_bus)
+        serve_bus(server, plant, &requests);
+    else
+        serve(server, listener, plant, &requests);
     printf("requests %ld\n", requests);
     modbus_mapping_free(plant);
     modbus_free(server);
