@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -142,6 +143,7 @@ static void serve_bus(modbus_t *server, modbus_mapping_t *plant, long *requests)
         int size = modbus_receive(server, request); /* 0: for another unit */
         if (size > 0) ++*requests;
         if (size > 0) answer(server, request, size, plant);
+        if (size < 0 && errno == EIO) break; /* the other end of a pty is gone */
         if (size < 0 && errno != ETIMEDOUT) modbus_flush(server);
     }
 }
@@ -153,6 +155,7 @@ static int open_bus(modbus_t *server, const char *unit) {
 }
 
 int main(int count, char **arguments) {
+    prctl(PR_SET_PDEATHSIG, SIGTERM); /* whoever started it may be killed before it can stop it */
     struct sigaction action = {.sa_handler = stop}; /* without SA_RESTART: select returns */
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
