@@ -13,6 +13,7 @@ import msgspec
 
 from gatewayd.cli import show
 from gatewayd.cli.session import json_option
+from gatewayd.cli.site_names import require_device, site_and_device
 from gatewayd.clock import Clock, SystemClock
 from gatewayd.compiled import load_kernels
 from gatewayd.core.site import Digests, Site, compile_site
@@ -20,13 +21,12 @@ from gatewayd.core.state import State
 from gatewayd.core.step import bind, step
 from gatewayd.device.build import build_link, plan_reads
 from gatewayd.device.link import Link
-from gatewayd.errors import ConfigError, DeviceError, GatewayError, UnitsLost
+from gatewayd.errors import DeviceError, GatewayError, UnitsLost
 from gatewayd.model import quality
 from gatewayd.model.block import Block, Codec, PlanRow, ReadPlan, WireType
 from gatewayd.model.config import Device, ModbusSerialDevice, OpcuaDevice, SiteConfig
 from gatewayd.model.decision import Inputs
 from gatewayd.model.view import ProbeRequest, ProbeTag, ProbeView, number
-from gatewayd.site.load import require_site
 
 _WIDTH = {
     WireType.BOOL: 2,
@@ -41,14 +41,8 @@ _WIDTH = {
 }
 
 
-@click.group()
-def device() -> None:
-    """Try a device without the daemon."""
-
-
-@device.command()
-@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
-@click.argument("name", metavar="DEVICE")
+@click.command()
+@site_and_device
 @json_option
 def probe(directory: Path, name: str, *, as_json: bool) -> int:
     """Connect to DEVICE of the site in DIR, read every request once, show latency, raw bytes, values and quality.
@@ -61,9 +55,7 @@ def probe(directory: Path, name: str, *, as_json: bool) -> int:
       gatewayd device probe config/ plc1
       gatewayd device probe /etc/gatewayd pump_plc --json
     """
-    config = require_site(directory)
-    if name not in config.devices:
-        raise ConfigError(f"{directory} has no device {name!r}", remedy=f"It has {', '.join(config.devices)}.")
+    config, _ = require_device(directory, name)
     found = asyncio.run(_probe(config, name))
     click.echo(msgspec.json.encode(found) if as_json else _page(found))
     return 1 if found.error else 0

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 
 import click
 
+from gatewayd.cli.lazy import LazyGroup
 from gatewayd.cli.session import Session
 from gatewayd.errors import GatewayError
 
@@ -16,13 +16,13 @@ _COMMANDS = {
     "init": ("gatewayd.cli.init:init", "Make this gateway's identity and keys."),
     "run": ("gatewayd.cli.run:run", "Run the daemon in the foreground."),
     "status": ("gatewayd.cli.status:status", "Show how the gateway is, at a glance."),
-    "tags": ("gatewayd.cli.tags:tags", "List or watch tags."),
+    "tags": ("gatewayd.cli.tags:tags", "List or watch tags; import and export tag lists."),
     "decisions": ("gatewayd.cli.decisions:decisions", "List, show and explain decisions."),
     "override": ("gatewayd.cli.override:override", "Hold a point by hand, for a time and a reason."),
     "journal": ("gatewayd.cli.journal:journal", "Verify the journal, offline."),
     "sync": ("gatewayd.cli.sync:sync", "See what the cloud has and what waits."),
     "config": ("gatewayd.cli.config:config", "Check a site's configuration."),
-    "device": ("gatewayd.cli.device:device", "Try a device without the daemon."),
+    "device": ("gatewayd.cli.device:device", "Find, try and record devices without the daemon."),
     "cloud": ("gatewayd.cli.cloud:cloud", "The other side: collect what gateways send."),
     "completion": ("gatewayd.cli.completion:completion", "Print the tab completion script of a shell."),
 }
@@ -45,27 +45,6 @@ Every command takes --json. Colours appear on a terminal only and never when NO_
 """
 
 
-class LazyGroup(click.Group):
-    """Knows the names and one-line helps of its commands; imports one only to run it or to show its own help."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the commands in the order a person meets them."""
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return a command, or None if there is no such name."""
-        if cmd_name not in _COMMANDS:
-            return None
-        module, _, attribute = _COMMANDS[cmd_name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of commands without importing any."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
-
-
 def _print_version(ctx: click.Context, _: click.Parameter, is_asked: bool) -> None:
     if not is_asked or ctx.resilient_parsing:
         return
@@ -75,7 +54,7 @@ def _print_version(ctx: click.Context, _: click.Parameter, is_asked: bool) -> No
     ctx.exit()
 
 
-@click.group(cls=LazyGroup, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, lazy=_COMMANDS, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--socket",
     "socket_path",
