@@ -20,10 +20,12 @@ _NAMES_MAX = 1000
 def complete_device(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Return the devices of the DIR typed before, by the names of their files: reading the site would take too long."""
     folder = ctx.params.get("directory")
-    if folder is None:
-        return []
-    found = sorted(path.stem for path in (Path(folder) / "devices").glob("*.toml"))
-    return [name for name in found if name.startswith(incomplete)][:_NAMES_MAX]
+    return [] if folder is None else [name for name in devices_in(folder) if name.startswith(incomplete)]
+
+
+def devices_in(folder: Path | str) -> list[str]:
+    """Return the devices of a site's folder by the names of their files."""
+    return sorted(path.stem for path in (Path(folder) / "devices").glob("*.toml"))[:_NAMES_MAX]
 
 
 def site_and_device(command: _Command) -> _Command:

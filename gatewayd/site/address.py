@@ -49,6 +49,29 @@ def parse_address(text: str, register_type: RegisterType, address_base: int) -> 
     return _contradiction(text, means, register_type)
 
 
+def parse_place(text: str, address_base: int) -> tuple[RegisterType, int] | AddressError:
+    """Return the register type and 0-based address of `holding:7`, `input:0x10`, `coil:00001` or `40001`.
+
+    A plain number without a register type is refused: nobody could say which of the four it means.
+    """
+    register_type, colon, written = text.partition(":")
+    if not colon:
+        means = _NOTATION.get(text[0]) if re.fullmatch(r"[0-9]{5,6}", text) and _is_notation(text) else None
+        if means is None:
+            return AddressError(
+                f"{text[:40]!r} names no register type",
+                f"Write holding:{text[:12]} (or input:, coil:, discrete:), or the number in the 4xxxx notation.",
+            )
+        register_type, written = means, text
+    known = {name: name for name in _PREFIX}
+    if register_type not in known:
+        return AddressError(
+            f"there is no register type {register_type[:40]!r}", f"The register types are {', '.join(known)}."
+        )
+    address = parse_address(written, known[register_type], address_base)
+    return address if isinstance(address, AddressError) else (known[register_type], address)
+
+
 def _is_notation(text: str) -> bool:
     if len(text) == 5:
         return text[0] in _NOTATION and int(text[1:]) != 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gatewayd.site.address import AddressError, parse_address
+from gatewayd.site.address import AddressError, parse_address, parse_place
 
 
 @pytest.mark.parametrize(
@@ -63,3 +63,40 @@ def test_what_is_no_number_is_refused(text):
 @pytest.mark.parametrize(("text", "base"), [("0", 1), ("0x0", 1), ("65536", 0), ("0x10000", 0), ("999999", 0)])
 def test_an_address_outside_sixteen_bits_is_refused(text, base):
     assert isinstance(parse_address(text, "holding", base), AddressError)
+
+
+@pytest.mark.parametrize(
+    ("text", "base", "place"),
+    [
+        ("holding:0", 0, ("holding", 0)),
+        ("holding:1", 1, ("holding", 0)),
+        ("input:0x10", 0, ("input", 16)),
+        ("holding:40001", 1, ("holding", 0)),
+        ("40001", 0, ("holding", 0)),
+        ("30002", 0, ("input", 1)),
+        ("10003", 0, ("discrete", 2)),
+        ("00004", 0, ("coil", 3)),
+        ("465536", 0, ("holding", 65_535)),
+    ],
+)
+def test_a_place_names_its_register_type_or_has_it_in_its_number(text, base, place):
+    assert parse_place(text, base) == place
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("7", "names no register type"),
+        ("50001", "names no register type"),
+        ("", "names no register type"),
+        ("register:7", "there is no register type"),
+        ("holding:x", "address is 'x'"),
+        ("input:40001", "is holding register 1"),
+        ("holding:0", "counts from 1"),
+    ],
+)
+def test_a_place_that_can_be_read_two_ways_is_refused(text, says):
+    refused = parse_place(text, 1)
+    assert isinstance(refused, AddressError)
+    assert says in refused.message
+    assert refused.remedy

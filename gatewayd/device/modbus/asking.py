@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 from gatewayd.device.modbus.frame import HEADER_SIZE, LENGTH_MAX, LENGTH_MIN, TRANSACTION_IDS
 from gatewayd.errors import DeviceProtocolError, DeviceTimeout, DeviceUnreachable
+from gatewayd.model.config import ModbusDevice
 
 UNIT_ID_MAX: Final = 255
 _STALE_MAX: Final = 1024  # frames dropped while waiting for one answer
@@ -169,3 +170,8 @@ def _frame(transaction_id: int, unit_id: int, pdu: bytes) -> bytes:
     assert 0 <= unit_id <= UNIT_ID_MAX
     assert LENGTH_MIN <= 1 + len(pdu) <= LENGTH_MAX
     return transaction_id.to_bytes(2, "big") + b"\0\0" + (1 + len(pdu)).to_bytes(2, "big") + bytes((unit_id,)) + pdu
+
+
+def asker_of(device: ModbusDevice) -> Asker:
+    """Return the bus a configured device is on, not yet open."""
+    return TcpAsker(device.host, device.port, device.timeout_ms)

@@ -91,6 +91,15 @@ class OpcuaLink:
         self._parts: dict[int, list[_Part]] = {}  # by plan index, for this session
         self._nodes_per_read = device.max_nodes_per_read  # 0 = no limit of ours; lowered when the server protests
 
+    @property
+    def session(self) -> Session:
+        """The open session, for people who look around; see `gatewayd.device.opcua.browse`.
+
+        Raises:
+            DeviceUnreachable: none is open.
+        """
+        return self._open_session()
+
     async def connect(self) -> None:
         """Open a new session, unless one is open.
 

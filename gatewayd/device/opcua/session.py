@@ -10,9 +10,11 @@ What is ours around the library, and why:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from asyncua import ua
+from asyncua.client.ua_session import UaSession
 from asyncua.common.utils import Buffer, ServiceError
 from asyncua.crypto.security_policies import (
     SecurityPolicy,
@@ -22,7 +24,7 @@ from asyncua.crypto.security_policies import (
 )
 from asyncua.crypto.uacrypto import CertProperties
 from asyncua.ua.attribute_ids import AttributeIds
-from asyncua.ua.status_codes import StatusCodes
+from asyncua.ua.status_codes import StatusCodes, get_name_and_doc
 from asyncua.ua.ua_binary import nodeid_from_binary, nodeid_to_binary
 from asyncua.ua.uaerrors._base import UaError, UaStatusCodeError
 from cryptography import x509
@@ -34,7 +36,7 @@ from gatewayd.device.opcua.bounded_client import BoundedClient
 from gatewayd.device.opcua.fast_read import ReadRequest, results_of
 from gatewayd.device.opcua.faults import LIBRARY_ERRORS, translated
 from gatewayd.device.opcua.trust import Trust, first_certificate
-from gatewayd.errors import DeviceError, DeviceNotTrusted
+from gatewayd.errors import DeviceError, DeviceNotTrusted, DeviceRefused
 from gatewayd.model.config import OpcuaDevice
 
 HANDSHAKE_S_MIN = 4.0  # RSA on a small PLC takes its time, whatever the timeout of a read
@@ -44,6 +46,8 @@ CLOSE_S = 1.0
 DEFAULT_PORT = 4840
 ENDPOINTS_MAX = 64
 NAMESPACE_ARRAY, MAX_NODES_PER_READ = 2255, 11705
+
+Answered = TypeVar("Answered")
 
 POLICIES: dict[str, type[SecurityPolicy]] = {
     "Basic256Sha256": SecurityPolicyBasic256Sha256,
@@ -119,6 +123,33 @@ class Session:
             if len(results) != 1:
                 raise UaError(f"{len(results)} results for one write")
             return int(results[0].value)
+
+    async def ask(self, doing: str, question: Callable[[UaSession], Awaitable[Answered]]) -> Answered:
+        """Run one of the library's own service calls: for people who look around, not for scans.
+
+        Args:
+            doing: for messages, e.g. `browsing`.
+            question: makes the call.
+
+        Raises:
+            DeviceRefused: the server refused the service.
+            DeviceTimeout, DeviceUnreachable, DeviceProtocolError: drop this session.
+        """
+        with translated(self._device, doing):
+            async with asyncio.timeout(_step_s(self._device)):
+                await self._renew_token()
+                try:
+                    return await question(self._client.uaclient.session)
+                except UaStatusCodeError as fault:
+                    if not self.is_open:  # an error message of the transport, not an answer
+                        raise
+                    name, meaning = get_name_and_doc(fault.code)
+                    raise DeviceRefused(
+                        f"{self._device.name}: the server refused while {doing}: {name}: {meaning}",
+                        remedy="Check the rights of the user and the node; see the server's log.",
+                        status=fault.code,
+                        code=fault.code,
+                    ) from fault
 
     def close(self) -> None:
         """Say good-bye without waiting: CloseSession frees the server's slot, then the transport goes."""
