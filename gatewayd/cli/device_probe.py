@@ -1,8 +1,7 @@
-"""`gatewayd device probe`: connect to one device, read everything once, show what came. Nothing is written to it."""
+"""`gatewayd device probe`: read everything of one device once, then ask it about itself. Nothing is written to it."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,9 @@ import click
 import msgspec
 
 from gatewayd.cli import show
+from gatewayd.cli.interrupt import run_to_end
+from gatewayd.cli.probe_survey import readable_register, survey
+from gatewayd.cli.progress import Progress
 from gatewayd.cli.session import json_option
 from gatewayd.cli.site_names import require_device, site_and_device
 from gatewayd.clock import Clock, SystemClock
@@ -26,7 +28,7 @@ from gatewayd.model import quality
 from gatewayd.model.block import Block, Codec, PlanRow, ReadPlan, WireType
 from gatewayd.model.config import Device, ModbusSerialDevice, OpcuaDevice, SiteConfig
 from gatewayd.model.decision import Inputs
-from gatewayd.model.view import ProbeRequest, ProbeTag, ProbeView, number
+from gatewayd.model.view import ProbeRequest, ProbeSurvey, ProbeTag, ProbeView, number
 
 _WIDTH = {
     WireType.BOOL: 2,
@@ -43,9 +45,13 @@ _WIDTH = {
 
 @click.command()
 @site_and_device
+@click.option("--quick", is_flag=True, help="Only read every request once; do not look for identity and limits.")
 @json_option
-def probe(directory: Path, name: str, *, as_json: bool) -> int:
+def probe(directory: Path, name: str, *, quick: bool, as_json: bool) -> int:
     """Connect to DEVICE of the site in DIR, read every request once, show latency, raw bytes, values and quality.
+
+    Then find out who it says it is, how fast it answers and what it takes: registers in one request, requests at once,
+    the limits of an OPC UA server and the offset of its clock; and suggest configuration keys.
 
     Nothing is written. Values are decoded by the same kernels as in the daemon. Some devices allow one connection only:
     stop the daemon first if this one refuses.
@@ -53,12 +59,22 @@ def probe(directory: Path, name: str, *, as_json: bool) -> int:
     \b
     Examples:
       gatewayd device probe config/ plc1
+      gatewayd device probe config/ plc1 --quick
       gatewayd device probe /etc/gatewayd pump_plc --json
     """
     config, _ = require_device(directory, name)
-    found = asyncio.run(_probe(config, name))
-    click.echo(msgspec.json.encode(found) if as_json else _page(found))
-    return 1 if found.error else 0
+    progress = Progress(SystemClock(), is_on=not as_json)
+    found: list[ProbeView] = []
+    ending = run_to_end(_probe(config, name, found, progress, is_quick=quick))
+    progress.end()
+    if not found:  # Ctrl-C before anything was read
+        ending.tell()
+        return ending.exit_code
+    click.echo(msgspec.json.encode(found[-1]) if as_json else _page(found[-1]))
+    if ending.exit_code:
+        ending.tell()
+        return ending.exit_code
+    return 1 if found[-1].error else 0
 
 
 @dataclass
@@ -71,24 +87,27 @@ class _Heard:
     failure: GatewayError | None = None
 
 
-async def _probe(config: SiteConfig, name: str) -> ProbeView:
+async def _probe(config: SiteConfig, name: str, found: list[ProbeView], progress: Progress, *, is_quick: bool) -> None:
+    """Append what a quick look gives, then the same with the survey."""
     clock = SystemClock()
+    progress.say("reading every request once")
     kernels = load_kernels()
     site = compile_site(config, plan_reads=plan_reads, digests=Digests(b"", b"", b""))
     plans = [plan for plan in site.plans if plan.device == name]
+    folder, identity_folder = Path(config.folder), Path(config.gateway.storage.path) / "identity"
     link = build_link(
         config.devices[name],
         [(tag.row, tag.config) for tag in site.tags if tag.device == name],
         plans,
         clock=clock,
-        folder=Path(config.folder),
-        identity_folder=Path(config.gateway.storage.path) / "identity",
+        folder=folder,
+        identity_folder=identity_folder,
     )
     heard = await _listen(link, plans, clock)
     state = State(site, kernels, now_mono_ns=clock.monotonic_ns())
     inputs = Inputs(1, clock.wall_ns(), clock.monotonic_ns(), blocks=tuple(heard.blocks.values()))
     step(state, site, bind(kernels, state), inputs)  # its effects go nowhere: a probe writes nothing
-    return ProbeView(
+    look = ProbeView(
         device=name,
         protocol=_protocol(config.devices[name]),
         address=_address(config.devices[name], plans),
@@ -98,6 +117,17 @@ async def _probe(config: SiteConfig, name: str) -> ProbeView:
         requests=tuple(heard.requests),
         tags=_tags(site, state, name, heard.blocks),
     )
+    found.append(look)
+    if heard.connect_ms is not None and not is_quick:
+        surveyed = await survey(
+            config.devices[name],
+            readable_register(plans, heard.blocks),
+            clock=clock,
+            folder=folder,
+            identity_folder=identity_folder,
+            progress=progress.say,
+        )
+        found.append(msgspec.structs.replace(look, survey=surveyed))
 
 
 async def _listen(link: Link, plans: Sequence[ReadPlan], clock: Clock) -> _Heard:
@@ -200,4 +230,24 @@ def _page(found: ProbeView) -> str:
         (show.clean(tag.name), tag.raw, show.number(tag.value, tag.units), show.state(tag.quality))
         for tag in found.tags
     ]
-    return "\n".join([*parts, "", show.table(("TAG", "RAW", "VALUE", "QUALITY"), rows, right=(2,))])
+    parts += ["", show.table(("TAG", "RAW", "VALUE", "QUALITY"), rows, right=(2,))]
+    return "\n".join(parts + (_survey_page(found.survey) if found.survey else []))
+
+
+def _survey_page(found: ProbeSurvey) -> list[str]:
+    facts = [(key, show.clean(text)) for key, text in found.identity.items()]
+    if found.latency_median_ms is not None:
+        spread = f"{found.latency_min_ms:.1f} / {found.latency_median_ms:.1f} / {found.latency_max_ms:.1f} ms"
+        facts.append(("latency", f"{spread} (min / median / max)"))
+    if found.clock_offset_ms is not None:
+        facts.append(
+            ("clock", f"{found.clock_offset_ms:+.1f} ms from ours, give or take {found.clock_uncertainty_ms:.1f}")
+        )
+    facts += [(key, show.clean(str(limit))) for key, limit in found.limits.items()]
+    parts = ["", show.heading("What it says and takes"), show.pairs(facts)] if facts else []
+    if found.suggested:
+        keys = [f"  {key} = {value}" for key, value in found.suggested.items()]
+        parts += ["", show.heading("Suggested for its file in devices/"), *keys]
+    if found.problem:
+        parts += ["", f"Not found out: {show.clean(found.problem)}"]
+    return parts

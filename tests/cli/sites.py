@@ -65,8 +65,12 @@ def _answer_all(peer: socket.socket, stream, registers: list[int], heard: list[b
         transaction, _, length, unit = struct.unpack(">HHHB", head)
         pdu = stream.read(length - 1)
         heard.append(pdu)
+        if pdu[0] != 3:
+            answer = bytes((pdu[0] | 0x80, 1))
+            peer.sendall(struct.pack(">HHHB", transaction, 0, len(answer) + 1, unit) + answer)
+            continue
         function, start, count = struct.unpack(">BHH", pdu)
-        if function != 3 or start + count > len(registers):
+        if start + count > len(registers):
             answer = bytes((function | 0x80, 2))
         else:
             answer = struct.pack(f">BB{count}H", function, 2 * count, *registers[start : start + count])

@@ -29,7 +29,24 @@ def test_a_probe_reads_everything_once_and_writes_nothing(gatewayd, tmp_path):
     ]
     assert found["tags"][2]["value"] is None
     assert found["tags"][2]["quality"].startswith("Bad")
-    assert [pdu[0] for pdu in heard] == [3, 3], "only reads, each once"
+    assert {pdu[0] for pdu in heard} == {3, 43}, "only reads"
+    survey = found["survey"]
+    assert survey["identity"] == {}, "the PLC does not say"
+    assert survey["latency_min_ms"] <= survey["latency_median_ms"] <= survey["latency_max_ms"]
+    assert survey["limits"] == {
+        "registers_in_one_request": 100,
+        "one_more_register": "exception 2, illegal data address",
+        "requests_open_at_once": 16,
+    }
+    assert survey["suggested"]["max_outstanding"] == 16
+    assert "max_registers" not in survey["suggested"], "its registers end there: that says nothing about its limit"
+
+
+def test_a_quick_probe_asks_each_request_once_and_no_more(gatewayd, tmp_path):
+    with small_plc() as (port, heard):
+        said = gatewayd("device", "probe", str(write_site(tmp_path, port=port)), "plc", "--quick", "--json")
+    assert json.loads(said.out)["survey"] is None
+    assert [pdu[0] for pdu in heard] == [3, 3]
 
 
 def test_the_page_shows_latency_raw_bytes_values_and_quality(gatewayd, tmp_path):
@@ -40,6 +57,8 @@ def test_the_page_shows_latency_raw_bytes_values_and_quality(gatewayd, tmp_path)
     assert [line.split() for line in said.out.splitlines() if line.startswith("plc/speed")] == [
         ["plc/speed", "0271", "62.5", "%", "Good"]
     ]
+    assert "max_outstanding = 16" in said.out
+    assert "min / median / max" in said.out
 
 
 def test_an_absent_device_is_told_with_a_remedy_and_exit_code_1(gatewayd, tmp_path):
