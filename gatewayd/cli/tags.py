@@ -1,4 +1,4 @@
-"""`gatewayd tags`: what the twin holds now."""
+"""`gatewayd tags`: what the twin holds now, and tag lists from and for other tools."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import msgspec
 from gatewayd.cli import show
 from gatewayd.cli.client import Client, path_of
 from gatewayd.cli.session import Session, json_option, pass_session
+from gatewayd.cli.tags_exchange import export, import_
 from gatewayd.model.view import TagList, TagView
 
 DETECTORS = {1: "ewma", 2: "cusum"}  # the bits of `anomaly`
@@ -16,7 +17,10 @@ _HEAD = ("TAG", "VALUE", "QUALITY", "AGE", "ANOMALY", "DEVICE TAG")
 
 @click.group()
 def tags() -> None:
-    """List or watch tags. MATCH is a glob over `asset.member` and `device/tag`; quote it from the shell."""
+    """List or watch tags; import and export tag lists.
+
+    MATCH is a glob over `asset.member` and `device/tag`; quote it from the shell.
+    """
 
 
 @tags.command("list")
@@ -95,3 +99,7 @@ def anomaly(mask: int | None, score: float | None) -> str:
         return "-"
     names = "+".join(name for bit, name in DETECTORS.items() if mask & bit) or f"mask {mask}"
     return names if score is None else f"{names} {score:.1f}"
+
+
+tags.add_command(import_)
+tags.add_command(export)

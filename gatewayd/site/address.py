@@ -49,6 +49,12 @@ def parse_address(text: str, register_type: RegisterType, address_base: int) -> 
     return _contradiction(text, means, register_type)
 
 
+def notation(register_type: RegisterType, address: int, *, digits: int = 5) -> str:
+    """Return a 0-based address in the 4xxxx notation, in six digits where five are not enough."""
+    width = digits - 1 if address < 10 ** (digits - 1) - 1 else 5
+    return f"{_PREFIX[register_type]}{address + 1:0{width}d}"
+
+
 def parse_place(text: str, address_base: int) -> tuple[RegisterType, int] | AddressError:
     """Return the register type and 0-based address of `holding:7`, `input:0x10`, `coil:00001` or `40001`.
 
