@@ -10,6 +10,7 @@ _VERBS = {
     "scan": ("gatewayd.cli.device_scan:scan", "Find the units of a bus, or the endpoints of an OPC UA server."),
     "probe": ("gatewayd.cli.device_probe:probe", "Read everything once; find out who it is, how fast, and its limits."),
     "read": ("gatewayd.cli.device_read:read", "Show registers as every number they could be, or one OPC UA node."),
+    "browse": ("gatewayd.cli.device_browse:browse", "Show the tree of an OPC UA server, or make a tag list of it."),
 }
 
 

@@ -9,10 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from gatewayd.clock import SystemClock
+from gatewayd.device.opcua.browse import Browser
+from gatewayd.device.opcua.endpoints import ask_for_endpoints
+from gatewayd.device.opcua.survey import survey_server
+from gatewayd.device.opcua.trust import load_pin
 from gatewayd.errors import DeviceNotTrusted, DeviceRefused
 from gatewayd.model import quality
 from gatewayd.model.block import Codec
-from tests.device.opcua.rig import data_values, device, link_to, scan, statuses, tag, values
+from tests.device.opcua.rig import URI, data_values, device, link_to, scan, statuses, tag, values
 from tests.device.opcua.server import SCALARS
 from tests.foreign.availability import require
 from tests.foreign.node_opcua.build import build_server
@@ -147,3 +152,34 @@ async def test_another_pin_is_not_trusted(linked, server, other_certificate):
     secured = {"security": "Aes256_Sha256_RsaPss", "mode": "SignAndEncrypt", "insecure": None}
     with pytest.raises(DeviceNotTrusted, match="the server shows certificate"):
         await linked(tag("d1"), server_certificate=str(other_certificate.der_path), **secured)
+
+
+async def test_the_address_space_is_browsed_by_continuation_points_on_an_encrypted_session(linked, server):
+    secured = {"security": "Basic256Sha256", "mode": "SignAndEncrypt", "insecure": None}
+    link = await linked(tag("d1"), server_certificate=server.certificate, **secured)
+    browser = Browser(link.session, depth_max=5, nodes_max=5000, progress=lambda _: None)
+    await browser.run()
+    found = {node.node_id: node for node in browser.nodes}
+    assert browser.skipped == 0
+    for name, (_, kind) in SCALARS.items():
+        assert (found[f"nsu={URI};s={name}"].type, found[f"nsu={URI};s={name}"].access) == (kind.name, "r")
+        assert found[f"nsu={URI};s={name}.set"].access == "rw"
+    assert {f"nsu={URI};s=d{number}" for number in range(1000)} <= set(found)
+    assert found[f"nsu={URI};s=sick"].status == "BadSensorFailure"
+
+
+async def test_the_server_tells_who_it_is_and_what_it_takes(linked):
+    link = await linked(tag("d1"))
+    told = await survey_server(link.session, SystemClock(), lambda _: None)
+    assert told.limits["max_nodes_per_read"] == NODES_PER_READ
+    assert "NodeOPCUA" in " ".join(told.identity.values())
+    assert told.clock_offset_ms is not None
+    assert abs(told.clock_offset_ms) < 1000, "the same machine"
+
+
+async def test_its_endpoints_are_listed(server):
+    offer = await ask_for_endpoints(server.endpoint, 5000)
+    assert {("Basic256Sha256", "SignAndEncrypt"), ("Aes256_Sha256_RsaPss", "SignAndEncrypt")} <= {
+        (each.policy, each.mode) for each in offer.endpoints
+    }
+    assert [certificate.der for certificate in offer.certificates] == [load_pin("node-opcua", Path(server.certificate)).der]
