@@ -11,6 +11,7 @@ _VERBS = {
     "probe": ("gatewayd.cli.device_probe:probe", "Read everything once; find out who it is, how fast, and its limits."),
     "read": ("gatewayd.cli.device_read:read", "Show registers as every number they could be, or one OPC UA node."),
     "browse": ("gatewayd.cli.device_browse:browse", "Show the tree of an OPC UA server, or make a tag list of it."),
+    "write": ("gatewayd.cli.device_write:write", "Show what a write would send; never sends it."),
 }
 
 

@@ -11,7 +11,7 @@ from asyncua.client.ua_session import UaSession
 from asyncua.common.utils import Buffer
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.status_codes import get_name_and_doc
-from asyncua.ua.ua_binary import nodeid_from_binary
+from asyncua.ua.ua_binary import nodeid_from_binary, variant_to_binary
 from msgspec import Struct
 
 from gatewayd.device.opcua.node_id import encode_node_id, namespace_index, parse_node_id
@@ -89,6 +89,11 @@ def spelled(node: ua.NodeId, namespaces: Sequence[str]) -> str:
     if index >= len(namespaces) or not namespaces[index]:
         return f"ns={index};{written}"
     return f"nsu={namespaces[index].replace('%', '%25').replace(';', '%3B')};{written}"
+
+
+def encoded(variant: ua.Variant) -> str:
+    """Return a Variant in OPC UA Binary, hexadecimal."""
+    return variant_to_binary(variant).hex(" ")
 
 
 async def read_attributes(

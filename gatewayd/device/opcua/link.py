@@ -45,6 +45,15 @@ _VARIANTS = {
 }
 
 
+def to_variant(tag: OpcuaTag, value: float) -> ua.Variant:
+    """Return what a write of this value carries.
+
+    Raises:
+        DeviceRefused: the value does not fit.
+    """
+    return ua.Variant(to_node_value(tag, value), _VARIANTS[tag.type])
+
+
 class _Part(Struct):
     """One request of a plan, as this connection sends it."""
 
@@ -146,7 +155,7 @@ class OpcuaLink:
             DeviceTimeout, DeviceUnreachable, DeviceProtocolError: the state of the plant is unknown.
         """
         tag = self._tags[row]
-        variant = ua.Variant(to_node_value(tag, value), _VARIANTS[tag.type])
+        variant = to_variant(tag, value)
         session = self._open_session()
         node = self._encode(session, tag.node_id)
         if node is None:

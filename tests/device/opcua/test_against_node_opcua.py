@@ -182,4 +182,6 @@ async def test_its_endpoints_are_listed(server):
     assert {("Basic256Sha256", "SignAndEncrypt"), ("Aes256_Sha256_RsaPss", "SignAndEncrypt")} <= {
         (each.policy, each.mode) for each in offer.endpoints
     }
-    assert [certificate.der for certificate in offer.certificates] == [load_pin("node-opcua", Path(server.certificate)).der]
+    assert [certificate.der for certificate in offer.certificates] == [
+        load_pin("node-opcua", Path(server.certificate)).der
+    ]
