@@ -12,6 +12,8 @@ _VERBS = {
     "read": ("gatewayd.cli.device_read:read", "Show registers as every number they could be, or one OPC UA node."),
     "browse": ("gatewayd.cli.device_browse:browse", "Show the tree of an OPC UA server, or make a tag list of it."),
     "write": ("gatewayd.cli.device_write:write", "Show what a write would send; never sends it."),
+    "record": ("gatewayd.cli.device_record:record", "Keep a device's traffic in a file."),
+    "play": ("gatewayd.cli.device_record:play", "Serve a recording as a simulated device."),
 }
 
 
