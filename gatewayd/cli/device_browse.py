@@ -84,7 +84,7 @@ def browse(directory: Path, name: str, **options: Unpack[Options]) -> int:
     nodes = walks[0].nodes if walks else []
     is_complete = bool(walks) and walks[0].is_complete and not ending.exit_code
     wanted = _matching(nodes, options["search"])
-    written = _write_tags(to_tags, wanted) if to_tags is not None and nodes else ""
+    written = _write_tags(to_tags, wanted, device) if to_tags is not None and nodes else ""
     if options["as_json"]:
         import msgspec
 
@@ -134,11 +134,12 @@ def _matching(nodes: Sequence[Node], text: str) -> list[Node]:
     return [node for node in nodes if wanted in f"{'/'.join(node.path)} {node.node_id}".casefold()]
 
 
-def _write_tags(path: Path, nodes: Sequence[Node]) -> str:
+def _write_tags(path: Path, nodes: Sequence[Node], device: OpcuaDevice) -> str:
     from gatewayd.device.opcua.found_tags import tag_list
     from gatewayd.errors import ConfigError
+    from gatewayd.site.tag_import import slowest_scan_class
 
-    text, count, left_out = tag_list(nodes)
+    text, count, left_out = tag_list(nodes, slowest_scan_class(device))
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:

@@ -11,10 +11,11 @@ from gatewayd.cli.session import json_option
 from gatewayd.cli.site_names import site_and_device
 
 if TYPE_CHECKING:
+    from gatewayd.model.config import Device
     from gatewayd.site.tag_import import Imported, Options
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
-_PROBLEMS_SHOWN = 100
+_PROBLEMS_SHOWN = 50
 
 
 @click.command("import")
@@ -34,7 +35,7 @@ _PROBLEMS_SHOWN = 100
     "defaults",
     multiple=True,
     metavar="KEY=VALUE",
-    help="What the list leaves out: byte_order=CDAB, register_type=holding, access=keep.",
+    help="What the list leaves out: byte_order=CDAB, register_type=holding, scan_class=slow, access=keep.",
 )
 @json_option
 def import_(
@@ -53,6 +54,8 @@ def import_(
       gatewayd tags import list.csv --device config/devices/plc_1.toml --out config/devices/plc_1.tags.csv
       gatewayd tags import list.csv --device config/devices/plc_1.toml --default byte_order=CDAB --skip-bad
     """
+    from gatewayd.cli.progress import Progress
+    from gatewayd.clock import SystemClock
     from gatewayd.errors import ConfigError
     from gatewayd.site.device_file import read_device_file
     from gatewayd.site.tag_import import import_tags
@@ -63,7 +66,9 @@ def import_(
     device = read_device_file(device_file)
     with file.open("rb") as source:
         content = source.read(SHEET_BYTES_MAX + 1)
-    found = import_tags(content, file.name, device, _options(defaults))
+    progress = Progress(SystemClock(), is_on=not as_json)
+    found = import_tags(content, file.name, device, _options(device, defaults), progress.say)
+    progress.end()
     is_taken = bool(found.tags) and (not found.problems or skip_bad)
     if is_taken and out is not None:
         _write(out, found.text)
@@ -74,13 +79,14 @@ def import_(
     return 0 if is_taken else 1
 
 
-def _options(defaults: tuple[str, ...]) -> Options:
+def _options(device: Device, defaults: tuple[str, ...]) -> Options:
     from typing import get_args
 
     from gatewayd.model.config import ByteOrder, RegisterType
     from gatewayd.site.tag_import import Options
 
     allowed = {"byte_order": get_args(ByteOrder), "register_type": get_args(RegisterType), "access": ("keep", "r")}
+    allowed["scan_class"] = tuple(device.scan_classes)
     given = {}
     for text in defaults:
         key, _, value = text.partition("=")
@@ -91,6 +97,7 @@ def _options(defaults: tuple[str, ...]) -> Options:
     return Options(
         byte_order=given.get("byte_order", ""),
         register_type=given.get("register_type", ""),
+        scan_class=given.get("scan_class", ""),
         keep_access=given.get("access") == "keep",
     )
 

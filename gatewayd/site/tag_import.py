@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -24,6 +24,7 @@ from gatewayd.site.tag_sheet import Sheet, read_sheet
 from gatewayd.site.tag_synonyms import column_of, folded
 
 NAME_MAX = 64
+PROGRESS_ROWS = 1000
 _BITS = ("coil", "discrete")
 _COMMA_NUMBER = re.compile(r"[-+]?[0-9]+,[0-9]+([eE][-+]?[0-9]+)?")
 _NUMBERS = ("scale", "offset", "+raw_low", "+raw_high", "+scaled_low", "+scaled_high")
@@ -37,11 +38,13 @@ class Options(Struct, frozen=True, kw_only=True):
     Args:
         byte_order: of types of several registers; most tools keep it per device, outside the list.
         register_type: of plain addresses.
+        scan_class: of rows that name none; empty: the device's `default`, or its slowest if it has no such class.
         keep_access: take over rw and w; else everything is read-only, which is where a new site should begin.
     """
 
     byte_order: str = ""
     register_type: str = ""
+    scan_class: str = ""
     keep_access: bool = False
 
 
@@ -72,7 +75,16 @@ class RowProblem(Exception):
         self.remedy = remedy
 
 
-def import_tags(content: bytes, name: str, device: Device, options: Options = Options()) -> Imported:  # noqa: B008
+def slowest_scan_class(device: Device) -> str:
+    """Return the class of tags that name none: empty where `default` will do, else the slowest, which harms nobody."""
+    if "default" in device.scan_classes:
+        return ""
+    return max(device.scan_classes, key=lambda name: device.scan_classes[name].scan_rate_ms)
+
+
+def import_tags(
+    content: bytes, name: str, device: Device, options: Options, progress: Callable[[str], None] = lambda _: None
+) -> Imported:
     """Read a list of another tool, or our own.
 
     Args:
@@ -80,6 +92,7 @@ def import_tags(content: bytes, name: str, device: Device, options: Options = Op
         name: of the file, for messages.
         device: decides the columns, the address base and the scan classes.
         options: what the list leaves out.
+        progress: told how far it is.
 
     Raises:
         ConfigError: the file holds no table that can be understood.
@@ -89,14 +102,20 @@ def import_tags(content: bytes, name: str, device: Device, options: Options = Op
     findings = Findings()
     drafts: dict[int, dict[str, str]] = {}
     source = Source(name, "")
-    for line, cells in sheet.rows[:TAGS_MAX]:
+    scan_class = options.scan_class or slowest_scan_class(device)
+    for place, (line, cells) in enumerate(sheet.rows[:TAGS_MAX]):
+        if place % PROGRESS_ROWS == 0:
+            progress(f"row {place} of {len(sheet.rows)}")
         texts = {column: cell for column, cell in zip(columns, cells, strict=False) if column and cell}
         try:
-            drafts[line] = _draft(texts, device, options)
+            drafts[line] = {"scan_class": scan_class} if scan_class else {}
+            drafts[line].update(_draft(texts, device, options))
         except (RowProblem, PlaceError) as problem:
+            del drafts[line]
             message = f"row {line}: {problem.message}"
             findings.add(Origin(source, (f"row {line}",), line).problem(message, remedy=problem.remedy))
     _check_names(drafts, source, findings)
+    progress(f"checking {len(drafts)} tags")
     good = _judge(drafts, name, device, findings)
     kept = {line: drafts[line] for line in good}
     return Imported(
@@ -104,7 +123,7 @@ def import_tags(content: bytes, name: str, device: Device, options: Options = Op
         tags=tuple(good.values()),
         rows=len(sheet.rows),
         problems=findings.all(),
-        notes=tuple(_notes(sheet, columns, kept.values())),
+        notes=tuple(_notes(sheet, columns, list(kept.values()), scan_class)),
     )
 
 
@@ -272,11 +291,14 @@ def _written(drafts: Iterable[dict[str, str]], device: Device) -> str:
     return text.getvalue()
 
 
-def _notes(sheet: Sheet, columns: list[str | None], kept: Iterable[dict[str, str]]) -> list[str]:
+def _notes(sheet: Sheet, columns: list[str | None], kept: Sequence[dict[str, str]], scan_class: str) -> list[str]:
     notes = []
     unused = [header for header, column in zip(sheet.header, columns, strict=True) if header and column is None]
     if unused:
         notes.append(f"Columns not used: {', '.join(unused)[:300]}.")
+    unnamed = sum(draft.get("scan_class") == scan_class for draft in kept) if scan_class else 0
+    if unnamed and "scan_class" not in columns:
+        notes.append(f"{unnamed} tags got the scan class {scan_class}; `--default scan_class=NAME` takes another.")
     if len(sheet.rows) > TAGS_MAX:
         notes.append(f"Only the first {TAGS_MAX} rows were read; a site has no more tags.")
     wide = [draft for draft in kept if draft.get("type", "").endswith(("32", "64")) and "register_type" in draft]

@@ -183,3 +183,23 @@ def test_what_is_written_is_read_by_the_site_as_the_same_tags():
         rows = read_tag_list(Source("plc.tags.csv", found.text), device, findings).rows
         assert findings.all() == ()
         assert tuple(row.tag for row in rows) == found.tags
+
+
+def test_a_device_without_a_default_class_gives_its_slowest():
+    device = ModbusDevice(
+        name="plc", host="192.0.2.7",
+        scan_classes={"fast": ScanClass(scan_rate_ms=100), "slow": ScanClass(scan_rate_ms=5000)},
+    )  # fmt: skip
+    text = "name,address\na,40001\n"
+    found = tags_of(text, device)
+    assert (found.tags[0].scan_class, found.problems) == ("slow", ())
+    assert any("scan class slow" in note for note in found.notes)
+    assert tags_of(text, device, scan_class="fast").tags[0].scan_class == "fast"
+    assert tags_of("name,address,scan class\na,40001,fast\n", device).tags[0].scan_class == "fast"
+
+
+def test_long_lists_tell_how_far_they_are():
+    said: list[str] = []
+    rows = "".join(f"t{n},4{n + 1:05d}\n" for n in range(2500))
+    import_tags(("name,address\n" + rows).encode(), "list.csv", PLC, Options(), said.append)
+    assert said == ["row 0 of 2500", "row 1000 of 2500", "row 2000 of 2500", "checking 2500 tags"]

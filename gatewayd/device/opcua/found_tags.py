@@ -10,11 +10,15 @@ from collections.abc import Iterator, Sequence
 from gatewayd.device.opcua.browse import Node
 
 NAME_MAX = 64
-_HEADER = ("name", "node_id", "type", "description")
+_HEADER = ("name", "node_id", "type", "description", "scan_class")
 
 
-def tag_list(nodes: Sequence[Node]) -> tuple[str, int, int]:
+def tag_list(nodes: Sequence[Node], scan_class: str = "") -> tuple[str, int, int]:
     """Return a tag list (CSV) of the variables that can be tags, how many those are, and how many were left out.
+
+    Args:
+        nodes: as browsed.
+        scan_class: of every tag; empty for the device's `default`.
 
     Every tag is read-only: who may write what is decided in the tag list and the policies, not by what a server allows.
     Left out are arrays, texts and structures, and what the session's user may not read.
@@ -23,9 +27,11 @@ def tag_list(nodes: Sequence[Node]) -> tuple[str, int, int]:
     usable = [node for node in variables if node.tag_type and "r" in node.access]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_HEADER)
+    columns = len(_HEADER) if scan_class else len(_HEADER) - 1
+    writer.writerow(_HEADER[:columns])
     for node, name in zip(usable, _names(usable), strict=True):
-        writer.writerow((name, node.node_id, node.tag_type, " / ".join(_line(part) for part in node.path)))
+        path = " / ".join(_line(part) for part in node.path)
+        writer.writerow((name, node.node_id, node.tag_type, path, scan_class)[:columns])
     return text.getvalue(), len(usable), len(variables) - len(usable)
 
 

@@ -56,3 +56,8 @@ def test_whatever_a_server_calls_its_nodes_the_list_can_be_read(nodes):
     text, count, _ = tag_list(nodes)
     tags = read(text)
     assert count == len(tags) == len({tag.name for tag in tags}) == len(nodes)
+
+
+def test_a_scan_class_stands_in_the_list_when_the_device_has_no_default():
+    text, _, _ = tag_list([node("Level")], "slow")
+    assert text.splitlines() == ["name,node_id,type,description,scan_class", "Level,nsu=urn:a;i=1,float64,Level,slow"]
