@@ -6,6 +6,7 @@ with the error it promises, and when compiled and plain code differ.
 
 from __future__ import annotations
 
+import io
 import re
 import struct
 from collections.abc import Callable, Sequence
@@ -18,10 +19,12 @@ from gatewayd.device.modbus.ascii import AsciiFraming
 from gatewayd.device.modbus.datagram import DatagramFraming
 from gatewayd.device.modbus.frame import FRAME_MAX, FrameReader
 from gatewayd.device.modbus.framing import Framing
+from gatewayd.device.modbus.identification import PAGES_MAX, Inquiry, Page, encode_page
 from gatewayd.device.modbus.rtu import RtuFraming
 from gatewayd.device.opcua.data_values import Screen, only_value
 from gatewayd.device.opcua.fast_read import results_of
-from gatewayd.errors import DeviceError, DeviceProtocolError
+from gatewayd.device.recording import Exchange, Header, RecordingWriter, parse_recording
+from gatewayd.errors import ConfigError, DeviceError, DeviceProtocolError
 from gatewayd.model.block import WireOrder, WireType
 from hil.fuzz.columns import GuardedKernel
 
@@ -197,6 +200,49 @@ def _decoded(forms: Sequence[GuardedKernel], payload: bytes) -> str:
     return f"{results[0]} " + " ".join(f"{statuses[row]:x}" for row in range(ROWS))
 
 
+def _modbus_identification() -> Run:
+    def run(content: bytes) -> str:
+        """A device that gives this one answer to whatever it is asked: the inquiry ends all the same."""
+        inquiry = Inquiry("plc")
+        pages = 0
+        try:
+            while inquiry.request is not None:
+                pages += 1
+                assert pages <= 2 * PAGES_MAX, "the inquiry does not end"
+                inquiry.take(content)
+        except DeviceError as error:
+            return _shape(error)
+        return f"ok {pages} {len(inquiry.result().objects)}"
+
+    return run
+
+
+def _recording() -> Run:
+    def run(content: bytes) -> str:
+        try:
+            recording = parse_recording(content, "x.rec")
+        except ConfigError as error:
+            return _shape(error)
+        return f"ok {len(recording.exchanges)} {recording.is_cut_short}"
+
+    return run
+
+
+def _written_recording() -> bytes:
+    file = io.BytesIO()
+    writer = RecordingWriter(file, Header("plc", "modbus", 1, "gatewayd"))
+    for place, answer in enumerate(_ANSWERS):
+        writer.add(Exchange(place, 7, 1, _REQUESTS[place % len(_REQUESTS)].pdu, answer))
+    return file.getvalue()
+
+
+_PAGES = (
+    encode_page(Page(1, 0x83, ((0, b"ACME"), (1, b"P-7"), (2, b"1.4")))),
+    encode_page(Page(1, 0x01, ((0, b"ACME"),), 1)),
+    b"\xab\x01",
+)
+
+
 # --- OPC UA -------------------------------------------------------------------------------------------------------------
 
 _T = struct.pack("<q", 133_000_000_000_000_000)
@@ -289,6 +335,8 @@ TARGETS: dict[str, Target] = {
         ],
         _modbus_registers,
     ),
+    "modbus-identification": Target(_PAGES, _modbus_identification),
+    "recording": Target([_written_recording()], _recording),
     "opcua-response": Target([_response(_eight(start)) for start in range(len(_VALUES))], _opcua_response),
     "opcua-values": Target([b"".join(_eight(start)) for start in range(len(_VALUES))], _opcua_values),
     "opcua-single": Target(_VALUES, _opcua_single),

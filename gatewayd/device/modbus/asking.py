@@ -1,4 +1,4 @@
-"""A bus with units on it, one request at a time: what commissioning asks through. The daemon does not use it.
+"""Asks the units of a bus, one request at a time: what commissioning asks through. The daemon does not use it.
 
 A daemon's link belongs to one configured device and gives up its connection at the first doubt. A technician who looks
 for devices asks units that may not exist, so silence is an answer here, and an answer that comes late is dropped.
