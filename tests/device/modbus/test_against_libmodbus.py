@@ -10,10 +10,15 @@ from typing import Any, get_args
 
 import pytest
 
+from gatewayd.cli.places import ModbusPlace, read_place
 from gatewayd.clock import SystemClock
 from gatewayd.device.modbus import pdu, values
+from gatewayd.device.modbus.asking import TcpAsker
+from gatewayd.device.modbus.interpret import interpret
+from gatewayd.device.modbus.limits import RegisterLimit, Surveyor
 from gatewayd.device.modbus.link import ModbusLink
 from gatewayd.device.modbus.plan import plan_reads
+from gatewayd.device.modbus.scan import Scan
 from gatewayd.errors import DeviceError, DeviceRefused
 from gatewayd.model.block import Block, Codec
 from gatewayd.model.config import ByteOrder, ModbusTag, RegisterType
@@ -241,3 +246,28 @@ async def test_a_unit_on_a_serial_bus_is_read_and_written_beside_one_that_is_not
             assert (await site.link.read_back(len(tags) - 2)).value == pytest.approx(-273.15)
             assert (await site.link.read_back(len(tags) - 1)).value == 1.0
         assert server.stop()[:2] == ["write 16 3000 2", "write 15 7 1"]
+
+
+# --- with the commissioning tools ---------------------------------------------------------------------------------------
+
+
+async def test_a_commissioning_tool_finds_out_what_libmodbus_takes(server):
+    """It has no device identification, refuses 126 registers by protocol, and answers what is sent in one piece."""
+    asker = TcpAsker("127.0.0.1", server.port, 3000)
+    scanning = Scan(asker, SystemClock())
+    await scanning.run((1, 2, 3), lambda unit, found: None)
+    assert next((unit.unit_id, unit.answer, unit.identification) for unit in scanning.found) == (1, "ok", None)
+    survey = await Surveyor(asker, 1, 3, 0, clock=SystemClock(), progress=lambda _: None).run()
+    assert survey.registers == RegisterLimit(count=125, reason="", is_limit=False)
+    assert survey.outstanding == 16
+
+
+@pytest.mark.parametrize("order", range(4))
+async def test_the_right_reading_is_among_those_shown(server, order):
+    asker = TcpAsker("127.0.0.1", server.port, 3000)
+    place = ModbusPlace(asker, 1, "holding", 100 + 20 * order, 20)
+    shown = {(each.place, each.type): each.values[order] for each in interpret(await read_place(place))}
+    for at, type_name, value in PATTERN:
+        if (at, type_name) in shown:  # each type is shown from places that are multiples of its width
+            assert float(shown[at, type_name] or 0) == value
+    assert {(6, "float32"), (16, "float64"), (2, "int32")} <= set(shown)
