@@ -118,10 +118,7 @@ def _page(place: ModbusPlace, found: list[int], candidates: tuple[Candidate, ...
         (
             where(each.place),
             each.type,
-            *(
-                text if plausible else show.faint(text)
-                for text, plausible in zip(each.texts, each.plausible, strict=True)
-            ),
+            *(text if plausible else show.faint(text) for text, plausible in _orders(each)),
         )
         for each in candidates
     ]
@@ -129,6 +126,12 @@ def _page(place: ModbusPlace, found: list[int], candidates: tuple[Candidate, ...
         parts += ["", show.table(("FROM", "TYPE", *BYTE_ORDERS), rows, right=(2, 3, 4, 5))]
         parts.append(show.faint("Faint: NaN, denormal, or of a size that a plant hardly has."))
     return "\n".join(parts)
+
+
+def _orders(each: Candidate) -> list[tuple[str, bool]]:
+    """Return text and plausibility in each byte order; a single register has two orders, not four."""
+    shown = list(zip(each.texts, each.plausible, strict=True))
+    return [*shown[:2], ("", True), ("", True)] if each.type.endswith("16") else shown
 
 
 def _read_node(folder: str, storage: str, device: OpcuaDevice, text: str, *, as_json: bool) -> int:
