@@ -50,9 +50,9 @@ def import_(
 
     \b
     Examples:
-      gatewayd tags import kepware.csv --device config/devices/plc_1.toml
-      gatewayd tags import list.csv --device config/devices/plc_1.toml --out config/devices/plc_1.tags.csv
-      gatewayd tags import list.csv --device config/devices/plc_1.toml --default byte_order=CDAB --skip-bad
+      gatewayd tags import kepware.csv --device devices/plc_1.toml
+      gatewayd tags import list.csv --device devices/plc_1.toml --out devices/plc_1.tags.csv
+      gatewayd tags import list.csv --device devices/plc_1.toml --default byte_order=CDAB --skip-bad
     """
     from gatewayd.cli.progress import Progress
     from gatewayd.clock import SystemClock
