@@ -121,7 +121,7 @@ async def _probe(config: SiteConfig, name: str, found: list[ProbeView], progress
     if heard.connect_ms is not None and not is_quick:
         surveyed = await survey(
             config.devices[name],
-            readable_register(plans, heard.blocks),
+            readable_register(config.devices[name], plans, heard.blocks),
             clock=clock,
             folder=folder,
             identity_folder=identity_folder,

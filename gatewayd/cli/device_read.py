@@ -70,7 +70,7 @@ def read(
     if isinstance(device, OpcuaDevice):
         node = next((tag.node_id for tag in tags if tag.name == target[2] and isinstance(tag, OpcuaTag)), target[2])
         return _read_node(config.folder, config.gateway.storage.path, device, node, as_json=as_json)
-    place = place_on_site(device, tags, target[2], count)
+    place = place_on_site(device, tags, target[2], count, Path(config.folder))
     return _read_registers(place, only, as_json=as_json)
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gatewayd.device.modbus.player import Player
     from gatewayd.device.recording import Recording, RecordingWriter
     from gatewayd.model.block import ReadPlan
-    from gatewayd.model.config import ModbusDevice, SiteConfig
+    from gatewayd.model.config import ModbusTcpDevice, SiteConfig
 
 RETRY_NS = 1_000_000_000
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -45,13 +45,17 @@ def record(directory: Path, name: str, *, path: Path, duration_s: float, as_json
     from gatewayd.clock import SystemClock
     from gatewayd.device.recording import Header, RecordingWriter
     from gatewayd.errors import ConfigError
-    from gatewayd.model.config import ModbusDevice
+    from gatewayd.model.config import ModbusTcpDevice, OpcuaDevice
     from gatewayd.version import __version__
 
     config, device = require_device(directory, name)
-    if not isinstance(device, ModbusDevice):
+    if not isinstance(device, ModbusTcpDevice):
+        is_opcua = isinstance(device, OpcuaDevice)
+        why = (
+            "an OPC UA session is encrypted for one server and one moment" if is_opcua else "only Modbus TCP is tapped"
+        )
         raise ConfigError(
-            f"{name} speaks OPC UA: its session is encrypted for one server and one moment, so it cannot be replayed",
+            f"{name} cannot be recorded: {why}",
             remedy="Record a Modbus TCP device; `gatewayd device browse --json` keeps an OPC UA server's nodes and values.",
         )
     clock = SystemClock()
@@ -78,7 +82,7 @@ def record(directory: Path, name: str, *, path: Path, duration_s: float, as_json
 
 
 async def _record(
-    config: SiteConfig, device: ModbusDevice, writer: RecordingWriter, duration_s: float, progress: Progress
+    config: SiteConfig, device: ModbusTcpDevice, writer: RecordingWriter, duration_s: float, progress: Progress
 ) -> None:
     """Poll through a tap until the time is over; raise the device's error if it never answered."""
     import asyncio
@@ -109,7 +113,7 @@ async def _record(
 
 
 async def _poll(
-    link: Link, plans: list[ReadPlan], device: ModbusDevice, writer: RecordingWriter, progress: Progress
+    link: Link, plans: list[ReadPlan], device: ModbusTcpDevice, writer: RecordingWriter, progress: Progress
 ) -> None:
     from gatewayd.clock import SystemClock
     from gatewayd.errors import DeviceError

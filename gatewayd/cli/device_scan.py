@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
 from gatewayd.cli.session import json_option
 
 if TYPE_CHECKING:
-    from gatewayd.device.modbus.scan import FoundUnit
+    from gatewayd.cli.progress import Progress
+    from gatewayd.device.modbus.asking import Asker
+    from gatewayd.device.modbus.scan import FoundUnit, Scan
 
 _HEAD = ("UNIT", "LATENCY", "ANSWER", "IDENTIFICATION")
 
@@ -24,8 +26,52 @@ def _units(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int,
         raise click.BadParameter(str(error), ctx, param) from error
 
 
+def _numbers(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
+    from typing import get_args, get_type_hints
+
+    from gatewayd.model.config import ModbusSerialDevice
+
+    rates = get_args(get_type_hints(ModbusSerialDevice)["baud_rate"])
+    parts = value.split(",")
+    if any(not part.strip().isdecimal() or int(part) not in rates for part in parts):
+        raise click.BadParameter(f"{value!r}: the rates are {', '.join(map(str, rates))}", ctx, param)
+    return tuple(int(part) for part in parts)
+
+
+def _parities(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
+    parts = tuple(part.strip() for part in value.split(","))
+    if not set(parts) <= {"none", "even", "odd"}:
+        raise click.BadParameter(f"{value!r}: write none, even, odd, or several with commas", ctx, param)
+    return parts
+
+
+class Options(TypedDict):
+    """What the command line says beside the place."""
+
+    serial: str | None
+    baud: tuple[int, ...]
+    parity: tuple[str, ...]
+    units: tuple[int, ...]
+    timeout_ms: int
+    save: Path | None
+    no_identify: bool
+    as_json: bool
+
+
 @click.command()
-@click.argument("where", metavar="HOST[:PORT]|opc.tcp://HOST:PORT")
+@click.argument("where", metavar="[HOST[:PORT]|opc.tcp://HOST:PORT]", required=False)
+@click.option(
+    "--serial",
+    metavar="PORT",
+    type=click.Path(exists=True, dir_okay=False, resolve_path=True),
+    help="A serial bus instead, e.g. /dev/ttyUSB0; RTU, 8 data bits.",
+)
+@click.option(
+    "--baud", default="19200,9600", show_default=True, callback=_numbers, metavar="LIST", help="Rates to try in turn."
+)
+@click.option(
+    "--parity", default="even,none", show_default=True, callback=_parities, metavar="LIST", help="Parities to try."
+)
 @click.option(
     "--units", default="1-247", show_default=True, callback=_units, metavar="LIST", help="Unit ids, e.g. 1-20,33."
 )
@@ -44,12 +90,11 @@ def _units(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int,
 )
 @click.option("--no-identify", is_flag=True, help="Do not ask the units who they are (function 43/14).")
 @json_option
-def scan(
-    where: str, *, units: tuple[int, ...], timeout_ms: int, save: Path | None, no_identify: bool, as_json: bool
-) -> int:
+def scan(where: str | None, **options: Unpack[Options]) -> int:
     """Ask each unit id for one holding register and list those that answer; an exception is an answer too.
 
-    Of an OPC UA server list the endpoints, security policies and the certificate it shows.
+    On a serial bus the settings are tried in turn; the first at which anybody answers ends the search. Of an OPC UA
+    server list the endpoints, security policies and the certificate it shows.
 
     Nothing is written. Ctrl-C prints what was found so far. Exit code 1 if nothing answers.
 
@@ -57,13 +102,41 @@ def scan(
     Examples:
       gatewayd device scan 192.0.2.7
       gatewayd device scan 192.0.2.7:502 --units 1-32 --timeout-ms 1500
+      gatewayd device scan --serial /dev/ttyUSB0 --baud 9600,19200 --parity none,even --timeout-ms 150
       gatewayd device scan opc.tcp://192.0.2.8:4840 --save-certificate server.der
     """
-    if where.startswith("opc.tcp://"):
+    if (where is None) == (options["serial"] is None):
+        raise click.UsageError("name HOST, opc.tcp://HOST:PORT, or --serial PORT")
+    if where is not None and where.startswith("opc.tcp://"):
         from gatewayd.cli.device_endpoints import scan_endpoints
 
-        return scan_endpoints(where, timeout_ms, save=save, as_json=as_json)
-    return _scan_tcp(where, units, timeout_ms, no_identify=no_identify, as_json=as_json)
+        return scan_endpoints(where, options["timeout_ms"], save=options["save"], as_json=options["as_json"])
+    return _scan(_askers(where, options), options)
+
+
+def _askers(where: str | None, options: Options) -> list[Asker]:
+    """Return the one place to ask at, or the serial port with each of its settings."""
+    from gatewayd.clock import SystemClock
+    from gatewayd.device.modbus.asking import LineAsker, TcpAsker
+
+    if where is not None:
+        return [TcpAsker(*host_and_port(where), options["timeout_ms"])]
+    import msgspec
+
+    from gatewayd.model.config import ModbusSerialDevice
+
+    settings = [(baud, parity) for baud in options["baud"] for parity in options["parity"]]
+    table = {"protocol": "modbus-rtu", "name": "scan", "serial_port": options["serial"], "retries": 0}
+    return [
+        LineAsker(
+            msgspec.convert(
+                {**table, "timeout_ms": options["timeout_ms"], "baud_rate": baud, "parity": parity}, ModbusSerialDevice
+            ),
+            SystemClock(),
+            Path(),
+        )
+        for baud, parity in settings
+    ]
 
 
 def host_and_port(where: str, default: int = 502) -> tuple[str, int]:
@@ -81,45 +154,47 @@ def host_and_port(where: str, default: int = 502) -> tuple[str, int]:
     return host, int(rest[1:] or default) if rest else default
 
 
-def _scan_tcp(where: str, units: tuple[int, ...], timeout_ms: int, *, no_identify: bool, as_json: bool) -> int:
+def _scan(askers: list[Asker], options: Options) -> int:
     from gatewayd.cli.interrupt import run_to_end
     from gatewayd.cli.progress import Progress
     from gatewayd.clock import SystemClock
-    from gatewayd.device.modbus.asking import TcpAsker
-    from gatewayd.device.modbus.scan import Scan
 
-    host, port = host_and_port(where)
-    clock = SystemClock()
-    scanning = Scan(TcpAsker(host, port, timeout_ms), clock, identify=not no_identify)
-    progress = Progress(clock, is_on=not as_json)
-    ending = run_to_end(
-        scanning.run(
-            units,
-            lambda unit_id, found: progress.say(
-                f"unit {unit_id} ({scanning.asked + 1} of {len(units)}), {found} found"
-            ),
-        )
-    )
+    progress = Progress(SystemClock(), is_on=not options["as_json"])
+    scans: list[Scan] = []
+    ending = run_to_end(_run(askers, options, scans, progress))
     progress.end()
-    notes = _notes(scanning)
-    if as_json:
+    found = [unit for each in scans for unit in each.found]
+    asked = sum(each.asked for each in scans)
+    note = "Every unit id gave the same answer: this device does not look at it, so it is one device, not many."
+    notes = [note] if any(each.ignores_unit_ids for each in scans) else []
+    where = found[0].bus if found else ", ".join(asker.name for asker in askers[: len(scans)])
+    if options["as_json"]:
         import msgspec
 
-        answer = {"bus": f"{host}:{port}", "asked": scanning.asked, "found": scanning.found, "notes": notes}
+        answer = {"bus": where, "asked": asked, "found": found, "notes": notes}
         click.echo(msgspec.json.encode({**answer, **ending.fields()}))
     else:
-        click.echo(_page(f"{host}:{port}", scanning.asked, scanning.found, notes))
+        click.echo(_page(where, asked, found, notes))
         ending.tell()
-    return ending.exit_code or (0 if scanning.found else 1)
+    return ending.exit_code or (0 if found else 1)
 
 
-def _notes(scanning: object) -> list[str]:
+async def _run(askers: list[Asker], options: Options, scans: list[Scan], progress: Progress) -> None:
+    """Scan with one setting after the other, until somebody answers."""
+    from gatewayd.clock import SystemClock
     from gatewayd.device.modbus.scan import Scan
 
-    assert isinstance(scanning, Scan)
-    if scanning.ignores_unit_ids:
-        return ["Every unit id was answered: this device does not look at it, so it is one device, not many."]
-    return []
+    units = options["units"]
+    for asker in askers:
+        scanning = Scan(asker, SystemClock(), identify=not options["no_identify"])
+        scans.append(scanning)
+
+        def tell(unit_id: int, found: int, at: Scan = scanning, name: str = asker.name) -> None:
+            progress.say(f"{name}: unit {unit_id} ({at.asked + 1} of {len(units)}), {found} found")
+
+        await scanning.run(units, tell)
+        if scanning.found:
+            return
 
 
 def _page(bus: str, asked: int, found: list[FoundUnit], notes: list[str]) -> str:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import click
 
 from gatewayd.cli.device_scan import host_and_port
+from gatewayd.clock import SystemClock
 from gatewayd.device.modbus import pdu
 from gatewayd.device.modbus.asking import Asker, TcpAsker, asker_of
 from gatewayd.device.modbus.values import words
-from gatewayd.model.config import ModbusDevice, ModbusTag, RegisterType, Tag
+from gatewayd.model.config import ModbusDevice, ModbusTag, RegisterType, Tag, unit_of
 from gatewayd.site.address import AddressError, parse_place
 
 COUNT_DEFAULT: Final = 4
@@ -46,16 +48,16 @@ def place_on_host(host: str, unit_id: int, text: str, count: int | None) -> Modb
     return _checked(ModbusPlace(bus, unit_id, *_parsed(text, 0), count or COUNT_DEFAULT))
 
 
-def place_on_site(device: ModbusDevice, tags: Sequence[Tag], text: str, count: int | None) -> ModbusPlace:
+def place_on_site(device: ModbusDevice, tags: Sequence[Tag], text: str, count: int | None, folder: Path) -> ModbusPlace:
     """Return the place of a tag, or one named by its address.
 
     Raises:
         click.BadParameter: no such place.
     """
-    bus = asker_of(device)
+    bus = asker_of(device, SystemClock(), folder)
     tag = next((tag for tag in tags if tag.name == text), None)
     if isinstance(tag, ModbusTag):
-        place = ModbusPlace(bus, device.unit_id, tag.register_type, tag.address, count or words(tag))
+        place = ModbusPlace(bus, unit_of(device, tag), tag.register_type, tag.address, count or words(tag))
     else:
         place = ModbusPlace(bus, device.unit_id, *_parsed(text, device.address_base), count or COUNT_DEFAULT)
     return _checked(place)

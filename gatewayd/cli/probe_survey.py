@@ -11,12 +11,12 @@ from gatewayd.model.block import Block, Codec, ReadPlan
 from gatewayd.model.config import Device, ModbusDevice, OpcuaDevice
 from gatewayd.model.view import ProbeSurvey
 
-_REGISTERS_FROM = (3, 0)  # of a device whose tags tell nothing better: holding register 0
+_FIRST_REGISTER = (3, 0)  # of a device whose tags tell nothing better: holding register 0
 
 
 async def survey(
     device: Device,
-    readable: tuple[int, int],
+    readable: tuple[int, int, int],
     *,
     clock: Clock,
     folder: Path,
@@ -27,7 +27,7 @@ async def survey(
 
     Args:
         device: its configuration.
-        readable: function and address of a register that can be read, see `readable_register`.
+        readable: unit id, function and address of a register that can be read, see `readable_register`.
         clock: for latency and the device's clock.
         folder: of the site.
         identity_folder: of our OPC UA certificate.
@@ -35,37 +35,40 @@ async def survey(
     """
     try:
         if isinstance(device, ModbusDevice):
-            return await _survey_unit(device, readable, clock, progress)
+            return await _survey_unit(device, readable, clock, folder, progress)
         return await _survey_server(device, clock, (folder, identity_folder), progress)
     except DeviceError as error:
         return ProbeSurvey(problem=f"{error.message}. {error.remedy}")
 
 
-def readable_register(plans: Sequence[ReadPlan], blocks: Mapping[int, Block]) -> tuple[int, int]:
-    """Return function and address of a register that was just read; the longest request is the best start."""
+def readable_register(device: Device, plans: Sequence[ReadPlan], blocks: Mapping[int, Block]) -> tuple[int, int, int]:
+    """Return unit id, function and address of a register that was just read; the longest request is the best start."""
     read = [
-        (int(plan.request[2]), int(plan.request[0]), int(plan.request[1]))
+        (int(plan.request[2]), plan.unit, int(plan.request[0]), int(plan.request[1]))
         for plan in plans
         if plan.index in blocks and blocks[plan.index].codec is Codec.MODBUS_REGISTERS
     ]
-    return max(read)[1:] if read else _REGISTERS_FROM
+    if read:
+        return max(read)[1:]
+    return (device.unit_id if isinstance(device, ModbusDevice) else 0, *_FIRST_REGISTER)
 
 
 async def _survey_unit(
-    device: ModbusDevice, readable: tuple[int, int], clock: Clock, progress: Callable[[str], None]
+    device: ModbusDevice, readable: tuple[int, int, int], clock: Clock, folder: Path, progress: Callable[[str], None]
 ) -> ProbeSurvey:
     from gatewayd.device.modbus.asking import asker_of
     from gatewayd.device.modbus.limits import Surveyor, suggestions
     from gatewayd.device.modbus.scan import identify
 
-    bus = asker_of(device)
+    bus = asker_of(device, clock, folder)
+    unit_id, function, start = readable
     progress("identification")
     try:
         await bus.open()
-        told = await identify(bus, device.unit_id)
+        told = await identify(bus, unit_id)
     finally:
         await bus.close()
-    found = await Surveyor(bus, device.unit_id, *readable, clock=clock, progress=progress).run()
+    found = await Surveyor(bus, unit_id, function, start, clock=clock, progress=progress).run()
     limits: dict[str, int | float | str] = {}
     if found.registers is not None:
         limits["registers_in_one_request"] = found.registers.count

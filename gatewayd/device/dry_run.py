@@ -14,7 +14,7 @@ from msgspec import Struct
 from gatewayd.clock import Clock
 from gatewayd.device.build import build_link
 from gatewayd.device.modbus.loopback import HOST, LoopbackServer, StandIn
-from gatewayd.model.config import ModbusDevice, ModbusTag, OpcuaTag
+from gatewayd.model.config import ModbusDevice, ModbusTag, ModbusTcpDevice, OpcuaTag
 
 
 class DryWrite(Struct, frozen=True, kw_only=True):
@@ -50,7 +50,9 @@ async def dry_run_modbus(device: ModbusDevice, tag: ModbusTag, value: float, clo
     stand_in = StandIn()
     server = LoopbackServer(stand_in.answer)
     port = await server.start()
-    aside = msgspec.structs.replace(device, host=HOST, port=port)
+    # The PDU is the same on every transport, so the stand-in is spoken to over TCP.
+    common = {field.name: getattr(device, field.name) for field in msgspec.structs.fields(ModbusDevice)}
+    aside = ModbusTcpDevice(host=HOST, port=port, **common)
     link = build_link(aside, [(0, tag)], (), clock=clock, folder=Path(), identity_folder=Path())
     try:
         await link.connect()

@@ -178,6 +178,7 @@ def _draft(texts: dict[str, str], device: Device, options: Options) -> dict[str,
 def _registers(texts: Mapping[str, str], place: Place, options: Options) -> dict[str, str]:
     """Return what only a Modbus tag has."""
     draft = {"register_type": place.register_type, "address": place.address, "bit": place.bit}
+    draft["unit_id"] = texts.get("unit_id", "")
     if place.register_type in _BITS:
         return draft
     reading = _type(texts["type"]) if "type" in texts else tag_synonyms.Reading("", "")

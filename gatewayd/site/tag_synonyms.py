@@ -27,6 +27,7 @@ HEADERS: dict[str, tuple[str, ...]] = {
     ),
     "type": ("type", "data type", "datatype", "format", "display", "value type", "datentyp", "variable type"),
     "byte_order": ("byte order", "byteorder", "word order", "endian", "endianness", "swap", "byte swap"),
+    "unit_id": ("unit id", "slave id", "slave", "slave address", "station", "modbus id", "device id", "geraeteadresse"),
     "bit": ("bit", "bit position", "bit no", "bit number"),
     "scale": ("scale", "scale factor", "factor", "multiplier", "gain", "resolution", "slope", "faktor", "skalierung"),
     "offset": ("offset", "value offset", "bias", "intercept"),

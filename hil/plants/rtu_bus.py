@@ -28,6 +28,7 @@ Fault = Callable[[bytes], Replies]  # what comes instead of a good frame
 RESYNC_S = 0.05
 _READS = (1, 2, 3, 4)
 _ILLEGAL_FUNCTION = 1
+_IDENTIFY = 43
 
 
 # --- faults -----------------------------------------------------------------------------------------------------------
@@ -151,6 +152,8 @@ class RtuBus:
         size = 8
         if len(self._received) > 6 and self._received[1] in (15, 16):
             size = 9 + self._received[6]
+        if self._received[1:2] == bytes((_IDENTIFY,)):
+            size = 7
         if len(self._received) < size:
             return b""
         frame, self._received = self._received[:size], self._received[size:]
@@ -173,6 +176,8 @@ class RtuBus:
             heapq.heappush(self._due, (now + self._reply_s + after_s, self._sent, reply))
 
     def _answer(self, unit: int, pdu: bytes) -> bytes:
+        if pdu[0] == _IDENTIFY:
+            return bytes((pdu[0] | 0x80, _ILLEGAL_FUNCTION))
         function, address, argument = struct.unpack_from(">BHH", pdu)
         if function in (3, 4):
             registers = [self.written.get((unit, a), 1000 * unit + a) for a in range(address, address + argument)]

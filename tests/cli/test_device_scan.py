@@ -17,6 +17,7 @@ import click
 import pytest
 
 from gatewayd.cli.device_scan import host_and_port
+from hil.plants.rtu_bus import RtuBus
 
 
 @contextmanager
@@ -117,3 +118,34 @@ def test_wrong_unit_ids_are_wrong_use(gatewayd):
     said = gatewayd("device", "scan", "127.0.0.1", "--units", "1-300")
     assert said.code == 2
     assert "unit ids go from 0 to 255" in said.err
+
+
+def test_a_serial_bus_is_searched_until_somebody_answers(gatewayd):
+    """A pseudo-terminal has no baud rate, so the first setting answers; the others are not tried."""
+    with RtuBus([2, 9]) as bus:
+        said = gatewayd(
+            "device", "scan", "--serial", bus.port, "--units", "1-3,9", "--timeout-ms", "50", "--baud", "9600,19200",
+            "--parity", "none,even", "--json",
+        )  # fmt: skip
+    found = json.loads(said.out)
+    assert said.code == 0
+    assert (found["bus"], found["asked"]) == (f"{bus.port} 9600 8N1", 4)
+    assert [unit["unit_id"] for unit in found["found"]] == [2, 9]
+
+
+def test_a_silent_bus_is_tried_with_every_setting(gatewayd):
+    with RtuBus([]) as bus:
+        said = gatewayd("device", "scan", "--serial", bus.port, "--units", "1", "--timeout-ms", "20")
+    assert said.code == 1
+    for setting in ("19200 8E1", "19200 8N1", "9600 8E1", "9600 8N1"):
+        assert setting in said.out
+    assert "0 of 4 unit ids answer" in said.out
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [(), ("127.0.0.1", "--serial", "/dev/null"), ("--serial", "/dev/null", "--baud", "9601"), ("--serial", "/dev/none"),
+     ("--serial", "/dev/null", "--parity", "mark")], ids=" ".join,
+)  # fmt: skip
+def test_wrong_use_ends_with_2(gatewayd, wrong):
+    assert gatewayd("device", "scan", *wrong).code == 2

@@ -9,7 +9,7 @@ import pytest
 from gatewayd.clock import SystemClock
 from gatewayd.device.dry_run import DryWrite, dry_run_modbus, dry_run_opcua
 from gatewayd.errors import DeviceRefused
-from gatewayd.model.config import ModbusDevice, ModbusTag, OpcuaTag
+from gatewayd.model.config import ModbusTag, ModbusTcpDevice, OpcuaTag
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ async def test_the_bytes_are_those_that_the_driver_sends(settings, value, reques
     """The real device is a port where nobody listens: it is never asked."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    device = ModbusDevice(name="plc", host="127.0.0.1", port=port, unit_id=7)
+    device = ModbusTcpDevice(name="plc", host="127.0.0.1", port=port, unit_id=7)
     tag = ModbusTag(**{"name": "speed", "register_type": "holding", "address": 3, "access": "rw", **settings})
     found = await dry_run_modbus(device, tag, value, SystemClock())
     assert found.writes == (DryWrite(request=request_, data=data),)
@@ -34,7 +34,7 @@ async def test_the_bytes_are_those_that_the_driver_sends(settings, value, reques
 async def test_a_value_that_has_no_place_in_the_type_is_refused_as_in_the_daemon():
     tag = ModbusTag(name="speed", register_type="holding", address=3, access="rw")
     with pytest.raises(DeviceRefused, match="outside 0 to 65535"):
-        await dry_run_modbus(ModbusDevice(name="plc", host="192.0.2.7"), tag, 70_000, SystemClock())
+        await dry_run_modbus(ModbusTcpDevice(name="plc", host="192.0.2.7"), tag, 70_000, SystemClock())
 
 
 def test_an_opc_ua_write_is_shown_as_its_variant():

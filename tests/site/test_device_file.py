@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from gatewayd.errors import ConfigError
-from gatewayd.model.config import ModbusDevice
+from gatewayd.model.config import ModbusTcpDevice
 from gatewayd.site.device_file import read_device_file
 
 
 def test_a_device_is_read_without_its_tag_list(tmp_path):
     file = tmp_path / "plc.toml"
     file.write_text('[device]\nprotocol = "modbus-tcp"\nname = "plc"\nhost = "192.0.2.7"\naddress_base = 1\n')
-    assert read_device_file(file) == ModbusDevice(name="plc", host="192.0.2.7", address_base=1)
+    assert read_device_file(file) == ModbusTcpDevice(name="plc", host="192.0.2.7", address_base=1)
 
 
 @pytest.mark.parametrize(

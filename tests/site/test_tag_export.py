@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatewayd.errors import ConfigError
-from gatewayd.model.config import ModbusDevice, ModbusTag, OpcuaDevice, OpcuaTag
+from gatewayd.model.config import ModbusTag, ModbusTcpDevice, OpcuaDevice, OpcuaTag
 from gatewayd.site.tag_export import FORMATS, export_tags
 from gatewayd.site.tag_import import Options, import_tags
 
-PLC = ModbusDevice(name="plc", host="192.0.2.7", address_base=1)
+PLC = ModbusTcpDevice(name="plc", host="192.0.2.7", address_base=1)
 SCADA = OpcuaDevice(name="scada", endpoint="opc.tcp://192.0.2.8:4840")
 TYPES = ("int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64")
 SCALES = st.integers(1, 10**6).flatmap(lambda digits: st.sampled_from([1, 10, 1000]).map(lambda by: digits / by))

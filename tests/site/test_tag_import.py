@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from gatewayd.errors import ConfigError
-from gatewayd.model.config import ModbusDevice, ModbusTag, OpcuaDevice, OpcuaTag, ScanClass
+from gatewayd.model.config import ModbusTag, ModbusTcpDevice, OpcuaDevice, OpcuaTag, ScanClass
 from gatewayd.site.problem import Findings
 from gatewayd.site.source import Source
 from gatewayd.site.tag_import import Imported, Options, import_tags
 from gatewayd.site.tag_list import read_tag_list
 
-PLC = ModbusDevice(name="plc", host="192.0.2.7", scan_classes={"default": ScanClass(), "fast": ScanClass()})
-FROM_1 = ModbusDevice(name="plc", host="192.0.2.7", address_base=1)
+PLC = ModbusTcpDevice(name="plc", host="192.0.2.7", scan_classes={"default": ScanClass(), "fast": ScanClass()})
+FROM_1 = ModbusTcpDevice(name="plc", host="192.0.2.7", address_base=1)
 SCADA = OpcuaDevice(name="scada", endpoint="opc.tcp://192.0.2.8:4840")
 
 KEPWARE = """\
@@ -186,7 +186,7 @@ def test_what_is_written_is_read_by_the_site_as_the_same_tags():
 
 
 def test_a_device_without_a_default_class_gives_its_slowest():
-    device = ModbusDevice(
+    device = ModbusTcpDevice(
         name="plc", host="192.0.2.7",
         scan_classes={"fast": ScanClass(scan_rate_ms=100), "slow": ScanClass(scan_rate_ms=5000)},
     )  # fmt: skip
@@ -203,3 +203,8 @@ def test_long_lists_tell_how_far_they_are():
     rows = "".join(f"t{n},4{n + 1:05d}\n" for n in range(2500))
     import_tags(("name,address\n" + rows).encode(), "list.csv", PLC, Options(), said.append)
     assert said == ["row 0 of 2500", "row 1000 of 2500", "row 2000 of 2500", "checking 2500 tags"]
+
+
+def test_a_list_may_name_the_unit_of_each_row():
+    text = "name,address,slave id\na,40001,7\nb,40001,\n"
+    assert [tag.unit_id for tag in tags_of(text, PLC).tags] == [7, None]

@@ -8,21 +8,36 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final, Protocol
 
+from gatewayd.clock import Clock
 from gatewayd.device.modbus.frame import HEADER_SIZE, LENGTH_MAX, LENGTH_MIN, TRANSACTION_IDS
-from gatewayd.errors import DeviceProtocolError, DeviceTimeout, DeviceUnreachable
-from gatewayd.model.config import ModbusDevice
+from gatewayd.device.modbus.identification import FUNCTION, identification_request
+from gatewayd.device.modbus.outcome import make_query
+from gatewayd.device.modbus.pdu import READ_FUNCTION, Request, read_request
+from gatewayd.device.modbus.transport import Channel, Opener, address
+from gatewayd.errors import DeviceProtocolError, DeviceRefused, DeviceTimeout, DeviceUnreachable
+from gatewayd.model import quality
+from gatewayd.model.config import ModbusDevice, ModbusSerialDevice, ModbusTcpDevice
 
 UNIT_ID_MAX: Final = 255
 _STALE_MAX: Final = 1024  # frames dropped while waiting for one answer
 _RECEIVE_BYTES: Final = 65_536
+_EXCEPTION_BIT: Final = 0x80
+_READ_BYTES: Final = 5  # of a request of function 1 to 4
 
 
 class Asker(Protocol):
-    """Units behind one connection or line."""
+    """Units behind one connection or line.
+
+    Attributes:
+        name: where, for people.
+        keeps_silence: after an error nothing is sent for a while, so that the next answer seems to take longer.
+    """
 
     name: str
+    keeps_silence: bool
 
     async def open(self) -> None:
         """Open it; a second call while open does nothing.
@@ -54,6 +69,8 @@ class TcpAsker:
         port: usually 502.
         timeout_ms: for connecting, and for each answer.
     """
+
+    keeps_silence = False
 
     def __init__(self, host: str, port: int, timeout_ms: int) -> None:
         self.name = f"{host}:{port}"
@@ -172,6 +189,80 @@ def _frame(transaction_id: int, unit_id: int, pdu: bytes) -> bytes:
     return transaction_id.to_bytes(2, "big") + b"\0\0" + (1 + len(pdu)).to_bytes(2, "big") + bytes((unit_id,)) + pdu
 
 
-def asker_of(device: ModbusDevice) -> Asker:
-    """Return the bus a configured device is on, not yet open."""
-    return TcpAsker(device.host, device.port, device.timeout_ms)
+class LineAsker:
+    """A serial line, a converter, UDP or TLS, through the daemon's own transports.
+
+    Args:
+        device: its configuration; whom to ask is said with each question.
+        clock: for silences and timeouts.
+        folder: what relative file names in the configuration start from.
+    """
+
+    keeps_silence = True
+
+    def __init__(self, device: ModbusDevice, clock: Clock, folder: Path) -> None:
+        self.name = address(device)
+        if isinstance(device, ModbusSerialDevice):
+            self.name += f" {device.baud_rate} {device.data_bits}{device.parity[0].upper()}{device.stop_bits}"
+        self._opener = Opener(device, clock, folder)
+        self._channel: Channel | None = None
+
+    async def open(self) -> None:
+        """Open the line; see `Asker`."""
+        if self._channel is None or self._channel.failure is not None:
+            self._channel = await self._opener.open()
+
+    async def ask(self, unit_id: int, request: bytes) -> bytes:
+        """Ask one unit; see `Asker`. An answer that cannot be read is silence here: noise of a wrong baud rate is one."""
+        if self._channel is None:
+            raise DeviceUnreachable(f"{self.name}: not open", remedy="Open the line first; nothing was sent.")
+        question = _question(request)
+        try:
+            answer = await self._channel.ask(make_query(unit_id, question))
+        except DeviceRefused as refused:
+            if not refused.code:
+                raise
+            return bytes((request[0] | _EXCEPTION_BIT, refused.code))
+        except (DeviceTimeout, DeviceProtocolError) as error:
+            if self._channel.failure is not None:  # a connection ends with a timeout, a line does not
+                await self.open()
+            raise DeviceTimeout(error.message, remedy=error.remedy) from error
+        return question.head + answer.payload
+
+    async def close(self) -> None:
+        """Close without waiting for the device."""
+        if self._channel is not None:
+            self._channel.abort()
+            self._channel = None
+
+
+def _question(request: bytes) -> Request:
+    """Return a request PDU as the transports take it.
+
+    Raises:
+        DeviceRefused: a function that no commissioning tool asks.
+    """
+    function = request[0]
+    if function in READ_FUNCTION.values() and len(request) == _READ_BYTES:
+        return read_request(function, int.from_bytes(request[1:3], "big"), int.from_bytes(request[3:5], "big"))
+    if function == FUNCTION:
+        return identification_request(request)
+    raise DeviceRefused(
+        f"function {function} is not asked on a line",
+        remedy="Ask with function 1 to 4 or 43.",
+        status=quality.BAD_NOT_SUPPORTED,
+        code=0,
+    )
+
+
+def asker_of(device: ModbusDevice, clock: Clock, folder: Path) -> Asker:
+    """Return what asks on the line of a configured device, not yet open.
+
+    Args:
+        device: its configuration.
+        clock: for silences and timeouts.
+        folder: what relative file names in the configuration start from.
+    """
+    if isinstance(device, ModbusTcpDevice):
+        return TcpAsker(device.host, device.port, device.timeout_ms)
+    return LineAsker(device, clock, folder)

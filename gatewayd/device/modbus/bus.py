@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from gatewayd.clock import Clock
 from gatewayd.device.link import Deliver
 from gatewayd.device.modbus.framing import AnswerReader, Echo, Framing
+from gatewayd.device.modbus.identification import PDU_BYTES_MAX
 from gatewayd.device.modbus.line import Ears, Line
 from gatewayd.device.modbus.outcome import Answer, Arrival, Query
 from gatewayd.device.modbus.pdu import check_response
@@ -197,7 +198,7 @@ class Bus:
             reader = Echo(frame, reader, self._device.name)
         answer: asyncio.Future[tuple[bytes, Arrival]] = asyncio.get_running_loop().create_future()
         self._open = _Open(reader, answer)
-        travel_ns = self._pace.character_ns * (len(frame) + self._framing.size(query.request.size))
+        travel_ns = self._pace.character_ns * (len(frame) + self._framing.size(query.request.size or PDU_BYTES_MAX))
         timer = self._clock.call_at(
             self._clock.monotonic_ns() + self._timeout_ns + round(travel_ns), lambda: self._expire(query, answer)
         )

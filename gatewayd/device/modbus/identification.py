@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from gatewayd.device.modbus.pdu import EXCEPTIONS
+from gatewayd.device.modbus.pdu import EXCEPTIONS, Request
 from gatewayd.errors import DeviceProtocolError, DeviceRefused
 from gatewayd.model import quality
 
@@ -64,6 +64,35 @@ def encode_request(code: int, first_object: int = 0) -> bytes:
     """
     assert BASIC <= code <= INDIVIDUAL
     return bytes((FUNCTION, MEI_TYPE, code, first_object))
+
+
+class IdentificationRequest(Request, frozen=True, gc=False):
+    """The same for the daemon's own transports, whose frames need to know when an answer is whole."""
+
+    def __str__(self) -> str:
+        """Say it as a technician would."""
+        return "read device identification"
+
+
+def identification_request(pdu: bytes) -> IdentificationRequest:
+    """Return a request made of its PDU; the size of its answer is told by the answer, see `told_size`."""
+    return IdentificationRequest(FUNCTION, 0, 0, pdu, pdu[:3], 0)
+
+
+def told_size(response: bytes) -> int:
+    """Return how long a response says it is; 0 while what has arrived does not say.
+
+    Args:
+        response: the first bytes of the PDU.
+    """
+    if len(response) < _HEAD:
+        return 0
+    at = _HEAD
+    for _ in range(response[_HEAD - 1]):
+        if at + 2 > len(response):
+            return 0
+        at += 2 + response[at + 1]
+    return at
 
 
 def encode_page(page: Page) -> bytes:

@@ -132,7 +132,7 @@ class Request(Struct, frozen=True, gc=False):
         count: registers or bits.
         pdu: the bytes to send.
         head: how a good response begins; a read's payload follows it.
-        size: bytes of a good response.
+        size: bytes of a good response; 0 = it tells itself, and whoever asked checks the rest.
     """
 
     function: int
@@ -230,7 +230,7 @@ def check_response(request: Request, response: bytes, device: str) -> bytes:
         DeviceProtocolError: anything else that is not the answer to this request.
     """
     head = request.head
-    if response.startswith(head) and len(response) == request.size:
+    if response.startswith(head) and request.size in (len(response), 0):
         return response[len(head) :]
     if response[:1] == bytes((request.function | _EXCEPTION_BIT,)) and len(response) == 2:
         raise _exception(request, response[1], device)

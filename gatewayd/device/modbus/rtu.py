@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from gatewayd.device.modbus.framing import EXCEPTION_BIT, EXCEPTION_SIZE, NOISE_MAX, not_an_answer
+from gatewayd.device.modbus.identification import told_size
 from gatewayd.device.modbus.pdu import Request
 from gatewayd.errors import DeviceProtocolError
 
@@ -60,7 +61,7 @@ class RtuAnswer:
     def __init__(self, unit_id: int, request: Request, device: str) -> None:
         self._good = bytes((unit_id,)) + request.head  # a read's byte count is in it
         self._refused = bytes((unit_id, request.function | EXCEPTION_BIT))
-        self._size = request.size + OVERHEAD
+        self._size = request.size and request.size + OVERHEAD
         self._request = request
         self._device = device
         self._frame = b""
@@ -71,10 +72,10 @@ class RtuAnswer:
         if self._refused.startswith(frame[:2]) and not self._good.startswith(frame[:2]):
             size = EXCEPTION_SIZE + OVERHEAD
         elif self._good.startswith(frame[: len(self._good)]):
-            size = self._size
+            size = self._size or self._told_size(frame)
         else:
             raise self._mismatch(frame)
-        if len(frame) < size:
+        if len(frame) < size or not size:
             return None
         if len(frame) > size + NOISE_MAX:  # a late answer and the one behind it look like this
             raise not_an_answer(self._device, f"{len(frame)} bytes instead of {size}", self._request)
@@ -82,6 +83,13 @@ class RtuAnswer:
         if crc16(body).to_bytes(2, "little") != frame[size - 2 : size]:
             raise not_an_answer(self._device, f"a wrong CRC after {body[:8].hex(' ')}", self._request)
         return body[1:]
+
+    def _told_size(self, frame: bytes) -> int:
+        """Return the size that an answer of device identification tells of itself; 0 while it has not."""
+        size = told_size(frame[1:])
+        if size + OVERHEAD > FRAME_MAX:
+            raise not_an_answer(self._device, f"{size} bytes announced", self._request)
+        return size and size + OVERHEAD
 
     def _mismatch(self, frame: bytes) -> DeviceProtocolError:
         if frame[0] != self._good[0]:

@@ -7,6 +7,7 @@ behind it is silent.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
@@ -89,6 +90,10 @@ class Scan:
             response = await self._ask_again_if_cut_off(unit_id, _QUESTION)
         except DeviceTimeout:
             return
+        if self._bus.keeps_silence:  # the line may have been drained before: the second answer tells the latency
+            began_ns = self._clock.monotonic_ns()
+            with contextlib.suppress(DeviceTimeout):
+                await self._bus.ask(unit_id, _QUESTION)
         latency_ms = (self._clock.monotonic_ns() - began_ns) / 1e6
         if is_exception(response) and response[1] in GATEWAY_SAYS_SILENT:
             return

@@ -24,6 +24,7 @@ from gatewayd.device.modbus.identification import (
     decode_page,
     encode_page,
     encode_request,
+    told_size,
 )
 from gatewayd.device.modbus.scan import identify
 from gatewayd.errors import DeviceError, DeviceProtocolError, DeviceRefused
@@ -133,3 +134,12 @@ async def test_pymodbus_is_identified():
     assert told.objects["product_name"].endswith("x" * 200)
     assert told.objects["model_name"].endswith("y" * 60)
     assert told.objects["application_name"] == "pump 1"
+
+
+@given(pages)
+def test_an_answer_tells_how_long_it_is_once_enough_of_it_has_come(page):
+    whole = encode_page(page)
+    told = [told_size(whole[:size]) for size in range(len(whole) + 1)]
+    assert told[-1] == len(whole)
+    assert set(told) <= {0, len(whole)}
+    assert told == sorted(told)
