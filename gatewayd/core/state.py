@@ -235,6 +235,7 @@ def _row_counts(site: Site) -> dict[str, int]:
         "due": programs,
         "changed": programs,
         "stack": 64,
+        "nest": 32,
         "inbox": INBOX_BYTES,
         "out": 8,
     }
