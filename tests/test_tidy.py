@@ -44,6 +44,7 @@ TESTED_ELSEWHERE = {
     "gatewayd/core/site.py": "tests/core/test_step.py",
     "gatewayd/core/state.py": "tests/core/test_step.py",
     "gatewayd/device/build.py": "tests/hil/test_demo.py",
+    "gatewayd/device/opcua/subscriber.py": "tests/device/opcua/test_subscription.py",
     "gatewayd/facade.py": "tests/hil/test_demo.py",
     "gatewayd/observe/pace.py": "tests/hil/test_bench.py",
     "kernels/abi.py": "tests/kernels/test_build.py",
