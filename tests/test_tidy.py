@@ -74,6 +74,7 @@ SUITES = {
     "tests/device/modbus/test_against_libmodbus.py",
     "tests/device/modbus/test_against_pymodbus.py",
     "tests/device/opcua/test_against_node_opcua.py",
+    "tests/device/opcua/test_subscribed_node_opcua.py",
     "tests/foreign/test_availability.py",
     "tests/hil/plants/test_example_site.py",
     "tests/hil/plants/test_story.py",

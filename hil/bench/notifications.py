@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from asyncua import Client, ua
 
@@ -64,23 +65,31 @@ def figures(*, quick: bool = False) -> dict[str, float]:
 
 
 @contextmanager
-def changing_server() -> Iterator[str]:
+def changing_server(count: int = CHANGING, period_ms: int = PERIOD_MS) -> Iterator[str]:
     """Run node-opcua with nodes that change; yield its endpoint."""
     server = build_server()
     with tempfile.TemporaryDirectory() as folder:
-        command = [server.node, str(server.script), folder, "0", str(CHANGING), str(PERIOD_MS)]
+        command = [server.node, str(server.script), folder, "0", str(count), str(period_ms)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         assert process.stdout is not None
         try:
-            readable, _, _ = select.select([process.stdout], [], [], READY_S)
-            words = process.stdout.readline().split() if readable else []
-            if words[:1] != ["ready"]:
-                raise ConnectionError(f"node-opcua did not start: {words}")
-            yield f"opc.tcp://127.0.0.1:{words[1]}"
+            yield f"opc.tcp://127.0.0.1:{_port(process.stdout)}"
         finally:
             process.kill()
             process.wait()
             process.stdout.close()
+
+
+def _port(said: TextIO) -> int:
+    """Return the port of a server that may say other things before it is ready."""
+    for _ in range(100):
+        readable, _, _ = select.select([said], [], [], READY_S)
+        words = said.readline().split() if readable else []
+        if words[:1] == ["ready"]:
+            return int(words[1])
+        if not words:
+            break
+    raise ConnectionError("node-opcua did not start")
 
 
 class _Columns:

@@ -88,6 +88,14 @@ function addNodes(addressSpace) {
     for (let number = 0; number < DOUBLES; number++) {
         add(`d${number}`, DataType.Double, {}).setValueFromSource({ dataType: DataType.Double, value: number });
     }
+    namespace.addAnalogDataItem({
+        componentOf: plant,
+        browseName: "analog.set",
+        nodeId: "s=analog.set",
+        dataType: DataType.Double,
+        engineeringUnitsRange: { low: 0, high: 200 },
+        value: { dataType: DataType.Double, value: 100 },
+    });
     fixed("pico", DataType.Double, 3.5, { sourcePicoseconds: 1230 });
     fixed("sick", DataType.Double, 1.0, { statusCode: StatusCodes.BadSensorFailure });
     fixed("text", DataType.String, "a string that is no number");
