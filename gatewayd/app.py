@@ -145,7 +145,7 @@ class Gateway:
     def _poller(self, name: str, link: Link) -> Poller:
         device = self._config.devices[name]
         periods_ns = {
-            scan_class: settings.scan_rate_ms * 1_000_000 for scan_class, settings in device.scan_classes.items()
+            scan_class: settings.period_ms * 1_000_000 for scan_class, settings in device.scan_classes.items()
         }
         poller = Poller(
             link,

@@ -8,13 +8,16 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+import msgspec
+
 from gatewayd.clock import Cancellable, Clock
 from gatewayd.core.kernels import BoundKernel
 from gatewayd.core.site import Site
 from gatewayd.core.state import Override, State
 from gatewayd.core.step import step
 from gatewayd.errors import StoreError, StoreFull
-from gatewayd.model.block import Block
+from gatewayd.model import quality
+from gatewayd.model.block import Block, Codec
 from gatewayd.model.decision import (
     ClearOverride,
     Command,
@@ -120,6 +123,7 @@ class Cycle:
         self._keep = keep
         self._clock = clock
         self._blocks: deque[Block] = deque()
+        self._holes: dict[int, Block] = {}  # plan -> what stands for its dropped notifications
         self._outcomes: deque[WriteOutcome] = deque()
         self._requests: deque[tuple[Request, asyncio.Future[Reply] | None]] = deque()
         self._asked: list[tuple[Request, asyncio.Future[Reply] | None]] = []  # of the cycle under way
@@ -136,10 +140,17 @@ class Cycle:
     # --- what the rooms around put in -------------------------------------------------------------------------------
 
     def deliver(self, block: Block) -> None:
-        """Take a block; when too many wait, the oldest goes, and its successor of the same plan tells the truth."""
+        """Take a block; when too many wait, the oldest goes, and its successor of the same plan tells the truth.
+
+        A subscribed plan has no such successor, for its next block tells other changes: it is lost until it is read anew.
+        """
         if len(self._blocks) >= BLOCKS_WAITING_MAX:
-            self._blocks.popleft()
+            dropped = self._blocks.popleft()
             self.blocks_dropped += 1
+            is_subscribed = self.plant.site.plans[dropped.plan].codec is Codec.OPCUA_NOTIFICATION
+            if is_subscribed and dropped.codec is not Codec.CONFIRMED:
+                lost = msgspec.structs.replace(dropped, codec=Codec.LOST, payload=b"", status=quality.BAD_DATA_LOST)
+                self._holes[dropped.plan] = lost
         self._blocks.append(block)
         self._wake.set()
 
@@ -224,7 +235,8 @@ class Cycle:
     def _take_inputs(self, requests: tuple[Request, ...]) -> Inputs:
         self.number += 1
         count = min(len(self._blocks), BLOCKS_PER_CYCLE_MAX)
-        blocks = tuple(self._blocks.popleft() for _ in range(count))
+        blocks = (*self._holes.values(), *(self._blocks.popleft() for _ in range(count)))
+        self._holes = {}
         outcomes = tuple(self._outcomes.popleft() for _ in range(len(self._outcomes)))
         return Inputs(
             cycle=self.number,

@@ -10,6 +10,7 @@ from kernels.table import ERROR_BOUNDS
 
 def stale_check(
     ingest_mono: I8,
+    confirmed_mono: I8,
     stale_after: I8,
     status: I8,
     stale: I8,
@@ -28,10 +29,13 @@ def stale_check(
 
     `fresh` is (fresh_size,), `out` (out_size,), the other columns (tag_size,), of which the first `tag_count` are looked
     at. `stale_after` is ns, 0 = off; `ingest_mono` boot-clock ns, preset to the start time by the core for rows never
-    received. A row that turns stale and is not Bad becomes Uncertain_NoCommunicationLastUsableValue; its value stays.
+    received, and `confirmed_mono` when a subscription last vouched for the value: the later of the two counts. A
+    confirmation does not end staleness, for the status that was lowered is not known any more; the driver reads anew
+    after a silence. A row that turns stale and is not Bad becomes Uncertain_NoCommunicationLastUsableValue; its value
+    stays.
 
     `out[0]` is a boot-clock time before which no row can turn stale, 0 = never. It stays true whatever samples arrive in
-    between, because a sample only postpones: a row that is stale already counts as heard of now.
+    between, because a sample or a confirmation only postpones: a row that is stale already counts as heard of now.
 
     Returns:
         The new `fresh_count`; ERROR_BOUNDS when a count is outside its buffer.
@@ -43,7 +47,10 @@ def stale_check(
         after = stale_after[row]
         if after <= 0:
             continue
-        due = ingest_mono[row] + after
+        heard = ingest_mono[row]
+        if confirmed_mono[row] > heard:
+            heard = confirmed_mono[row]
+        due = heard + after
         if stale[row] == 0 and due <= now_mono:
             stale[row] = 1
             if status[row] >> 30 < 2:

@@ -42,6 +42,7 @@ TABLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("source_time", "i8"),  # wall ns as the device says; Modbus: the response's ingest time
         ("ingest_time", "i8"),  # wall ns
         ("ingest_mono", "i8"),  # boot-clock ns
+        ("confirmed_mono", "i8"),  # boot-clock ns: a subscription last vouched for the value; 0 = never
         ("event_time", "i8"),  # ns on a per-tag steady basis: source time (OPC UA) or ingest_mono (Modbus)
         ("processing_time", "i8"),  # wall ns of the cycle that took it
         ("sequence", "i8"),  # samples taken so far
@@ -69,7 +70,15 @@ TABLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("dependency_count", "i8"),
     ),
     # one row per tag of a read plan; a plan is a run of rows
-    "plan": (("row", "i8"), ("offset", "i8"), ("type", "i8"), ("order", "i8"), ("bit", "i8")),
+    "plan": (
+        ("row", "i8"),
+        ("offset", "i8"),
+        ("type", "i8"),
+        ("order", "i8"),
+        ("bit", "i8"),
+        ("seen", "i8"),  # notifications: values of the item met so far in the pass seen_pass
+        ("seen_pass", "i8"),
+    ),
     # detectors
     "ewma": (
         ("alpha", "f8"),
@@ -127,6 +136,7 @@ TABLES: dict[str, tuple[tuple[str, str], ...]] = {
     "changed": (("program", "i8"),),  # programs whose result changed in this pass
     "stack": (("value", "f8"),),
     "inbox": (("byte", "u1"),),  # payloads of the pass, back to back
+    "nest": (("value", "i8"),),  # 32 cells; where a walk through values within values stands
     "out": (("value", "i8"),),  # 8 cells; out[0] = next deadline (boot-clock ns, 0 = none)
 }
 
@@ -135,6 +145,7 @@ TABLES: dict[str, tuple[tuple[str, str], ...]] = {
 VIEWS: dict[str, tuple[str, str]] = {"tag.value_bits": ("tag.value", "i8")}
 
 STACK_MAX = 16
+NEST_CELLS = 32
 OUT_CELLS = 8
 
 # Negative results. A kernel never raises.
@@ -199,6 +210,34 @@ KERNELS: tuple[Kernel, ...] = (
         _DECODE_SIZES,
     ),
     Kernel(
+        "decode_opcua_notification",  # out[1] = 1: call again with the next turn
+        "decode_opcua_notification",
+        _INBOX
+        + _PLAN_ROW
+        + _columns("plan", "seen seen_pass", "w")
+        + _DECODED
+        + _VALUE_BITS
+        + _FRESH_OUT
+        + _columns("nest", "value", "w")
+        + _columns("out", "value", "w"),
+        _DECODE_SCALARS + _i8("turn"),
+        (*_DECODE_SIZES, "nest", "out"),
+    ),
+    Kernel(
+        "screen_notification",  # for the driver, over buffers of its own
+        "screen_notification",
+        _INBOX + _columns("nest", "value", "w") + _columns("out", "value", "w"),
+        _i8("size", "handles", "wanted"),
+        ("inbox", "nest", "out"),
+    ),
+    Kernel(
+        "confirm",
+        "confirm",
+        _PLAN_ROW + _columns("tag", "confirmed_mono", "w"),
+        _i8("first", "count", "response_mono"),
+        ("plan", "tag"),
+    ),
+    Kernel(
         "decode_columns",
         "decode_columns",
         _INBOX + _PLAN_ROW + _DECODED + _VALUE_BITS + _FRESH_OUT,
@@ -254,7 +293,7 @@ KERNELS: tuple[Kernel, ...] = (
     Kernel(
         "stale_check",  # scans every row; rows that turn stale join the fresh list; out[0] = next deadline
         "stale_check",
-        _columns("tag", "ingest_mono stale_after", "r")
+        _columns("tag", "ingest_mono confirmed_mono stale_after", "r")
         + _columns("tag", "status stale fresh_mark", "w")
         + _FRESH_OUT
         + _columns("out", "value", "w"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from gatewayd.device.link import Deliver, Reading
+from gatewayd.device.link import Deliver, Reading, silent
 from gatewayd.errors import DeviceError
 from gatewayd.model.block import Block, Codec, ReadPlan
 
@@ -16,6 +16,7 @@ class HandLink:
     def __init__(self, name: str = "plc", plans: Sequence[ReadPlan] = ()) -> None:
         self.name = name
         self.plans = tuple(plans)
+        self.note = silent
         self.values: dict[int, float] = {}
         self.written: list[tuple[int, float]] = []
         self.fails: dict[str, DeviceError] = {}  # "connect", "scan", "write", "read_back"

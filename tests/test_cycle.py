@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 
 from gatewayd.core.site import NS
@@ -16,6 +17,8 @@ from gatewayd.cycle import (
     Plant,
 )
 from gatewayd.errors import StoreError, StoreFull
+from gatewayd.model import quality
+from gatewayd.model.block import Codec
 from gatewayd.model.decision import ClearOverride, Mode, SetMode, SetOverride
 from gatewayd.model.record import ClockStep, Decision, DeviceEvent, Gap, ModeChanged
 from tests.clock import ManualClock
@@ -219,6 +222,20 @@ async def test_the_queue_of_blocks_is_bounded(bench):
     for _ in range(BLOCKS_WAITING_MAX + 10):
         bench.cycle.deliver(bench.plant.block("temp", 1.0))
     assert bench.cycle.blocks_dropped == 10
+
+
+async def test_changes_that_a_full_queue_dropped_leave_their_tags_bad_not_old(bench):
+    """P-STALE: the notification after a dropped one does not repeat what that one said."""
+    row = bench.plant.row["temp"]
+    plan = bench.plant.site.plans[row]
+    msgspec.structs.force_setattr(plan, "codec", Codec.OPCUA_NOTIFICATION)
+    await bench.sample(temp=60.0, flow=5.0)
+    nothing_new = msgspec.structs.replace(bench.plant.block("temp", 0.0), codec=Codec.OPCUA_NOTIFICATION, payload=b"")
+    for _ in range(BLOCKS_WAITING_MAX + 1):
+        bench.cycle.deliver(nothing_new)
+    await bench.cycle.run_once()
+    assert bench.plant.state.column("tag.status")[row] == quality.BAD_DATA_LOST
+    assert bench.plant.state.column("tag.status")[bench.plant.row["flow"]] == quality.GOOD
 
 
 async def test_a_full_journal_is_not_back_because_it_takes_the_record_of_its_own_fullness(bench):

@@ -22,10 +22,11 @@ from gatewayd.model.config import (
     SiteConfig,
     Tag,
     missing_guards,
+    periods_of,
 )
 
 NS = 1_000_000_000
-STALE_SCANS = 3  # a tag without `stale_after_s` is stale after this many missed scans,
+STALE_SCANS = 3  # a tag without `stale_after_s` is stale after this many missed scans or keep-alives,
 STALE_MIN_NS = NS  # but never sooner than this
 TTL_MIN_NS = NS  # a shorter one would only keep the loop busy with renewing it
 
@@ -42,7 +43,9 @@ class TagPlan(Struct, frozen=True):
     config: Tag
     contract: Contract
     units: str
-    period_ns: int
+    period_ns: int  # the longest between two samples
+    spacing_ns: int  # the shortest between two samples
+    heard_ns: int  # the longest between two signs of life
 
     @property
     def label(self) -> str:
@@ -155,6 +158,10 @@ class TagNames:
     def period_ns(self, row: int) -> int:
         """Return how often a row is expected to be sampled."""
         return self._tags[row].period_ns
+
+    def spacing_ns(self, row: int) -> int:
+        """Return how closely samples of a row may follow each other."""
+        return self._tags[row].spacing_ns
 
     def all(self) -> Iterable[str]:
         """Return every usable name, for suggestions."""
@@ -308,6 +315,7 @@ def _tag_plans(config: SiteConfig) -> tuple[TagPlan, ...]:
         for tag in tags:
             name = f"{device_name}/{tag.name}"
             alias, contract = bound.get(name, ("", Contract()))
+            periods = periods_of(device, tag)
             plans.append(
                 TagPlan(
                     row=len(plans),
@@ -317,7 +325,9 @@ def _tag_plans(config: SiteConfig) -> tuple[TagPlan, ...]:
                     config=tag,
                     contract=contract,
                     units=contract.units or tag.units,
-                    period_ns=device.scan_classes[tag.scan_class].scan_rate_ms * 1_000_000,
+                    period_ns=periods.longest_ms * 1_000_000,
+                    spacing_ns=periods.shortest_ms * 1_000_000,
+                    heard_ns=periods.heard_ms * 1_000_000,
                 )
             )
     return tuple(plans)

@@ -235,6 +235,7 @@ def _row_counts(site: Site) -> dict[str, int]:
         "due": programs,
         "changed": programs,
         "stack": 64,
+        "nest": 32,
         "inbox": INBOX_BYTES,
         "out": 8,
     }
@@ -242,7 +243,7 @@ def _row_counts(site: Site) -> dict[str, int]:
 
 def _contract_columns(tag: TagPlan, now_mono_ns: int) -> dict[str, float | int]:
     contract = tag.contract
-    default_stale_ns = max(STALE_SCANS * tag.period_ns, STALE_MIN_NS)
+    default_stale_ns = max(STALE_SCANS * tag.heard_ns, STALE_MIN_NS)
     return {
         "value": math.nan,
         "status": quality.BAD_WAITING_FOR_INITIAL_DATA,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from gatewayd.core.contract.decode import passes, take
+from gatewayd.core.contract.decode import TURNS_MAX, passes, take
 from gatewayd.core.contract.judge import judge
 from gatewayd.core.decide.answers import complete
 from gatewayd.core.decide.arbitrate import arbitrate
@@ -29,7 +29,9 @@ KERNEL_NAMES = (
     "decode_modbus_registers",
     "decode_modbus_bits",
     "decode_opcua",
+    "decode_opcua_notification",
     "decode_columns",
+    "confirm",
     "mark_lost",
     "scale",
     "range_check",
@@ -63,9 +65,13 @@ def step(state: State, site: Site, kernels: Mapping[str, BoundKernel], inputs: I
     draft = Draft.of(inputs)
     for outcome in inputs.outcomes:
         take_outcome(state, site, draft, outcome)
-    for blocks in list(passes(inputs.blocks)) or [[]]:
-        changed = _sample(state, site, kernels, blocks, draft)
-        advance(state, site, draft, changed)
+    for first_turn in list(passes(inputs.blocks)) or [[]]:
+        turns = [first_turn]
+        for turn, blocks in enumerate(turns):
+            changed, unfinished = _sample(state, site, kernels, blocks, turn, draft)
+            advance(state, site, draft, changed)
+            if unfinished and turn + 1 < TURNS_MAX:
+                turns.append(unfinished)
     for request in inputs.requests:
         _serve(state, site, draft, request)
     expire_overrides(state, site, draft)
@@ -77,16 +83,20 @@ def step(state: State, site: Site, kernels: Mapping[str, BoundKernel], inputs: I
 
 
 def _sample(
-    state: State, site: Site, kernels: Mapping[str, BoundKernel], blocks: Sequence[Block], draft: Draft
-) -> list[int]:
-    """Take one pass of blocks through contract, detectors and programs; return the programs whose results changed."""
+    state: State, site: Site, kernels: Mapping[str, BoundKernel], blocks: Sequence[Block], turn: int, draft: Draft
+) -> tuple[list[int], list[Block]]:
+    """Take one pass of blocks through contract, detectors and programs.
+
+    Returns:
+        The programs whose results changed, and the blocks that hold more samples of the same tags, for another turn.
+    """
     state.pass_number += 1
-    fresh = take(state, site, kernels, blocks, now_wall_ns=draft.wall_ns)
+    fresh, unfinished = take(state, site, kernels, blocks, now_wall_ns=draft.wall_ns, turn=turn)
     fresh = judge(state, kernels, fresh, tag_count=len(site.tags), now_wall_ns=draft.wall_ns, now_mono_ns=draft.mono_ns)
     watch(kernels, fresh)
     if fresh:
         kernels["window_update"](fresh)
-    return _run_programs(state, site, kernels, fresh, draft.mono_ns)
+    return _run_programs(state, site, kernels, fresh, draft.mono_ns), unfinished
 
 
 def _run_programs(

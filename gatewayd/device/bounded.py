@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from gatewayd.clock import Clock
-from gatewayd.device.link import Deliver, Link, Reading
+from gatewayd.device.link import Deliver, Link, Note, Reading
 from gatewayd.errors import DeviceTimeout
 from gatewayd.model.block import Block, ReadPlan
 
@@ -33,6 +33,15 @@ class BoundedLink:
         self._link = link
         self._clock = clock
         self._bound_ns = SILENCE_NS + TIMEOUTS * timeout_ms * 1_000_000
+
+    @property
+    def note(self) -> Note:
+        """Return what takes the driver's notes."""
+        return self._link.note
+
+    @note.setter
+    def note(self, note: Note) -> None:
+        self._link.note = note
 
     async def connect(self) -> None:
         """Open the connection; see `Link`."""

@@ -8,8 +8,14 @@ from typing import Protocol
 from msgspec import Struct
 
 from gatewayd.model.block import Block, ReadPlan
+from gatewayd.model.record import Body
 
 Deliver = Callable[[Block], None]
+Note = Callable[[Body], None]
+
+
+def silent(body: Body) -> None:
+    """Take a note and keep it to itself: for a link that nobody polls."""
 
 
 class Reading(Struct, frozen=True):
@@ -25,6 +31,7 @@ class Link(Protocol):
 
     name: str
     plans: tuple[ReadPlan, ...]
+    note: Note  # takes what the driver has to say for the journal; set by whoever polls the device
 
     async def connect(self) -> None:
         """Open the connection; a second call while open does nothing.
@@ -39,6 +46,10 @@ class Link(Protocol):
 
         A plan that the device refuses (exception code, service fault) is delivered as a LOST block with the matching
         status; the others go on. When the link itself fails, every plan not yet delivered is the caller's to report.
+
+        A subscribed plan (OPCUA_NOTIFICATION) is looked after instead: its subscription is made if there is none, and
+        found to be alive. `deliver` is kept for it, and gets a block whenever the device has news, until the link is
+        closed or fails.
 
         Raises:
             UnitsLost: some of several units failed; their plans were delivered as LOST, and the link is open.

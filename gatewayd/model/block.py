@@ -15,6 +15,8 @@ class Codec(IntEnum):
     OPCUA_READ = 3  # the `Results` array of a ReadResponse: DataValues back to back, without the count
     COLUMNS = 4  # decoded by the driver: per plan row little-endian float64 value, int64 status, int64 source_time_ns
     LOST = 5  # nothing arrived: every row of the plan gets `status`
+    OPCUA_NOTIFICATION = 6  # (ClientHandle, DataValue) back to back; a handle is the position in the plan's `rows`
+    CONFIRMED = 7  # no payload: the server says by its silence that every row of the plan still stands
 
 
 class WireType(IntEnum):

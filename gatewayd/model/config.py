@@ -6,7 +6,7 @@ path, found, allowed, nearest right name and remedy. Durations are seconds unles
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
@@ -105,9 +105,44 @@ class ScanClass(Config, frozen=True, kw_only=True):
 
     scan_rate_ms: Annotated[int, Meta(ge=10, le=3_600_000)] = 1000
 
+    @property
+    def period_ms(self) -> int:
+        """Return how often the group is seen to."""
+        return self.scan_rate_ms
+
+
+KEEP_ALIVE_MS_MIN = 1000  # a keep-alive costs less than reading one tag, but not nothing
+LOOK_AFTER_MS = 1000  # how often a subscription is looked after
+
 
 def _one_scan_class() -> dict[str, ScanClass]:
     return {"default": ScanClass()}
+
+
+class OpcuaScanClass(ScanClass, frozen=True, kw_only=True):
+    """How a group of OPC UA tags is kept up to date: read every `scan_rate_ms`, or told by the server when they change."""
+
+    mode: Literal["poll", "subscribe"] = "poll"
+    publishing_interval_ms: Annotated[int, Meta(ge=10, le=60_000)] | None = None  # default: scan_rate_ms
+
+    @property
+    def period_ms(self) -> int:
+        """Return how often the group is read, or its subscription looked after."""
+        return self.scan_rate_ms if self.mode == "poll" else LOOK_AFTER_MS
+
+    @property
+    def publishing_ms(self) -> int:
+        """Return how often the server may tell what changed."""
+        return self.publishing_interval_ms or min(self.scan_rate_ms, 60_000)
+
+    @property
+    def keep_alive_ms(self) -> int:
+        """Return how often the server shall say that nothing changed; this is what staleness is counted in."""
+        return max(self.publishing_ms, KEEP_ALIVE_MS_MIN)
+
+
+def _one_opcua_scan_class() -> dict[str, OpcuaScanClass]:
+    return {"default": OpcuaScanClass()}
 
 
 class ModbusDevice(Config, frozen=True, kw_only=True):
@@ -208,7 +243,7 @@ class OpcuaDevice(Config, frozen=True, kw_only=True, tag_field="protocol", tag="
     max_nodes_per_read: Annotated[int, Meta(ge=0, le=100_000)] = 0  # 0 = the server's own limit
     demote_after: Annotated[int, Meta(ge=1, le=1000)] = 3
     demote_for_s: Duration = 10.0
-    scan_classes: dict[Name, ScanClass] = field(default_factory=_one_scan_class)
+    scan_classes: dict[Name, OpcuaScanClass] = field(default_factory=_one_opcua_scan_class)
     tags: str | None = None
 
 
@@ -239,8 +274,14 @@ class ModbusTag(Config, frozen=True, kw_only=True, tag_field="kind", tag="modbus
     description: str = ""
 
 
+QUEUE_SIZE_MAX = 100
+
+
 class OpcuaTag(Config, frozen=True, kw_only=True, tag_field="kind", tag="opcua"):
-    """One row of an OPC UA tag list. `node_id` is `nsu=URI;s=NAME` (preferred) or `ns=2;s=NAME`."""
+    """One row of an OPC UA tag list. `node_id` is `nsu=URI;s=NAME` (preferred) or `ns=2;s=NAME`.
+
+    The columns from `sampling_interval_ms` on are for tags of a scan class with mode = "subscribe".
+    """
 
     name: Name
     node_id: str
@@ -251,6 +292,22 @@ class OpcuaTag(Config, frozen=True, kw_only=True, tag_field="kind", tag="opcua")
     scan_class: Name = "default"
     access: Access = "r"
     description: str = ""
+    sampling_interval_ms: Annotated[int, Meta(ge=0, le=3_600_000)] | None = None  # default: the publishing interval
+    queue_size: Annotated[int, Meta(ge=1, le=QUEUE_SIZE_MAX)] = 1  # changes the server keeps between two publishings
+    discard_oldest: bool = True
+    deadband: Annotated[float, Meta(ge=0)] = 0.0  # in the tag's units, or percent of the node's EURange
+    deadband_type: Literal["absolute", "percent"] = "absolute"
+    max_report_interval_s: Duration = 60.0  # read at least so often, changed or not
+
+
+SUBSCRIBED_ONLY = (
+    "sampling_interval_ms",
+    "queue_size",
+    "discard_oldest",
+    "deadband",
+    "deadband_type",
+    "max_report_interval_s",
+)
 
 
 Tag = ModbusTag | OpcuaTag
@@ -259,6 +316,23 @@ Tag = ModbusTag | OpcuaTag
 def unit_of(device: ModbusDevice, tag: ModbusTag) -> int:
     """Return the unit id that holds a tag."""
     return device.unit_id if tag.unit_id is None else tag.unit_id
+
+
+class Periods(NamedTuple):
+    """How often something is heard of a tag."""
+
+    shortest_ms: int  # between two samples
+    longest_ms: int  # between two samples
+    heard_ms: int  # between two signs of life: a sample, or a keep-alive of its subscription
+
+
+def periods_of(device: Device, tag: Tag) -> Periods:
+    """Return how often a tag of a device is sampled and heard of."""
+    scan = device.scan_classes[tag.scan_class]
+    if not isinstance(scan, OpcuaScanClass) or not isinstance(tag, OpcuaTag) or scan.mode == "poll":
+        return Periods(scan.scan_rate_ms, scan.scan_rate_ms, scan.scan_rate_ms)
+    longest_ms = max(round(tag.max_report_interval_s * 1000), scan.publishing_ms)
+    return Periods(scan.publishing_ms, longest_ms, scan.keep_alive_ms)
 
 
 # --- twins/*.toml -----------------------------------------------------------------------------------------------------

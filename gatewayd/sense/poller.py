@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from gatewayd.clock import Clock
-from gatewayd.device.link import Link
+from gatewayd.device.link import Link, Note
 from gatewayd.errors import DeviceError, DeviceTimeout, UnitsLost
 from gatewayd.model.block import Block, Codec, ReadPlan
 from gatewayd.model.record import DeviceEvent
@@ -14,7 +14,6 @@ from gatewayd.sense.schedule import ScanSchedule
 from gatewayd.sense.units import Units
 
 Deliver = Callable[[Block], None]
-Note = Callable[[DeviceEvent], None]
 
 
 class Poller:
@@ -33,6 +32,7 @@ class Poller:
         self, link: Link, schedule: ScanSchedule, breaker: Breaker, *, deliver: Deliver, note: Note, clock: Clock
     ) -> None:
         self.link = link
+        link.note = note
         self.units = Units(link.plans, breaker.demote_after, breaker.demote_for_ns)
         self.protocol = ""
         self.schedule = schedule

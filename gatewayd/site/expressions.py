@@ -15,7 +15,7 @@ from gatewayd.core.expr.opcodes import Type
 from gatewayd.core.expr.parser import parse
 from gatewayd.core.expr.syntax import Tag, Term, terms
 from gatewayd.errors import ExpressionError
-from gatewayd.model.config import Asset, Contract, Rule, SiteConfig
+from gatewayd.model.config import Asset, Contract, Rule, SiteConfig, periods_of
 from gatewayd.site.draft import Draft, Located
 from gatewayd.site.problem import Problem, has_errors
 from gatewayd.site.source import Origin, spelled
@@ -26,6 +26,7 @@ EXACT_MAX = 2**53
 class _Named(NamedTuple):
     units: str
     period_ns: int
+    spacing_ns: int
     type: str  # on the wire; empty if unknown
 
 
@@ -47,6 +48,10 @@ class DraftNames:
     def period_ns(self, row: int) -> int:
         """Return the time between two samples, 0 if unknown."""
         return self._named[row].period_ns
+
+    def spacing_ns(self, row: int) -> int:
+        """Return the shortest time between two samples, 0 if unknown."""
+        return self._named[row].spacing_ns
 
     def all(self) -> Iterable[str]:
         """Return every name."""
@@ -140,7 +145,7 @@ def _views(draft: Draft, type_name: str, known: dict[str, _Named]) -> Iterator[D
         yield DraftNames(known, dict(_members(draft, name, asset)))
     if not assets:
         promised = draft.asset_types[type_name].value.tags
-        yield DraftNames(known, {member: _Named(contract.units, 0, "") for member, contract in promised.items()})
+        yield DraftNames(known, {member: _Named(contract.units, 0, 0, "") for member, contract in promised.items()})
 
 
 def _members(draft: Draft, name: str, asset: Located[Asset]) -> Iterator[tuple[str, _Named]]:
@@ -150,10 +155,11 @@ def _members(draft: Draft, name: str, asset: Located[Asset]) -> Iterator[tuple[s
     for member in dict.fromkeys((*promised, *asset.value.tags, *sorted(draft.broken_members_of(name)))):
         found = draft.resolve(f"{name}.{member}")
         if found is None:
-            yield member, _Named(promised.get(member, Contract()).units, 0, "")
+            yield member, _Named(promised.get(member, Contract()).units, 0, 0, "")
         else:
-            period_ns = found.device.scan_classes[found.tag.scan_class].scan_rate_ms * 1_000_000
-            yield member, _Named(found.units, period_ns, found.tag.type)
+            periods = periods_of(found.device, found.tag)
+            longest_ns, shortest_ns = periods.longest_ms * 1_000_000, periods.shortest_ms * 1_000_000
+            yield member, _Named(found.units, longest_ns, shortest_ns, found.tag.type)
 
 
 def _of_rule(located: Located[Rule], names: DraftNames) -> Iterator[_Expression]:

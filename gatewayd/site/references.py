@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gatewayd.model.config import Rule
+from gatewayd.model.config import Rule, periods_of
 from gatewayd.site.draft import Draft, Located
 from gatewayd.site.problem import listed, nearest
 from gatewayd.site.source import Origin
@@ -117,14 +117,19 @@ def _check_promise(draft: Draft, alias: str, at: Origin) -> None:
                 allowed=contract.units,
             )
         )
-    scan_rate_s = member.device.scan_classes[tag.scan_class].scan_rate_ms / 1000
-    for key in ("stale_after_s", "stuck_after_s", "source_age_max_s"):
+    periods = periods_of(member.device, tag)
+    is_subscribed = periods.shortest_ms != periods.longest_ms
+    # A silence of two keep-alives is answered with a read: what turns stale sooner would stay so until its next change.
+    heard_s = periods.heard_ms / 1000 * (2 if is_subscribed else 1)
+    sampled_s = periods.longest_ms / 1000
+    for key, scan_rate_s in (("stale_after_s", heard_s), ("stuck_after_s", sampled_s), ("source_age_max_s", sampled_s)):
         limit = getattr(contract, key)
         if isinstance(limit, float) and limit <= scan_rate_s:
+            more_often = "shorten its max_report_interval_s" if is_subscribed else "read the tag more often"
             draft.findings.add(
                 at.problem(
                     f"{alias}: {key} = {limit:g} s, but the tag is read every {scan_rate_s:g} s, so it would never be good",
-                    remedy=f"Set {key} to at least {3 * scan_rate_s:g}, or read the tag more often.",
+                    remedy=f"Set {key} to at least {3 * scan_rate_s:g}, or {more_often}.",
                     found=f"{limit:g}",
                     allowed=f"above {scan_rate_s:g}",
                 )

@@ -10,7 +10,17 @@ from typing import NamedTuple
 
 import msgspec
 
-from gatewayd.model.config import Device, ModbusBusDevice, ModbusDevice, ModbusTag, OpcuaTag, RegisterType, Tag
+from gatewayd.model.config import (
+    SUBSCRIBED_ONLY,
+    Device,
+    ModbusBusDevice,
+    ModbusDevice,
+    ModbusTag,
+    OpcuaScanClass,
+    OpcuaTag,
+    RegisterType,
+    Tag,
+)
 from gatewayd.site.address import ADDRESS_MAX, AddressError, parse_address
 from gatewayd.site.problem import Findings, Problem, listed, nearest, shown
 from gatewayd.site.shape import Fitter
@@ -48,18 +58,23 @@ class Column(NamedTuple):
     """How the cells of a column are read."""
 
     required: bool
-    kind: str  # text, number, whole or address
+    kind: str  # text, number, whole, truth or address
 
 
-_SHARED = {"scale": "number", "offset": "number"}
+_KINDS = {
+    "scale": "number",
+    "offset": "number",
+    "address": "address",
+    "bit": "whole",
+    "unit_id": "whole",
+    "sampling_interval_ms": "whole",
+    "queue_size": "whole",
+    "discard_oldest": "truth",
+    "deadband": "number",
+    "max_report_interval_s": "number",
+}
 COLUMNS: dict[type[Tag], dict[str, Column]] = {
-    kind: {
-        field.name: Column(
-            field.required,
-            {**_SHARED, "address": "address", "bit": "whole", "unit_id": "whole"}.get(field.name, "text"),
-        )
-        for field in msgspec.structs.fields(kind)
-    }
+    kind: {field.name: Column(field.required, _KINDS.get(field.name, "text")) for field in msgspec.structs.fields(kind)}
     for kind in (ModbusTag, OpcuaTag)
 }
 
@@ -255,6 +270,12 @@ class _Reader:
             else at.refused(text, allowed="a whole number", remedy="Write digits only.")
         )
 
+    def _truth(self, text: str, texts: dict[str, str], at: Origin) -> object:
+        known = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+        if text.lower() in known:  # a spreadsheet writes TRUE
+            return known[text.lower()]
+        return at.refused(text, allowed="true or false", remedy="Write true or false.")
+
     def _address(self, text: str, texts: dict[str, str], at: Origin) -> object:
         register_type = texts.get("register_type", "")
         base = self._device.address_base if isinstance(self._device, ModbusDevice) else 0
@@ -282,6 +303,7 @@ _READ: dict[str, Callable[[_Reader, str, dict[str, str], Origin], object]] = {
     "text": _Reader._text,
     "number": _Reader._number,
     "whole": _Reader._whole,
+    "truth": _Reader._truth,
     "address": _Reader._address,
 }
 
@@ -305,11 +327,35 @@ def _row_problems(tag: Tag, device: Device, at: Origin) -> Iterator[Problem]:
                 remedy="Unit 0 is broadcast, which nobody answers; write the unit's own.",
             )
         yield from _register_problems(tag, at)
-    elif not _NODE_ID.fullmatch(tag.node_id):
+        return
+    yield from _subscription_problems(tag, device, at)
+    if not _NODE_ID.fullmatch(tag.node_id):
         yield at.child("node_id").refused(
             tag.node_id,
             allowed="a node id",
             remedy="Write nsu=URI;s=NAME, ns=2;s=NAME or ns=2;i=1001, as a client such as UaExpert shows it.",
+        )
+
+
+def _subscription_problems(tag: OpcuaTag, device: Device, at: Origin) -> Iterator[Problem]:
+    """Check what a subscription is to do with a tag; in a polled scan class such a cell would do nothing."""
+    scan = device.scan_classes.get(tag.scan_class)
+    defaults = {field.name: field.default for field in msgspec.structs.fields(OpcuaTag)}
+    if isinstance(scan, OpcuaScanClass) and scan.mode == "poll":
+        for key in SUBSCRIBED_ONLY:
+            if getattr(tag, key) != defaults[key]:
+                yield at.child(key).refused(
+                    getattr(tag, key),
+                    allowed=f"empty, for scan class {tag.scan_class} is polled",
+                    remedy=f'Set mode = "subscribe" in [device.scan_classes.{tag.scan_class}], or leave the cell empty.',
+                )
+    if tag.deadband_type == "percent" and tag.deadband > 100:
+        yield at.child("deadband").refused(
+            tag.deadband, allowed="0 to 100 percent", remedy="Write the share of the node's EURange in percent."
+        )
+    if tag.deadband and tag.type == "bool":
+        yield at.child("deadband").refused(
+            tag.deadband, allowed="empty for a bool", remedy="Leave the cell empty: a bool reports every change."
         )
 
 

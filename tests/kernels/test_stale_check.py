@@ -12,7 +12,8 @@ def reference(columns: Columns, tag_count: int, fresh_count: int, now_mono: int,
         after = columns["tag.stale_after"][row]
         if after == 0:
             continue
-        if not columns["tag.stale"][row] and now_mono - columns["tag.ingest_mono"][row] >= after:
+        last = max(columns["tag.ingest_mono"][row], columns["tag.confirmed_mono"][row])
+        if not columns["tag.stale"][row] and now_mono - last >= after:
             columns["tag.stale"][row] = 1
             if columns["tag.status"][row] < 0x80000000:
                 columns["tag.status"][row] = NO_COMMUNICATION
@@ -20,7 +21,7 @@ def reference(columns: Columns, tag_count: int, fresh_count: int, now_mono: int,
                 columns["tag.fresh_mark"][row] = pass_number
                 columns["fresh.row"][fresh_count] = row
                 fresh_count += 1
-        heard = now_mono if columns["tag.stale"][row] else columns["tag.ingest_mono"][row]
+        heard = now_mono if columns["tag.stale"][row] else last
         deadlines.append(heard + after)
     columns["out.value"][0] = min(deadlines, default=0)
     return fresh_count
@@ -72,6 +73,24 @@ def test_the_deadline_is_a_lower_bound_whatever_arrives_in_between() -> None:
             assert lazy["tag.stale"] == eager["tag.stale"]
 
 
+def test_a_confirmed_tag_is_not_stale_and_a_stale_one_is_not_made_young_by_a_confirmation() -> None:
+    """P-STALE: silence while the subscription lives is no age, but what went stale needs a sample to come back."""
+    given = {
+        "tag.ingest_mono": [10 * SECOND] * 2,
+        "tag.confirmed_mono": [14 * SECOND] * 2,
+        "tag.stale_after": [5 * SECOND] * 2,
+        "tag.status": [0, NO_COMMUNICATION],
+        "tag.stale": [0, 1],
+        "fresh.row": [0] * 2,
+        "out.value": [0] * 8,
+    }
+    common = {"tag_count": 2, "fresh_count": 0, "pass_number": 3}
+    result, after = agree("stale_check", given, reference, now_mono=18 * SECOND, **common)
+    assert (result, after["tag.stale"], after["tag.status"]) == (0, [0, 1], [0, NO_COMMUNICATION])
+    result, after = agree("stale_check", given, reference, now_mono=19 * SECOND, **common)
+    assert (result, after["tag.stale"]) == (1, [1, 1])
+
+
 def test_without_limits_there_is_no_deadline() -> None:
     span = {"tag_count": 2, "fresh_count": 0, "now_mono": SECOND, "pass_number": 1}
     _, after = agree("stale_check", {"out.value": [7] * 8}, reference, {"tag": 2, "fresh": 2}, **span)
@@ -84,6 +103,7 @@ def test_random_rows() -> None:
         tags = rng.randint(0, 20)
         given = {
             "tag.ingest_mono": [rng.randint(1, 30) * SECOND for _ in range(tags)],
+            "tag.confirmed_mono": [rng.choice((0, rng.randint(1, 30) * SECOND)) for _ in range(tags)],
             "tag.stale_after": [rng.choice((0, SECOND, 10 * SECOND)) for _ in range(tags)],
             "tag.status": statuses(rng, tags),
             "tag.stale": [rng.randint(0, 1) for _ in range(tags)],

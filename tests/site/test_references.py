@@ -112,3 +112,28 @@ def test_a_rule_that_does_nothing_is_noticed(site):
     assert "rule x has neither `then` nor `alarm`: it is journalled and does nothing" in [
         w.message for w in site.warnings()
     ]
+
+
+@pytest.mark.parametrize(
+    ("contract", "says"),
+    [
+        ("stuck_after_s = 20", "stuck_after_s = 20 s, but the tag is read every 30 s"),
+        ("source_age_max_s = 30", "source_age_max_s = 30 s, but the tag is read every 30 s"),
+        ("stale_after_s = 1.9", "stale_after_s = 1.9 s, but the tag is read every 2 s"),
+        ("stuck_after_s = 40", ""),
+    ],
+)
+def test_a_subscribed_tag_is_reported_often_enough_for_its_contract(site, contract, says):
+    """Without a change there is no sample to judge, but for the regular report; and staleness is counted in keep-alives."""
+    site.replace("devices/scada_1.toml", "scan_rate_ms = 250", 'scan_rate_ms = 250\nmode = "subscribe"')
+    tags = "devices/scada_1.tags.csv"
+    rows = (site.path / tags).read_text().splitlines()
+    site.write(
+        tags,
+        "\n".join(
+            [rows[0] + ",max_report_interval_s", *(row + ",30" if "fast" in row else row + "," for row in rows[1:])]
+        ),
+    )
+    site.replace(TYPES, "stuck_after_s = 4", contract)
+    messages = [problem.message for problem in site.errors()]
+    assert any(says in message for message in messages) if says else messages == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gatewayd.model.config import ModbusTag, ModbusTcpDevice, OpcuaDevice, OpcuaTag, ScanClass
+from gatewayd.model.config import ModbusTag, ModbusTcpDevice, OpcuaDevice, OpcuaScanClass, OpcuaTag, ScanClass
 from gatewayd.site.problem import Findings
 from gatewayd.site.source import Source
 from gatewayd.site.tag_list import read_tag_list
@@ -191,3 +191,47 @@ def test_an_empty_file_lacks_its_header():
 
     assert tags == []
     assert [p.message for p in problems] == ["the tag list is empty"]
+
+
+SUBSCRIBED = OpcuaDevice(
+    name="scada", endpoint="opc.tcp://h:1", scan_classes={"default": OpcuaScanClass(mode="subscribe")}
+)
+SUBSCRIBED_HEADER = (
+    "name,node_id,sampling_interval_ms,queue_size,discard_oldest,deadband,deadband_type,max_report_interval_s\n"
+)
+
+
+def test_a_subscribed_tag_says_how_it_is_watched():
+    tags, problems, _ = read(
+        SUBSCRIBED_HEADER + "a,ns=2;s=a,50,10,FALSE,0.5,percent,20\nb,ns=2;s=b,,,,,,\n", SUBSCRIBED
+    )
+    watched = {"sampling_interval_ms": 50, "queue_size": 10, "discard_oldest": False, "deadband": 0.5}
+    assert problems == ()
+    assert tags == [
+        OpcuaTag(name="a", node_id="ns=2;s=a", deadband_type="percent", max_report_interval_s=20.0, **watched),
+        OpcuaTag(name="b", node_id="ns=2;s=b"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cells", "key", "allowed"),
+    [
+        ("0,0,,,,", "queue_size", "1 to 100"),
+        ("-1,,,,,", "sampling_interval_ms", "0"),
+        (",,maybe,,,", "discard_oldest", "true or false"),
+        (",,,-1,,", "deadband", "0"),
+        (",,,101,percent,", "deadband", "0 to 100 percent"),
+        (",,,,relative,", "deadband_type", "absolute"),
+        (",,,,,0", "max_report_interval_s", "0"),
+    ],
+)
+def test_a_subscribed_tag_is_watched_within_limits(cells, key, allowed):
+    problem = only_problem(SUBSCRIBED_HEADER + f"a,ns=2;s=a,{cells}\n", SUBSCRIBED)
+    assert key in problem.key
+    assert allowed in problem.allowed
+
+
+def test_settings_of_a_subscription_in_a_polled_scan_class_are_refused_with_the_cure():
+    problem = only_problem("name,node_id,deadband\na,ns=2;s=a,0.5\n", SCADA)
+    assert problem.key == "row 2.deadband"
+    assert 'mode = "subscribe"' in problem.remedy

@@ -10,10 +10,14 @@ from gatewayd.core.state import INBOX_BYTES, State
 from gatewayd.model import quality
 from gatewayd.model.block import Block, Codec
 
+TURNS_MAX = 128  # samples of one tag in one block; more than an item's queue may hold
+_MORE = 1  # cell of `out`
+
 _DECODER = {
     Codec.MODBUS_REGISTERS: "decode_modbus_registers",
     Codec.MODBUS_BITS: "decode_modbus_bits",
     Codec.OPCUA_READ: "decode_opcua",
+    Codec.OPCUA_NOTIFICATION: "decode_opcua_notification",
     Codec.COLUMNS: "decode_columns",
 }
 
@@ -26,40 +30,51 @@ def passes(blocks: Sequence[Block]) -> Iterator[list[Block]]:
         if block.plan in taken:
             yield current
             taken, current = set(), []
-        taken.add(block.plan)
+        if block.codec is not Codec.CONFIRMED:  # brings no sample
+            taken.add(block.plan)
         current.append(block)
     if current:
         yield current
 
 
 def take(
-    state: State, site: Site, kernels: Mapping[str, BoundKernel], blocks: Sequence[Block], *, now_wall_ns: int
-) -> int:
-    """Decode a pass of blocks into the twin; return how many rows are on the fresh list.
+    state: State,
+    site: Site,
+    kernels: Mapping[str, BoundKernel],
+    blocks: Sequence[Block],
+    *,
+    now_wall_ns: int,
+    turn: int = 0,
+) -> tuple[int, list[Block]]:
+    """Decode a pass of blocks into the twin.
+
+    A notification may hold several samples of a tag. One turn takes one of each, so that kernels and rules see them one
+    at a time; the blocks that hold more come back for the next turn.
 
     A payload that cannot be decoded, or is larger than the inbox, turns its own rows Bad and harms no other.
+
+    Args:
+        state: changed in place.
+        site: what the state was made for.
+        kernels: bound to the state.
+        blocks: of one pass; in a later turn, those the turn before returned.
+        now_wall_ns: time of the cycle.
+        turn: which sample of each tag, from 0.
+
+    Returns:
+        How many rows are on the fresh list, and the blocks with samples for a later turn.
     """
     fresh = 0
-    inbox = state.column("inbox.byte")
+    unfinished: list[Block] = []
     for block in blocks:
         first, count = state.plan_first[block.plan], len(site.plans[block.plan].rows)
-        size = len(block.payload)
-        result = -1
-        if block.codec in _DECODER and size <= INBOX_BYTES:
-            inbox[:size] = block.payload
-            result = kernels[_DECODER[block.codec]](
-                0,
-                size,
-                first,
-                count,
-                fresh,
-                block.response_time_ns,
-                block.response_mono_ns,
-                now_wall_ns,
-                state.pass_number,
-            )
+        if block.codec is Codec.CONFIRMED:
+            kernels["confirm"](first, count, block.response_mono_ns)
+            continue
+        result = _decode(state, kernels, block, (first, count, fresh), now_wall_ns, turn)
+        if result >= 0 and block.codec is Codec.OPCUA_NOTIFICATION and state.column("out.value")[_MORE]:
+            unfinished.append(block)
         if result < 0:
-            status = block.status or quality.BAD_DECODING
             result = kernels["mark_lost"](
                 first,
                 count,
@@ -67,7 +82,25 @@ def take(
                 block.response_time_ns,
                 now_wall_ns,
                 state.pass_number,
-                status,
+                block.status or quality.BAD_DECODING,
             )
         fresh = result
-    return fresh
+    return fresh, unfinished
+
+
+def _decode(
+    state: State,
+    kernels: Mapping[str, BoundKernel],
+    block: Block,
+    span: tuple[int, int, int],
+    now_wall_ns: int,
+    turn: int,
+) -> int:
+    """Copy a payload into the inbox and call its kernel; negative when nothing can be decoded."""
+    size = len(block.payload)
+    if block.codec not in _DECODER or size > INBOX_BYTES:
+        return -1
+    state.column("inbox.byte")[:size] = block.payload
+    times = (block.response_time_ns, block.response_mono_ns, now_wall_ns, state.pass_number)
+    turns = (turn,) if block.codec is Codec.OPCUA_NOTIFICATION else ()
+    return kernels[_DECODER[block.codec]](0, size, *span, *times, *turns)

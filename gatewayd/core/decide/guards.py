@@ -130,7 +130,7 @@ def _inputs(state: State, site: Site, claim: Claim, judgement: Judgement, age_ma
         return
     rule = site.rules[claim.rule]
     value_rows = site.programme.programs[rule.to].rows
-    status, ingest = state.column("tag.status"), state.column("tag.ingest_mono")
+    status = state.column("tag.status")
     bad = [row for row in value_rows if not quality.is_good(status[row])]
     if bad:
         label = site.tags[bad[0]].label
@@ -139,13 +139,20 @@ def _inputs(state: State, site: Site, claim: Claim, judgement: Judgement, age_ma
     judgement.passed("quality")
     rows = [row for row in site.programme.programs[rule.when].rows if quality.is_good(status[row])]
     rows += value_rows
-    oldest_ns = max((now_mono_ns - ingest[row] for row in rows), default=0)
-    if oldest_ns > age_max_ns:
-        old = max(rows, key=lambda row: now_mono_ns - ingest[row])
+    heard = {row: _heard_mono_ns(state, row) for row in rows}
+    if rows and now_mono_ns - min(heard.values()) > age_max_ns:
+        old = min(heard, key=heard.__getitem__)
         detail = f"{site.tags[old].label} is older than {age_max_ns / NS:g} s"
         judgement.stop("age", Reason.INPUT_AGE, detail=detail, due_mono_ns=now_mono_ns + LOOK_AGAIN_NS)
         return
     judgement.passed("age", limit=age_max_ns / NS)
+
+
+def _heard_mono_ns(state: State, row: int) -> int:
+    """Return when a row was last sampled, or vouched for by a subscription that reports changes only."""
+    sampled: int = state.column("tag.ingest_mono")[row]
+    confirmed: int = state.column("tag.confirmed_mono")[row]
+    return max(sampled, confirmed)
 
 
 def _plant(state: State, plan: PointPlan, judgement: Judgement) -> None:

@@ -43,7 +43,11 @@ class Names(Protocol):
         ...
 
     def period_ns(self, row: int) -> int:
-        """Return the expected time between two samples, 0 if it has none."""
+        """Return the longest expected time between two samples, 0 if it has none."""
+        ...
+
+    def spacing_ns(self, row: int) -> int:
+        """Return the shortest, 0 if it has none; a tag that reports its changes has two different ones."""
         ...
 
     def all(self) -> Iterable[str]:

@@ -132,7 +132,7 @@ class Compiler:
             if not isinstance(node, Window) or (analysis.row(node), node.duration_ns) in self._windows:
                 continue
             row = analysis.row(node)
-            size = ring_size(node.duration_ns, names.period_ns(row))
+            size = ring_size(node.duration_ns, names.spacing_ns(row))
             if self._ring_samples + size > RING_SAMPLES_MAX:
                 raise ExpressionError(
                     f"the windows of the site would keep more than {RING_SAMPLES_MAX} samples",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gatewayd.clock import Clock
-from gatewayd.device.link import Deliver, Reading
+from gatewayd.device.link import Deliver, Note, Reading, silent
 from gatewayd.device.modbus import pdu, values
 from gatewayd.device.modbus.connection import Connection
 from gatewayd.device.modbus.outcome import Answer, Query, make_query
@@ -41,6 +41,7 @@ class ModbusLink:
     ) -> None:
         self.name: str = device.name
         self.plans: tuple[ReadPlan, ...] = tuple(plans)
+        self.note: Note = silent
         self._device = device
         self._tags = dict(tags)
         self._clock = clock

@@ -82,7 +82,7 @@ class BoundedClient(Client):
         self.application_uri = device.application_uri
         self.name = self.description = "gatewayd"
         self.product_uri = "urn:gatewayd"
-        slowest_ms = max((scan.scan_rate_ms for scan in device.scan_classes.values()), default=0)
+        slowest_ms = max((max(scan.period_ms, scan.keep_alive_ms) for scan in device.scan_classes.values()), default=0)
         self.session_timeout = max(SESSION_MS_MIN, 3 * slowest_ms)
         self.max_messagesize, self.max_chunkcount = MESSAGE_BYTES_MAX, CHUNKS_MAX
 

@@ -12,13 +12,17 @@ from asyncua.ua.status_codes import get_name_and_doc
 from msgspec import Struct
 
 from gatewayd.clock import Clock
-from gatewayd.device.link import Deliver, Reading
+from gatewayd.compiled import load_kernels
+from gatewayd.device.link import Deliver, Note, Reading, silent
 from gatewayd.device.opcua.convert import to_contract_units, to_node_value
 from gatewayd.device.opcua.data_values import Screen, only_value
 from gatewayd.device.opcua.fast_read import ReadRequest
 from gatewayd.device.opcua.faults import SESSION_GONE, TOO_MUCH, judge_write
 from gatewayd.device.opcua.node_id import NULL_NODE_ID, encode_node_id, namespace_index, parse_node_id
+from gatewayd.device.opcua.notification_screen import NotificationScreen
+from gatewayd.device.opcua.plan import NODES_PER_READ_DEFAULT
 from gatewayd.device.opcua.session import Session, ask_without_security, establish, reach
+from gatewayd.device.opcua.subscriber import Door, Subscriber
 from gatewayd.device.opcua.trust import Trust, check_security, fingerprint, keep_presented, load_trust
 from gatewayd.errors import (
     DeviceError,
@@ -89,6 +93,7 @@ class OpcuaLink:
     ) -> None:
         self.name = device.name
         self.plans = tuple(plans)
+        self.note: Note = silent
         self.server_certificate_expires_ns: int | None = None
         self._device = device
         self._tags = dict(tags)
@@ -98,6 +103,9 @@ class OpcuaLink:
         self._identity_folder = identity_folder
         self._session: Session | None = None
         self._parts: dict[int, list[_Part]] = {}  # by plan index, for this session
+        self._screen: NotificationScreen | None = None
+        self._subscriber: Subscriber | None = None  # of this session
+        self._heard_wall_ns: dict[int, int] = {}  # plan index -> when its subscription was heard last
         self._nodes_per_read = device.max_nodes_per_read  # 0 = no limit of ours; lowered when the server protests
 
     @property
@@ -119,7 +127,10 @@ class OpcuaLink:
         """
         if self._session is not None and self._session.is_open:
             return
+        failure = self._subscriber.failure if self._subscriber is not None else None
         self._drop()
+        if failure is not None:  # it happened between two looks; unsaid, it would never count against the device
+            raise failure
         check_security(self._device)
         trust = await asyncio.to_thread(
             load_trust, self._device, self._folder, self._identity_folder, self._clock.wall_ns()
@@ -134,15 +145,18 @@ class OpcuaLink:
             raise
 
     async def scan(self, plans: Sequence[ReadPlan], deliver: Deliver) -> None:
-        """Read these plans one after the other; see `Link.scan`.
+        """Read these plans one after the other, then look after subscriptions; see `Link.scan`.
 
         Raises:
             DeviceTimeout, DeviceUnreachable, DeviceProtocolError: the session is gone; connect again.
         """
-        for plan in plans:
+        for plan in sorted(plans, key=lambda plan: plan.codec is Codec.OPCUA_NOTIFICATION):
             session = self._open_session()
             try:
-                deliver(await self._read_plan(session, plan))
+                if plan.codec is Codec.OPCUA_NOTIFICATION:
+                    await self._subscriber_of(session).tend(plan, deliver)
+                else:
+                    deliver(await self._read_plan(session, plan))
             except (DeviceTimeout, DeviceUnreachable, DeviceProtocolError):
                 self._drop(session)
                 raise
@@ -197,6 +211,7 @@ class OpcuaLink:
         """Tell the server good-bye and go, without waiting; safe to call twice."""
         session, self._session = self._session, None
         self._parts = {}
+        self._unsubscribe()
         if session is not None:
             session.close()
 
@@ -219,7 +234,8 @@ class OpcuaLink:
         parts = self._parts.get(plan.index)
         if parts is None:
             nodes = [self._encode(session, str(text)) or NULL_NODE_ID for text in plan.request]
-            limits = [limit for limit in (session.nodes_per_read, self._nodes_per_read, len(nodes)) if limit > 0]
+            ours = self._nodes_per_read or NODES_PER_READ_DEFAULT
+            limits = [limit for limit in (session.nodes_per_read, ours, len(nodes)) if limit > 0]
             size = min(limits)
             chunks = [nodes[start : start + size] for start in range(0, len(nodes), size)]
             parts = [_Part(session.read_request(chunk), Screen(len(chunk))) for chunk in chunks]
@@ -272,6 +288,26 @@ class OpcuaLink:
             gone.drop()
         if gone is self._session:
             self._session, self._parts = None, {}
+            self._unsubscribe()
+
+    def _subscriber_of(self, session: Session) -> Subscriber:
+        if self._subscriber is None:
+            self._screen = self._screen or NotificationScreen(load_kernels())
+            door = Door(
+                read_plan=lambda plan: self._read_plan(session, plan),
+                encode=lambda text: self._encode(session, text),
+                screen=self._screen,
+                clock=self._clock,
+                note=self.note,
+                heard_wall_ns=self._heard_wall_ns,
+            )
+            self._subscriber = Subscriber(session, self._device, self._tags, door)
+        return self._subscriber
+
+    def _unsubscribe(self) -> None:
+        subscriber, self._subscriber = self._subscriber, None
+        if subscriber is not None:
+            subscriber.close()
 
     async def _explain(self, trust: Trust, error: DeviceError) -> None:
         """Find out why a secured session failed: most servers only hang up or fall silent.

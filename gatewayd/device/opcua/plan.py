@@ -28,7 +28,7 @@ _Numbered = tuple[int, OpcuaTag]
 
 
 def plan_reads(device: OpcuaDevice, tags: Sequence[_Numbered], first_index: int) -> tuple[ReadPlan, ...]:
-    """Plan the reads of one device: by scan class in the device's order, then in chunks in the tags' order.
+    """Plan the reads and subscriptions of one device: by scan class in the device's order, then in the tags' order.
 
     Args:
         device: the device; `max_nodes_per_read` 0 means chunks of 1000, and no chunk exceeds 10,000. The link splits
@@ -42,19 +42,26 @@ def plan_reads(device: OpcuaDevice, tags: Sequence[_Numbered], first_index: int)
     chunks = [
         (scan_class, chunk)
         for scan_class, members in _by_scan_class(device, tags).items()
-        for chunk in _chunks(members, min(device.max_nodes_per_read or NODES_PER_READ_DEFAULT, NODES_PER_PLAN_MAX))
+        for chunk in _chunks(members, _nodes_per_plan(device, scan_class))
     ]
     return tuple(
         ReadPlan(
             index=index,
             device=device.name,
             scan_class=scan_class,
-            codec=Codec.OPCUA_READ,
+            codec=Codec.OPCUA_READ if device.scan_classes[scan_class].mode == "poll" else Codec.OPCUA_NOTIFICATION,
             rows=tuple(PlanRow(row, 0, WIRE_TYPES[tag.type]) for row, tag in chunk),
             request=tuple(tag.node_id for _, tag in chunk),
         )
         for index, (scan_class, chunk) in enumerate(chunks, first_index)
     )
+
+
+def _nodes_per_plan(device: OpcuaDevice, scan_class: str) -> int:
+    """Return the most nodes of a plan: those of one Read, or of one subscription, of which servers allow only a few."""
+    if device.scan_classes[scan_class].mode == "subscribe":
+        return NODES_PER_PLAN_MAX
+    return min(device.max_nodes_per_read or NODES_PER_READ_DEFAULT, NODES_PER_PLAN_MAX)
 
 
 def _by_scan_class(device: OpcuaDevice, tags: Sequence[_Numbered]) -> dict[str, list[_Numbered]]:

@@ -35,6 +35,7 @@ from gatewayd.clock import Clock
 from gatewayd.device.opcua.bounded_client import BoundedClient
 from gatewayd.device.opcua.fast_read import ReadRequest, results_of
 from gatewayd.device.opcua.faults import LIBRARY_ERRORS, translated
+from gatewayd.device.opcua.service import Reader, ServiceRequest, body_of
 from gatewayd.device.opcua.trust import Trust, first_certificate
 from gatewayd.errors import DeviceError, DeviceNotTrusted, DeviceRefused
 from gatewayd.model.config import OpcuaDevice
@@ -83,8 +84,7 @@ class Session:
 
     def read_request(self, nodes: Sequence[bytes]) -> ReadRequest:
         """Encode a Read of these nodes for this session."""
-        token = nodeid_to_binary(self._client.uaclient.session.authentication_token)
-        return ReadRequest(nodes, token, self._device.timeout_ms)
+        return ReadRequest(nodes, self._token, self._device.timeout_ms)
 
     async def read(self, request: ReadRequest) -> bytes:
         """Send a prepared Read; return its results back to back.
@@ -99,6 +99,51 @@ class Session:
                 handle, answer = self._send(request)
                 response = bytes(await answer)
         return results_of(response, handle=handle, count=request.count)
+
+    async def call(self, kind: int, answer_kind: int, body: bytes, doing: str) -> Reader:
+        """Call a service; return its response, checked down to the body.
+
+        Args:
+            kind: node id of the request's binary encoding.
+            answer_kind: node id of the response's binary encoding.
+            body: what follows the request's header.
+            doing: what is asked for, for messages.
+
+        Raises:
+            DeviceRefused: the server refused.
+            DeviceTimeout, DeviceUnreachable, DeviceProtocolError: drop this session.
+        """
+        with translated(self._device, f"asking for {doing}"):
+            async with asyncio.timeout(_step_s(self._device)):
+                await self._renew_token()
+                handle, answer = self._send(ServiceRequest(kind, self._token, body, self._device.timeout_ms))
+                response = bytes(await answer)
+        return body_of(response, kind=answer_kind, handle=handle, doing=doing)
+
+    def post(self, kind: int, body: bytes) -> tuple[int, asyncio.Future[Buffer]]:
+        """Send a request that the server may keep for as long as it likes; return its handle and the answer to come.
+
+        Raises:
+            DeviceUnreachable, DeviceProtocolError: drop this session.
+        """
+        with translated(self._device, "asking for notifications"):
+            return self._send(ServiceRequest(kind, self._token, body, 0))
+
+    async def renew(self) -> None:
+        """Renew the security token if it is time, for a session on which nothing else is asked.
+
+        Raises:
+            DeviceTimeout, DeviceUnreachable, DeviceProtocolError: drop this session.
+        """
+        with translated(self._device, "renewing the security token"):
+            async with asyncio.timeout(_step_s(self._device)):
+                await self._renew_token()
+
+    async def operation_limit(self, number: int) -> int:
+        """Read one of the server's operation limits (Part 5, 6.3.11) by its numeric id; 0 = none, or it does not say."""
+        with translated(self._device, "reading the server's limits"):
+            limit = await self._own_property(number)
+        return limit if isinstance(limit, int) and limit > 0 else 0
 
     async def write(self, node: bytes, value: ua.Variant) -> int:
         """Write the Value of one node, without timestamps; return the server's status code for it.
@@ -188,7 +233,11 @@ class Session:
             (answer,) = await self._client.uaclient.session.read_attributes([node], AttributeIds.Value)
         return answer.Value.Value if answer.Value is not None else None
 
-    def _send(self, request: ReadRequest) -> tuple[int, asyncio.Future[Buffer]]:
+    @property
+    def _token(self) -> bytes:
+        return nodeid_to_binary(self._client.uaclient.session.authentication_token)
+
+    def _send(self, request: ReadRequest | ServiceRequest) -> tuple[int, asyncio.Future[Buffer]]:
         """Put a prepared request on the wire through asyncua's channel; return its handle and the answer to come."""
         protocol = self._client.uaclient.protocol
         if protocol is None or protocol.transport is None:

@@ -37,6 +37,9 @@ class TagNames:
     def period_ns(self, row: int) -> int:
         return self._period_ns
 
+    def spacing_ns(self, row: int) -> int:
+        return self._period_ns
+
     def all(self) -> Iterable[str]:
         return self.names
 

@@ -10,9 +10,9 @@ import pytest
 from gatewayd.device.opcua.plan import plan_reads
 from gatewayd.errors import ConfigError
 from gatewayd.model.block import Codec, PlanRow, ReadPlan, WireType
-from gatewayd.model.config import OpcuaDevice, OpcuaTag, ScanClass
+from gatewayd.model.config import OpcuaDevice, OpcuaScanClass, OpcuaTag
 
-CLASSES = {"fast": ScanClass(scan_rate_ms=100), "slow": ScanClass(scan_rate_ms=5000)}
+CLASSES = {"fast": OpcuaScanClass(scan_rate_ms=100), "slow": OpcuaScanClass(scan_rate_ms=5000)}
 
 
 def plant(**settings) -> OpcuaDevice:
@@ -68,3 +68,15 @@ def test_a_wrong_node_id_is_found_when_the_site_is_checked():
 def test_planning_needs_no_asyncua():
     code = "import gatewayd.device.opcua.plan, sys; sys.exit('asyncua' in sys.modules or 'cryptography' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_subscribed_class_is_one_plan_per_ten_thousand_tags_whatever_a_read_may_hold():
+    """Servers allow few subscriptions; the driver splits reads and calls by itself."""
+    subscribed = {"fast": OpcuaScanClass(mode="subscribe"), "slow": OpcuaScanClass()}
+    device = OpcuaDevice(name="plc", endpoint="opc.tcp://h:1", scan_classes=subscribed, max_nodes_per_read=100)
+    tags = [OpcuaTag(name=f"t{n}", node_id=f"ns=2;i={n}", scan_class="fast") for n in range(10_001)]
+    tags.append(OpcuaTag(name="last", node_id="ns=2;s=x", scan_class="slow"))
+    plans = plan_reads(device, list(enumerate(tags)), 3)
+    assert [(plan.index, plan.codec, len(plan.rows)) for plan in plans] == [
+        (3, Codec.OPCUA_NOTIFICATION, 10_000), (4, Codec.OPCUA_NOTIFICATION, 1), (5, Codec.OPCUA_READ, 1),
+    ]  # fmt: skip

@@ -1,5 +1,6 @@
 // The node-opcua server of the foreign test: a dozen nodes, one a thousand wide, on 127.0.0.1.
-// Usage: node server.js FOLDER NODES_PER_READ. Keeps its certificate in FOLDER; prints `ready PORT CERTIFICATE`.
+// Usage: node server.js FOLDER NODES_PER_READ [CHANGING PERIOD_MS]. Keeps its certificate in FOLDER; prints
+// `ready PORT CERTIFICATE`. CHANGING nodes c0, c1 ... count up every PERIOD_MS.
 "use strict";
 
 const fs = require("node:fs");
@@ -35,7 +36,7 @@ async function freePort() {
     return port;
 }
 
-async function main(folder, nodesPerRead) {
+async function main(folder, nodesPerRead, changing, periodMs) {
     const certificates = new OPCUACertificateManager({
         rootFolder: path.join(folder, "pki"),
         automaticallyAcceptUnknownCertificate: true,
@@ -55,6 +56,7 @@ async function main(folder, nodesPerRead) {
     });
     await server.initialize();
     addNodes(server.engine.addressSpace);
+    keepChanging(server.engine.addressSpace, changing, periodMs);
     await server.start();
     const file = path.join(folder, "server.der");
     fs.writeFileSync(file, server.getCertificate());
@@ -86,6 +88,14 @@ function addNodes(addressSpace) {
     for (let number = 0; number < DOUBLES; number++) {
         add(`d${number}`, DataType.Double, {}).setValueFromSource({ dataType: DataType.Double, value: number });
     }
+    namespace.addAnalogDataItem({
+        componentOf: plant,
+        browseName: "analog.set",
+        nodeId: "s=analog.set",
+        dataType: DataType.Double,
+        engineeringUnitsRange: { low: 0, high: 200 },
+        value: { dataType: DataType.Double, value: 100 },
+    });
     fixed("pico", DataType.Double, 3.5, { sourcePicoseconds: 1230 });
     fixed("sick", DataType.Double, 1.0, { statusCode: StatusCodes.BadSensorFailure });
     fixed("text", DataType.String, "a string that is no number");
@@ -95,6 +105,27 @@ function addNodes(addressSpace) {
         arrayType: VariantArrayType.Array,
         value: new Float64Array([1, 2, 3]),
     });
+}
+
+function keepChanging(addressSpace, count, periodMs) {
+    if (!count) return;
+    const namespace = addressSpace.getNamespace("urn:gatewayd:test");
+    const folder = namespace.addObject({ browseName: "changing", organizedBy: addressSpace.rootFolder.objects });
+    const nodes = Array.from({ length: count }, (_, number) =>
+        namespace.addVariable({
+            componentOf: folder,
+            browseName: `c${number}`,
+            nodeId: `s=c${number}`,
+            dataType: DataType.Double,
+        }),
+    );
+    let step = 0;
+    const change = () => {
+        step += 1;
+        for (const node of nodes) node.setValueFromSource({ dataType: DataType.Double, value: step });
+    };
+    change();
+    setInterval(change, periodMs);
 }
 
 // A 64-bit integer is an array of two words to node-opcua, which must be told that it is a scalar.
@@ -112,7 +143,7 @@ function timed(dataType, value, more) {
     });
 }
 
-main(process.argv[2], Number(process.argv[3])).catch((error) => {
+main(process.argv[2], ...process.argv.slice(3).map(Number)).catch((error) => {
     console.error(error);
     process.exit(1);
 });
