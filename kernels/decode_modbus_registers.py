@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kernels.columns import F8, I8, U1
 from kernels.sample import put_fresh, put_times
+from kernels.special_register import decode_special
 from kernels.status import BAD_DECODING, NAN
 from kernels.table import ERROR_BOUNDS
 from kernels.wire import (
@@ -14,10 +15,12 @@ from kernels.wire import (
     put_integer,
     put_unsigned,
     read_integer,
+    read_register,
 )
 
 # As gatewayd.model.block.WireType.
 _BOOL = 1
+_INT16 = 2
 _UINT16 = 3
 _INT32 = 4
 _UINT32 = 5
@@ -33,6 +36,9 @@ def decode_modbus_registers(
     plan_type: I8,
     plan_order: I8,
     plan_bit: I8,
+    plan_special: I8,
+    plan_not_a_value: I8,
+    plan_scale_offset: I8,
     value: F8,
     bits: I8,
     status: I8,
@@ -64,11 +70,17 @@ def decode_modbus_registers(
 
     `inbox[at : at + size]` is the PDU's data without its byte count, big-endian 16-bit registers; `plan_*[first : first +
     count]` say where each tag stands in it. `plan_offset` is in bytes. With `plan_bit` 0 to 15 the tag is that bit (0 =
-    least significant) of one register; with -1 the whole value. Raw values: `scale` turns them into contract units.
-    `bits` gets the integer as it is (uint64 as the int64 of the same bits), 0 for floats. Modbus carries no time of its
-    own: `source_time` is `response_time` (wall ns), `event_time` is `response_mono` (boot-clock ns).
+    least significant) of one register; with -1 the whole value; an int8 or uint8 has 0 or 8, where its byte begins. Raw
+    values: `scale` turns them into contract units. `bits` gets the integer as it is (uint64 as the int64 of the same
+    bits), 0 for floats. Modbus carries no time of its own: `source_time` is `response_time` (wall ns), `event_time` is
+    `response_mono` (boot-clock ns).
 
-    A row that does not fit the payload, or whose type, order or bit is none, gets Bad_DecodingError and NaN.
+    `plan_special` 1: the raw bits `plan_not_a_value` (as a signed number of the value's width) mean that the device has
+    no value, as NaN does in a float: Bad_SensorFailure and NaN. 2: the int16 register at `plan_scale_offset`, in the same
+    byte order, holds the power of ten (-10 to 10) that the number is multiplied by; `bits` stays as it was. 3: both.
+
+    A row that does not fit the payload, whose type, order or bit is none, whose BCD has a digit above 9 or whose power
+    is out of range gets Bad_DecodingError and NaN. So does a STRING, which is no kernel's work.
 
     Returns:
         The new `fresh_count`; ERROR_BOUNDS when a range or row is outside its buffer, the rows before it being taken.
@@ -89,36 +101,74 @@ def decode_modbus_registers(
         kind = plan_type[i]
         order = plan_order[i]
         bit = plan_bit[i]
-        width = 0
-        if bit >= -1 and bit <= 15 and order >= ABCD and order <= DCBA and kind >= _BOOL and kind <= _FLOAT64:
-            width = 8
-            if bit >= 0 or kind <= _UINT16:
-                width = 2
-            elif kind in (_INT32, _UINT32, _FLOAT32):
-                width = 4
-        bits[row] = 0
-        if width == 0 or offset < 0 or offset > size - width:
-            value[row] = NAN
-            status[row] = BAD_DECODING
-        else:
-            number = read_integer(inbox, at + offset, width, order)
+        special = plan_special[i]
+        is_ordered = order >= ABCD and order <= DCBA
+        if (
+            special == 0
+            and bit == -1
+            and kind in (_INT16, _UINT16)
+            and is_ordered
+            and offset >= 0
+            and offset <= size - 2
+        ):
+            number = read_register(inbox, at + offset, order)  # nearly every tag of nearly every device
+            if kind == _UINT16:
+                number = number & 0xFFFF
+            put_integer(number, row, value, bits)
             status[row] = 0
-            if bit >= 0:
-                put_integer((number >> bit) & 1, row, value, bits)
-            elif kind == _FLOAT32:
-                put_float32(number, row, value, value_bits)
-            elif kind == _FLOAT64:
-                put_float64(number, row, value, value_bits)
-            elif kind == _UINT64:
-                put_unsigned(number, row, value, bits)
+        elif is_ordered and (special != 0 or kind > _FLOAT64):
+            bits[row] = 0
+            code = decode_special(
+                inbox,
+                at,
+                size,
+                offset,
+                kind,
+                order,
+                bit,
+                special,
+                plan_not_a_value[i],
+                plan_scale_offset[i],
+                row,
+                value,
+                bits,
+                value_bits,
+            )
+            status[row] = code
+            if code != 0:
+                value[row] = NAN
+                bits[row] = 0
+        else:
+            width = 0
+            if bit >= -1 and bit <= 15 and is_ordered and kind >= _BOOL and kind <= _FLOAT64:
+                width = 8
+                if bit >= 0 or kind <= _UINT16:
+                    width = 2
+                elif kind in (_INT32, _UINT32, _FLOAT32):
+                    width = 4
+            bits[row] = 0
+            if width == 0 or offset < 0 or offset > size - width:
+                value[row] = NAN
+                status[row] = BAD_DECODING
             else:
-                if kind == _UINT16:
-                    number = number & 0xFFFF
-                elif kind == _UINT32:
-                    number = number & 0xFFFFFFFF
-                elif kind == _BOOL and number != 0:
-                    number = 1
-                put_integer(number, row, value, bits)
+                number = read_integer(inbox, at + offset, width, order)
+                status[row] = 0
+                if bit >= 0:
+                    put_integer((number >> bit) & 1, row, value, bits)
+                elif kind == _FLOAT32:
+                    put_float32(number, row, value, value_bits)
+                elif kind == _FLOAT64:
+                    put_float64(number, row, value, value_bits)
+                elif kind == _UINT64:
+                    put_unsigned(number, row, value, bits)
+                else:
+                    if kind == _UINT16:
+                        number = number & 0xFFFF
+                    elif kind == _UINT32:
+                        number = number & 0xFFFFFFFF
+                    elif kind == _BOOL and number != 0:
+                        number = 1
+                    put_integer(number, row, value, bits)
         put_times(
             row,
             response_time,

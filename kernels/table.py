@@ -78,6 +78,9 @@ TABLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("bit", "i8"),
         ("seen", "i8"),  # notifications: values of the item met so far in the pass seen_pass
         ("seen_pass", "i8"),
+        ("special", "i8"),  # 1 = `not_a_value` counts, 2 = `scale_offset` counts, 3 = both; nearly always 0
+        ("not_a_value", "i8"),
+        ("scale_offset", "i8"),
     ),
     # detectors
     "ewma": (
@@ -168,7 +171,7 @@ def _i8(*names: str) -> tuple[tuple[str, str], ...]:
     return tuple((name, "i8") for name in names)
 
 
-_PLAN = _columns("plan", "row offset type order bit", "r")
+_PLAN = _columns("plan", "row offset type order bit special not_a_value scale_offset", "r")
 _PLAN_BITS = _columns("plan", "row offset bit", "r")
 _PLAN_ROW = _columns("plan", "row", "r")
 _DECODED = _columns(

@@ -38,6 +38,17 @@ def read_integer(inbox: U1, place: int, width: int, order: int) -> int:
     return number
 
 
+def read_register(inbox: U1, place: int, order: int) -> int:
+    """Return one register as a signed integer: what `read_integer` does for two bytes, without its loop."""
+    high = inbox[place]
+    low = inbox[place + 1]
+    if order in (BADC, DCBA):
+        high, low = low, high
+    if high >= 128:
+        high = high - 256
+    return (high << 8) | low
+
+
 def put_integer(number: int, row: int, value: F8, bits: I8) -> None:
     """Store a signed integer: exact in `bits`, nearest float64 (ties to even) in `value`."""
     bits[row] = number
@@ -76,6 +87,47 @@ def put_float32(number: int, row: int, value: F8, value_bits: I8) -> None:
     if number & 0x80000000 != 0:
         wide |= _SIGN
     put_float64(wide, row, value, value_bits)
+
+
+def put_float16(number: int, row: int, value: F8, value_bits: I8) -> None:
+    """Store the float16 whose bits are the low 16 of `number`, widened exactly (IEEE 754, 3.4)."""
+    exponent = (number >> 10) & 0x1F
+    mantissa = number & 0x3FF
+    if exponent == 0x1F:
+        exponent = 0x7FF
+    elif exponent != 0:
+        exponent += 1023 - 15
+    elif mantissa != 0:  # subnormal: every one is a normal float64
+        exponent = 1 + 1023 - 15
+        while mantissa & 0x400 == 0:
+            mantissa <<= 1
+            exponent -= 1
+        mantissa &= 0x3FF
+    wide = (exponent << 52) | (mantissa << 42)
+    if number & 0x8000 != 0:
+        wide |= _SIGN
+    put_float64(wide, row, value, value_bits)
+
+
+def read_bcd(number: int, width: int) -> int:
+    """Return what the `width` (1 to 8) bytes of a number say in decimal digits, four bits each; -1 if one is none."""
+    total = 0
+    for k in range(2 * width):
+        digit = (number >> (8 * width - 4 - 4 * k)) & 0xF
+        if digit > 9:
+            return -1
+        total = 10 * total + digit
+    return total
+
+
+def times_power_of_ten(number: float, power: int) -> float:
+    """Return a number times ten to a power of -22 to 22, rounded once: these powers are exact, their inverses are not."""
+    ten = 1.0
+    for _ in range(abs(power)):
+        ten *= 10.0
+    if power < 0:
+        return number / ten
+    return number * ten
 
 
 def checked_time(time_ns: int) -> int:

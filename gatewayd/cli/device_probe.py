@@ -25,22 +25,10 @@ from gatewayd.device.build import build_link, plan_reads
 from gatewayd.device.link import Link
 from gatewayd.errors import DeviceError, GatewayError, UnitsLost
 from gatewayd.model import quality
-from gatewayd.model.block import Block, Codec, PlanRow, ReadPlan, WireType
+from gatewayd.model.block import WIRE_BYTES, Block, Codec, PlanRow, ReadPlan
 from gatewayd.model.config import Device, ModbusSerialDevice, OpcuaDevice, SiteConfig
 from gatewayd.model.decision import Inputs
 from gatewayd.model.view import ProbeRequest, ProbeSurvey, ProbeTag, ProbeView, number
-
-_WIDTH = {
-    WireType.BOOL: 2,
-    WireType.INT16: 2,
-    WireType.UINT16: 2,
-    WireType.INT32: 4,
-    WireType.UINT32: 4,
-    WireType.FLOAT32: 4,
-    WireType.INT64: 8,
-    WireType.UINT64: 8,
-    WireType.FLOAT64: 8,
-}
 
 
 @click.command()
@@ -198,7 +186,7 @@ def _tags(site: Site, state: State, name: str, blocks: Mapping[int, Block]) -> t
         ProbeTag(
             name=tag.name,
             raw=raw.get(tag.row, ""),
-            value=number(value[tag.row]),
+            value=None if tag.config.type == "string" else number(value[tag.row]),
             quality=quality.name(status[tag.row]),
             units=tag.units,
         )
@@ -211,7 +199,7 @@ def _raw(row: PlanRow, block: Block) -> str:
     if block.codec is Codec.MODBUS_BITS:
         return f"bit {block.payload[row.offset] >> row.bit & 1}" if row.offset < len(block.payload) else ""
     if block.codec is Codec.MODBUS_REGISTERS:
-        return block.payload[row.offset : row.offset + _WIDTH[row.type]].hex(" ", 2)
+        return block.payload[row.offset : row.offset + WIRE_BYTES.get(row.type, row.length)].hex(" ", 2)
     return ""  # an OPC UA value has no place of its own in the answer
 
 

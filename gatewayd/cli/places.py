@@ -13,8 +13,8 @@ from gatewayd.cli.device_scan import host_and_port
 from gatewayd.clock import SystemClock
 from gatewayd.device.modbus import pdu
 from gatewayd.device.modbus.asking import Asker, TcpAsker, asker_of
-from gatewayd.device.modbus.values import words
 from gatewayd.model.config import ModbusDevice, ModbusTag, RegisterType, Tag, unit_of
+from gatewayd.model.registers import words
 from gatewayd.site.address import AddressError, parse_place
 
 COUNT_DEFAULT: Final = 4

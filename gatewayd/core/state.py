@@ -12,7 +12,9 @@ from typing import Any, Literal, NamedTuple
 
 from gatewayd.core.kernels import Kernels
 from gatewayd.core.site import NS, STALE_MIN_NS, STALE_SCANS, Site, TagPlan
+from gatewayd.core.texts import Texts
 from gatewayd.model import quality
+from gatewayd.model.block import PlanRow, WireType
 from gatewayd.model.config import Cusum, Ewma, OpcuaTag
 from gatewayd.model.decision import Mode, Reason
 from gatewayd.model.record import Actor
@@ -99,6 +101,8 @@ class State:
     def __init__(self, site: Site, kernels: Kernels, *, now_mono_ns: int) -> None:
         self.columns: dict[str, memoryview[Any]] = {}
         self.plan_first: list[int] = []
+        self.texts = Texts()
+        self.text_rows = _text_rows(site)
         rows = _row_counts(site)
         for table, columns in kernels.tables.items():
             self._allocate(table, columns, max(1, rows[table]))
@@ -156,8 +160,7 @@ class State:
         for plan in site.plans:
             self.plan_first.append(at)
             for row in plan.rows:
-                values = {"row": row.row, "offset": row.offset, "type": row.type, "order": row.order, "bit": row.bit}
-                self._set("plan", at, values)
+                self._set("plan", at, _plan_columns(row))
                 at += 1
 
     def _fill_windows(self, site: Site) -> None:
@@ -216,6 +219,15 @@ def _program_users(site: Site) -> tuple[Users, ...]:
     return tuple(Users(tuple(of_rules), tuple(of_points)) for of_rules, of_points in zip(rules, points, strict=True))
 
 
+def _text_rows(site: Site) -> dict[int, tuple[tuple[int, PlanRow], ...]]:
+    """Return plan -> (place in the plan, row) of its texts, for the plans that have any."""
+    found = {
+        plan.index: tuple((place, row) for place, row in enumerate(plan.rows) if row.type is WireType.STRING)
+        for plan in site.plans
+    }
+    return {index: rows for index, rows in found.items() if rows}
+
+
 def _row_counts(site: Site) -> dict[str, int]:
     programme = site.programme
     tags, programs = len(site.tags), len(programme.programs)
@@ -238,6 +250,19 @@ def _row_counts(site: Site) -> dict[str, int]:
         "nest": 32,
         "inbox": INBOX_BYTES,
         "out": 8,
+    }
+
+
+def _plan_columns(row: PlanRow) -> dict[str, float | int]:
+    return {
+        "row": row.row,
+        "offset": row.offset,
+        "type": row.type,
+        "order": row.order,
+        "bit": row.bit,
+        "special": (row.not_a_value is not None) | (row.scale_offset >= 0) << 1,
+        "not_a_value": row.not_a_value or 0,
+        "scale_offset": row.scale_offset,
     }
 
 

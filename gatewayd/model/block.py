@@ -31,6 +31,32 @@ class WireType(IntEnum):
     UINT64 = 7
     FLOAT32 = 8
     FLOAT64 = 9
+    INT8 = 10  # the byte of a register that begins at bit 0 or 8
+    UINT8 = 11
+    FLOAT16 = 12
+    BCD16 = 13
+    BCD32 = 14
+    BCD64 = 15
+    STRING = 16  # no kernel's work: see `gatewayd.core.contract.text`
+
+
+WIRE_BYTES = {  # but for a STRING, whose row says it; a BOOL among coils is a bit
+    WireType.BOOL: 2,
+    WireType.INT8: 2,
+    WireType.UINT8: 2,
+    WireType.INT16: 2,
+    WireType.UINT16: 2,
+    WireType.FLOAT16: 2,
+    WireType.BCD16: 2,
+    WireType.INT32: 4,
+    WireType.UINT32: 4,
+    WireType.FLOAT32: 4,
+    WireType.BCD32: 4,
+    WireType.INT64: 8,
+    WireType.UINT64: 8,
+    WireType.FLOAT64: 8,
+    WireType.BCD64: 8,
+}
 
 
 class WireOrder(IntEnum):
@@ -52,7 +78,10 @@ class PlanRow(Struct, frozen=True, array_like=True):
     offset: int  # bytes from the start of the payload
     type: WireType
     order: WireOrder = WireOrder.ABCD
-    bit: int = -1  # bit of the register (0 = least significant) or of the coil byte; -1 = whole value
+    bit: int = -1  # bit of the register (0 = least significant) or of the coil byte; -1 = whole value; 0, 8 = byte
+    scale_offset: int = -1  # bytes to the int16 register that holds a power of ten; -1 = none
+    not_a_value: int | None = None  # raw bits, as a signed number, that mean "no value"
+    length: int = 0  # bytes of a text
 
 
 class ReadPlan(Struct, frozen=True, array_like=True):
@@ -76,6 +105,8 @@ class Block(Struct, frozen=True, array_like=True):
         response_time_ns: wall clock when the last byte arrived; this is the samples' ingest time.
         response_mono_ns: the same instant on the boot clock, for durations.
         status: OPC UA status code for every row when the codec is LOST, else 0.
+        lost: rows that the payload lacks although the others are there, because the device refuses their addresses:
+            (first row of the plan, count, OPC UA status code), ascending.
     """
 
     plan: int
@@ -85,3 +116,4 @@ class Block(Struct, frozen=True, array_like=True):
     response_mono_ns: int
     payload: bytes = b""
     status: int = 0
+    lost: tuple[tuple[int, int, int], ...] = ()

@@ -25,6 +25,24 @@ TagType = Literal[
     "float32",
     "float64",
 ]
+RegisterValueType = Literal[
+    "bool",
+    "int8",
+    "uint8",
+    "int16",
+    "uint16",
+    "int32",
+    "uint32",
+    "int64",
+    "uint64",
+    "float16",
+    "float32",
+    "float64",
+    "bcd16",
+    "bcd32",
+    "bcd64",
+    "string",
+]
 RegisterType = Literal["coil", "discrete", "input", "holding"]
 ByteOrder = Literal["ABCD", "BADC", "CDAB", "DCBA"]
 Access = Literal["r", "rw", "w"]
@@ -160,7 +178,9 @@ class ModbusDevice(Config, frozen=True, kw_only=True):
     inter_request_delay_ms: Milliseconds = 0
     demote_after: Annotated[int, Meta(ge=1, le=1000)] = 3
     demote_for_s: Duration = 10.0
+    one_request_per_tag: bool = False  # for devices that answer only what begins where one of their values begins
     write_multiple: bool = True  # FC 16/15; False = FC 6/5 for single registers and coils
+    bit_write: Literal["mask", "read-modify-write"] = "mask"  # of a bit or byte of a register: FC 22, or as said
     scan_classes: dict[Name, ScanClass] = field(default_factory=_one_scan_class)
     tags: str | None = None  # CSV beside the file; default: same stem + .tags.csv
 
@@ -262,12 +282,17 @@ class ModbusTag(Config, frozen=True, kw_only=True, tag_field="kind", tag="modbus
     name: Name
     register_type: RegisterType
     address: Annotated[int, Meta(ge=0, le=65_535)]  # 0-based, after address_base
-    type: TagType = "uint16"
+    type: RegisterValueType = "uint16"
     unit_id: Annotated[int, Meta(ge=0, le=255)] | None = None  # default: the device's
     bit: Annotated[int, Meta(ge=0, le=15)] | None = None
+    byte: Literal["low", "high"] = "low"  # which half of the register an int8 or uint8 is
+    length: Annotated[int, Meta(ge=1, le=125)] | None = None  # registers of a string
     byte_order: ByteOrder = "ABCD"
     scale: float = 1.0
     offset: float = 0.0
+    scale_register: Annotated[int, Meta(ge=0, le=65_535)] | None = None  # int16 there = power of ten; read along
+    not_a_value: int | None = None  # raw bits, as a signed number, by which the device says "no value"
+    own_request: bool = False  # never read together with others
     units: str = ""
     scan_class: Name = "default"
     access: Access = "r"

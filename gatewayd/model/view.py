@@ -142,6 +142,7 @@ class TagView(View, frozen=True, kw_only=True):
     name: str  # device/tag
     alias: str  # asset.member, or empty
     value: float | None  # in `units`; null when there is no number to show
+    text: str | None = None  # of a tag that holds a text; its value is null
     quality: str  # the standard's name of `status`
     status: int  # OPC UA status code, all 32 bits
     units: str

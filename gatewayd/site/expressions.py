@@ -107,6 +107,12 @@ def _problems(expression: _Expression) -> Iterator[Problem]:
         )
         return
     for name in dict.fromkeys(_tag_name(term) for term in terms(root)):
+        if names.type(name) == "string":
+            yield at.problem(
+                f"{spelled(at.path)}: {name} is a string; an expression knows numbers and conditions only",
+                remedy="Read the device's number for it, if it has one; a text is shown and recorded, not compared.",
+                found=text,
+            )
         if names.type(name) in ("int64", "uint64"):
             yield at.problem(
                 f"{spelled(at.path)}: {name} is {names.type(name)}; beyond {EXACT_MAX} an expression rounds it",

@@ -7,19 +7,10 @@ from collections.abc import Iterator
 from msgspec import UNSET, UnsetType
 
 from gatewayd.model.config import ModbusTag, Point, missing_guards
+from gatewayd.model.registers import INTEGER_RANGE
 from gatewayd.site.draft import Draft, Located, Member
 from gatewayd.site.problem import Problem, listed
 from gatewayd.site.source import Origin
-
-_RAW_RANGE = {
-    "bool": (0, 1),
-    "int16": (-(2**15), 2**15 - 1),
-    "uint16": (0, 2**16 - 1),
-    "int32": (-(2**31), 2**31 - 1),
-    "uint32": (0, 2**32 - 1),
-    "int64": (-(2**63), 2**63 - 1),
-    "uint64": (0, 2**64 - 1),
-}
 
 
 def check_points(draft: Draft) -> None:
@@ -108,9 +99,11 @@ def _range(point: Point, member: Member, at: Origin) -> Iterator[Problem]:
 
 def _fits_type(key: str, value: float, member: Member, at: Origin) -> Iterator[Problem]:
     tag = member.tag
-    if tag.type not in _RAW_RANGE or tag.scale == 0:
+    if tag.type not in INTEGER_RANGE or tag.scale == 0:
         return
-    raw, (lowest, highest) = (value - tag.offset) / tag.scale, _RAW_RANGE[tag.type]
+    if isinstance(tag, ModbusTag) and tag.scale_register is not None:
+        return  # only the device knows
+    raw, (lowest, highest) = (value - tag.offset) / tag.scale, INTEGER_RANGE[tag.type]
     if not lowest <= round(raw) <= highest:
         where = f"register {tag.address}" if isinstance(tag, ModbusTag) else tag.node_id
         yield at.child(key).refused(

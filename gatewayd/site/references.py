@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gatewayd.model.config import Rule, periods_of
+from msgspec import UNSET
+
+from gatewayd.model.config import Contract, Rule, periods_of
 from gatewayd.site.draft import Draft, Located
 from gatewayd.site.problem import listed, nearest
 from gatewayd.site.source import Origin
@@ -117,6 +119,8 @@ def _check_promise(draft: Draft, alias: str, at: Origin) -> None:
                 allowed=contract.units,
             )
         )
+    if tag.type == "string":
+        _check_text(draft, alias, contract, at)
     periods = periods_of(member.device, tag)
     is_subscribed = periods.shortest_ms != periods.longest_ms
     # A silence of two keep-alives is answered with a read: what turns stale sooner would stay so until its next change.
@@ -132,6 +136,19 @@ def _check_promise(draft: Draft, alias: str, at: Origin) -> None:
                     remedy=f"Set {key} to at least {3 * scan_rate_s:g}, or {more_often}.",
                     found=f"{limit:g}",
                     allowed=f"above {scan_rate_s:g}",
+                )
+            )
+
+
+def _check_text(draft: Draft, alias: str, contract: Contract, at: Origin) -> None:
+    """A text has no range, rate or mean."""
+    for key in ("units", "low", "high", "max_rate", "ewma", "cusum"):
+        if getattr(contract, key) not in (UNSET, None, ""):
+            draft.findings.add(
+                at.problem(
+                    f"{alias} is a string by its tag list, and its contract has {key}, which only a number can keep",
+                    remedy=f"Take {key} out of the contract, or correct the type in the tag list.",
+                    found="string",
                 )
             )
 

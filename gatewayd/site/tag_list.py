@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import msgspec
 
@@ -19,26 +19,18 @@ from gatewayd.model.config import (
     OpcuaScanClass,
     OpcuaTag,
     RegisterType,
+    RegisterValueType,
     Tag,
 )
-from gatewayd.site.address import ADDRESS_MAX, AddressError, parse_address
+from gatewayd.model.registers import SINGLE_BITS, parse_not_a_value
+from gatewayd.site.address import AddressError, parse_address
 from gatewayd.site.problem import Findings, Problem, listed, nearest, shown
+from gatewayd.site.register_row import register_problems
 from gatewayd.site.shape import Fitter
 from gatewayd.site.source import Origin, Source
 
 TAGS_MAX = 200_000  # of a whole site
 CELL_MAX = 4096  # characters
-REGISTERS = {
-    "bool": 1,
-    "int16": 1,
-    "uint16": 1,
-    "int32": 2,
-    "uint32": 2,
-    "float32": 2,
-    "int64": 4,
-    "uint64": 4,
-    "float64": 4,
-}
 
 _NUMBER = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
 _WHOLE = re.compile(r"[-+]?[0-9]{1,18}")
@@ -51,22 +43,26 @@ REGISTER_TYPES: dict[str, RegisterType] = {
     "input": "input",
     "holding": "holding",
 }
-_BIT_REGISTERS = ("coil", "discrete")
+REGISTER_VALUE_TYPES: tuple[str, ...] = get_args(RegisterValueType)
 
 
 class Column(NamedTuple):
     """How the cells of a column are read."""
 
     required: bool
-    kind: str  # text, number, whole, truth or address
+    kind: str  # how its cells are read, a key of `_READ`
 
 
 _KINDS = {
     "scale": "number",
     "offset": "number",
     "address": "address",
+    "scale_register": "address",
     "bit": "whole",
     "unit_id": "whole",
+    "length": "whole",
+    "own_request": "truth",
+    "not_a_value": "no value",
     "sampling_interval_ms": "whole",
     "queue_size": "whole",
     "discard_oldest": "truth",
@@ -227,7 +223,7 @@ class _Reader:
                 value = _PLACEHOLDER.get(name)
             if value is not None:
                 raw[name] = value
-        if self._kind is ModbusTag and texts.get("register_type") in _BIT_REGISTERS:
+        if self._kind is ModbusTag and texts.get("register_type") in SINGLE_BITS:
             raw.setdefault("type", "bool")
         tag = self._convert(raw, at)
         if tag is None or bad:
@@ -288,6 +284,19 @@ class _Reader:
             )
         return address
 
+    def _no_value(self, text: str, texts: dict[str, str], at: Origin) -> object:
+        type_ = texts.get("type", "uint16")
+        if type_ not in REGISTER_VALUE_TYPES:
+            return None  # the wrong type is reported, and "no value" means nothing without it
+        raw = parse_not_a_value(text, type_)
+        if raw is not None:
+            return raw
+        return at.refused(
+            text,
+            allowed=f"sunspec, raw bits such as 0x8000, or a raw number that {type_} can hold",
+            remedy="Write what the device's manual gives for a value that is missing or not implemented.",
+        )
+
     def _too_many(self, number: int) -> None:
         self._findings.add(
             Origin(self._source, row=number).problem(
@@ -305,6 +314,7 @@ _READ: dict[str, Callable[[_Reader, str, dict[str, str], Origin], object]] = {
     "whole": _Reader._whole,
     "truth": _Reader._truth,
     "address": _Reader._address,
+    "no value": _Reader._no_value,
 }
 
 
@@ -320,13 +330,14 @@ def _row_problems(tag: Tag, device: Device, at: Origin) -> Iterator[Problem]:
             remedy=f"The scan classes of {device.name} are {listed(device.scan_classes)}.",
         )
     if isinstance(tag, ModbusTag):
+        assert isinstance(device, ModbusDevice)
         if tag.unit_id == 0 and isinstance(device, ModbusBusDevice):
             yield at.child("unit_id").refused(
                 0,
                 allowed="1 to 255 on a bus",
                 remedy="Unit 0 is broadcast, which nobody answers; write the unit's own.",
             )
-        yield from _register_problems(tag, at)
+        yield from register_problems(tag, device, at)
         return
     yield from _subscription_problems(tag, device, at)
     if not _NODE_ID.fullmatch(tag.node_id):
@@ -356,33 +367,4 @@ def _subscription_problems(tag: OpcuaTag, device: Device, at: Origin) -> Iterato
     if tag.deadband and tag.type == "bool":
         yield at.child("deadband").refused(
             tag.deadband, allowed="empty for a bool", remedy="Leave the cell empty: a bool reports every change."
-        )
-
-
-def _register_problems(tag: ModbusTag, at: Origin) -> Iterator[Problem]:
-    if tag.register_type in _BIT_REGISTERS and tag.type != "bool":
-        yield at.child("type").refused(
-            tag.type, allowed=f"bool for a {tag.register_type}", remedy="Leave the cell empty; it holds one bit."
-        )
-    if tag.register_type in ("discrete", "input") and tag.access != "r":
-        yield at.child("access").refused(
-            tag.access,
-            allowed=f"r for {tag.register_type}",
-            remedy="Modbus cannot write it; use the coil or holding register if the device has one.",
-        )
-    if tag.bit is not None and (tag.type != "bool" or tag.register_type in _BIT_REGISTERS):
-        yield at.child("bit").refused(
-            tag.bit, allowed="empty, but for a bool in an input or holding register", remedy="Leave the cell empty."
-        )
-    elif tag.bit is not None and tag.access != "r":
-        yield at.child("access").refused(
-            tag.access,
-            allowed="r for a bit of a register",
-            remedy="Modbus writes whole registers, so a write could undo what the device set in the other bits.",
-        )
-    if tag.address + REGISTERS[tag.type] - 1 > ADDRESS_MAX:
-        yield at.child("address").refused(
-            tag.address,
-            allowed=f"at most {ADDRESS_MAX + 1 - REGISTERS[tag.type]} for {tag.type}",
-            remedy="Correct the address or type.",
         )

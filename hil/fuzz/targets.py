@@ -54,11 +54,14 @@ _REQUESTS = (
     pdu.write_registers_request(7, [1, 2, 3]),
     pdu.write_coil_request(1, True),
     pdu.write_coils_request(1, [1, 0, 1]),
+    pdu.mask_write_request(7, 0x0100, 0x0100),
+    pdu.read_write_request(0, 2, 9, [1]),
 )
 _ANSWERS = (
     b"\x03\x04\x00\x01\x00\x02",
     b"\x01\x02\xff\x01",
-    *(request.head for request in _REQUESTS[2:]),
+    *(request.head for request in _REQUESTS[2:-1]),
+    b"\x17\x04\x00\x01\x00\x02",
     b"\x83\x02",
     b"\x90\x0b",
 )
@@ -154,20 +157,25 @@ def _modbus_registers() -> Run:
     forms = [GuardedKernel(load_kernels(form), "decode_modbus_registers", _ROW_COUNTS) for form in ("aot", "python")]
 
     def run(content: bytes) -> str:
-        plan, payload = content[: 4 * ROWS], content[4 * ROWS :][:INBOX]
+        plan, payload = content[: _PLAN_BYTES * ROWS], content[_PLAN_BYTES * ROWS :][:INBOX]
         for kernel in forms:
             for row in range(ROWS):
-                kind, order, bit, offset = plan[4 * row : 4 * row + 4].ljust(4, b"\0")
+                cells = plan[_PLAN_BYTES * row : _PLAN_BYTES * (row + 1)].ljust(_PLAN_BYTES, b"\0")
+                kind, order, bit, offset, special, scale_offset = cells
                 kernel.columns["plan.row"][row] = row
                 kernel.columns["plan.type"][row] = kind % 24 - 1
                 kernel.columns["plan.order"][row] = order % 6 - 1
                 kernel.columns["plan.bit"][row] = bit % 18 - 1
                 kernel.columns["plan.offset"][row] = offset - 2
+                kernel.columns["plan.special"][row] = special % 5
+                kernel.columns["plan.not_a_value"][row] = (0, -1, -(2**15), -(2**63))[special // 5 % 4]
+                kernel.columns["plan.scale_offset"][row] = scale_offset - 2
         return _decoded(forms, payload)
 
     return run
 
 
+_PLAN_BYTES = 6  # of the input, for one row
 _ROW_COUNTS = {"inbox": INBOX, "plan": ROWS, "tag": ROWS, "fresh": ROWS}
 
 
@@ -329,9 +337,12 @@ TARGETS: dict[str, Target] = {
     ),
     "modbus-registers": Target(
         [
-            b"".join(bytes((kind + 1, order + 1, 0, 2 + 8 * row)) for row in range(ROWS)) + bytes(range(80))
+            b"".join(bytes((kind + 1, order + 1, bit, 2 + 8 * row, special, 82)) for row in range(ROWS))
+            + bytes(range(80))
+            + factor
             for kind in WireType
             for order in WireOrder
+            for bit, special, factor in ((0, 0, b""), (9, 2, b"\x00\x03"), (0, 3 + 5, b"\xff\xfd"))
         ],
         _modbus_registers,
     ),

@@ -68,3 +68,17 @@ def test_a_64_bit_integer_in_an_expression_is_a_warning(site):
         w.message for w in site.warnings()
     ]
     assert site.errors() == []
+
+
+def test_a_text_in_an_expression_or_a_number_s_contract_is_refused_where_it_stands(site):
+    head, *rows = (site.path / "devices/plc_1.tags.csv").read_text().splitlines()
+    changed = [
+        row.replace("uint16,,0.01,mm/s,fast,r,", "string,,,,fast,r,") + ",4" if "pump_1_vibration" in row else row + ","
+        for row in rows
+    ]
+    site.write("devices/plc_1.tags.csv", "\n".join((f"{head},length", *changed, "")))
+
+    found = [problem.message for problem in site.errors()]
+
+    assert any("vibration is a string; an expression knows numbers" in message for message in found), found
+    assert any("pump_1.vibration is a string by its tag list, and its contract has" in message for message in found)

@@ -114,7 +114,6 @@ def test_a_contradicting_notation_names_its_row():
         ("a,input,1,,,rw,1,default", "access"),
         ("a,discrete,1,,,w,1,default", "access"),
         ("a,holding,1,uint16,3,r,1,default", "bit"),
-        ("a,holding,1,bool,3,rw,1,default", "access"),
         ("a,holding,65535,float32,,r,1,default", "address"),
         ("a,holding,1,,,r,0,default", "scale"),
         ("a,holding,1,,,r,1,fats", "scan_class"),

@@ -1,7 +1,7 @@
-"""Requests and responses of the Modbus application protocol, function codes 1-6, 15 and 16. No I/O.
+"""Requests and responses of the Modbus application protocol, function codes 1-6, 15, 16, 22 and 23. No I/O.
 
 A PDU is the function code and what follows it; `frame` puts it on the wire. Source: Modbus Application Protocol
-Specification V1.1b3, sections 6.1-6.6, 6.11, 6.12 and 7. Addresses are 0-based here and 4xxxx only in messages.
+Specification V1.1b3, sections 6.1-6.6, 6.11, 6.12, 6.16, 6.17 and 7. Addresses are 0-based here and 4xxxx only in messages.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ WRITE_COIL: Final = 5
 WRITE_REGISTER: Final = 6
 WRITE_COILS: Final = 15
 WRITE_REGISTERS: Final = 16
+MASK_WRITE_REGISTER: Final = 22
+READ_WRITE_REGISTERS: Final = 23
 
 READ_FUNCTION: Final = {
     "coil": READ_COILS,
@@ -35,13 +37,17 @@ READ_REGISTERS_MAX: Final = 125
 READ_BITS_MAX: Final = 2000
 WRITE_REGISTERS_MAX: Final = 123
 WRITE_COILS_MAX: Final = 1968
+READ_WRITE_REGISTERS_MAX: Final = 121  # the write part of function 23
 ADDRESSES: Final = 65_536  # per register type
 
 _READS_BITS: Final = frozenset({READ_COILS, READ_DISCRETE_INPUTS})
 _READS: Final = _READS_BITS | {READ_HOLDING_REGISTERS, READ_INPUT_REGISTERS}
 _EXCEPTION_BIT: Final = 0x80
 _COIL_ON: Final = 0xFF00
+_WORD_MAX: Final = 0xFFFF
 _THREE_WORDS: Final = struct.Struct(">BHH")
+_MASK: Final = struct.Struct(">BHHH")
+_READ_WRITE: Final = struct.Struct(">BHHHHB")
 
 # function -> (verb, singular noun, first digit of the reference number)
 _WORDS: Final = {
@@ -53,6 +59,8 @@ _WORDS: Final = {
     WRITE_REGISTER: ("write", "holding register", 4),
     WRITE_COILS: ("write", "coil", 0),
     WRITE_REGISTERS: ("write", "holding register", 4),
+    MASK_WRITE_REGISTER: ("write bits of", "holding register", 4),
+    READ_WRITE_REGISTERS: ("write others and read", "holding register", 4),
 }
 _NOT_IN_FIVE_DIGITS: Final = 9_999  # 0-based; a reference number of five digits ends at x9999
 
@@ -210,6 +218,41 @@ def write_registers_request(address: int, registers: Sequence[int]) -> Request:
     return _multiple(WRITE_REGISTERS, address, len(registers), struct.pack(f">{len(registers)}H", *registers))
 
 
+def mask_write_request(address: int, owned: int, bits: int) -> Request:
+    """Make a request of function 22, by which the device changes some bits of a register and no others.
+
+    Args:
+        address: 0-based.
+        owned: the bits to change, 1 to 65535.
+        bits: what they become; bits outside `owned` do not count.
+    """
+    assert 0 < owned <= _WORD_MAX
+    assert 0 <= address < ADDRESSES
+    pdu = _MASK.pack(MASK_WRITE_REGISTER, address, ~owned & _WORD_MAX, bits & owned)
+    return Request(MASK_WRITE_REGISTER, address, 1, pdu, pdu, len(pdu))
+
+
+def read_write_request(read_address: int, read_count: int, write_address: int, registers: Sequence[int]) -> Request:
+    """Make a request of function 23: the device writes first, then reads; the payload is what it read.
+
+    Args:
+        read_address: 0-based.
+        read_count: registers, 1-125.
+        write_address: 0-based.
+        registers: 1-121 of 0-65535.
+    """
+    assert 0 < read_count <= READ_REGISTERS_MAX
+    assert 0 < len(registers) <= READ_WRITE_REGISTERS_MAX
+    assert 0 <= read_address <= ADDRESSES - read_count
+    assert 0 <= write_address <= ADDRESSES - len(registers)
+    head = _READ_WRITE.pack(
+        READ_WRITE_REGISTERS, read_address, read_count, write_address, len(registers), 2 * len(registers)
+    )
+    pdu = head + struct.pack(f">{len(registers)}H", *registers)
+    answer = bytes((READ_WRITE_REGISTERS, 2 * read_count))
+    return Request(READ_WRITE_REGISTERS, read_address, read_count, pdu, answer, 2 + 2 * read_count)
+
+
 def _multiple(function: int, address: int, count: int, values: bytes) -> Request:
     assert 0 <= address <= ADDRESSES - count
     head = _THREE_WORDS.pack(function, address, count)
@@ -217,7 +260,7 @@ def _multiple(function: int, address: int, count: int, values: bytes) -> Request
 
 
 def check_response(request: Request, response: bytes, device: str) -> bytes:
-    """Return what a read asked for, or nothing for a write; every byte of the answer has been compared.
+    """Return what a request asked to read, or nothing for a write; every byte of the answer has been compared.
 
     Args:
         request: what was asked.
@@ -258,6 +301,6 @@ def _mismatch(request: Request, response: bytes) -> str:
         return f"an exception answer of {len(response)} bytes instead of 2"
     if len(response) != request.size:
         return f"an answer of {len(response)} bytes instead of {request.size}"
-    if request.function in _READS:
+    if len(request.head) == 2:  # function and byte count: the answer carries a payload
         return f"an answer that announces {response[1]} bytes instead of {request.head[1]}"
     return f"an echo of {response[1:].hex()} instead of {request.head[1:].hex()}"

@@ -9,17 +9,17 @@ from typing import Final
 from msgspec import Struct
 
 from gatewayd.device.modbus import pdu
-from gatewayd.device.modbus.values import wire_type, words
+from gatewayd.device.modbus.values import first_bit, wire_type
 from gatewayd.errors import ConfigError
 from gatewayd.model.block import Codec, PlanRow, ReadPlan, WireOrder
 from gatewayd.model.config import ModbusDevice, ModbusTag, unit_of
+from gatewayd.model.registers import SINGLE_BITS, span, words
 
-_BIT_TYPES: Final = ("coil", "discrete")
 _TYPE_ORDER: Final = ("coil", "discrete", "input", "holding")
 
 
 class _Place(Struct, frozen=True):
-    """A tag and the addresses [start, end) it takes in its register type."""
+    """A tag and the addresses [start, end) of its register type that one request must cover for it."""
 
     start: int
     end: int
@@ -32,9 +32,11 @@ def plan_reads(device: ModbusDevice, tags: Sequence[tuple[int, ModbusTag]], firs
     """Plan the scans of one device.
 
     Per scan class, unit and register type, values are covered from the lowest address on, each request reaching as far as
-    `max_registers` and `max_gap` let it; no other cover needs fewer requests. A value is never split, since a device
-    may change it between two requests. For bits the largest request is 16 times `max_registers`, as 2000 is to 125 in
-    the protocol. `request` of a plan is (function, start, count). Write-only tags are not planned.
+    `max_registers` and `max_gap` let it; no other cover needs fewer requests. A value is never split, nor parted from
+    its scale register, since a device may change it between two requests. For bits the largest request is 16 times
+    `max_registers`, as 2000 is to 125 in the protocol. With `one_request_per_tag`, or `own_request` of a tag, only tags
+    of the very same addresses share a request. `request` of a plan is (function, start, count). Write-only tags are not
+    planned.
 
     Args:
         device: its limits.
@@ -57,43 +59,53 @@ def _group(place: _Place) -> tuple[str, int, int]:
 
 
 def _place(device: ModbusDevice, row: int, tag: ModbusTag) -> _Place:
-    width = words(tag)
-    end = tag.address + width
+    start, end = span(tag)
+    width = end - start
+    what = f"a {tag.type}" if tag.scale_register is None else f"{tag.type} with its scale register"
     where = f"{device.name}/{tag.name}: {pdu.reference(tag.register_type, tag.address)}"
     if end > pdu.ADDRESSES:
         raise ConfigError(
-            f"{where}: a {tag.type} takes {width} registers and the last one there is has address 65535",
+            f"{where}: {what} takes {width} registers and the last one there is has address 65535",
             remedy="Correct the address or the type in the tag list.",
         )
-    if tag.register_type not in _BIT_TYPES and width > device.max_registers:
+    if tag.register_type not in SINGLE_BITS and width > device.max_registers:
         raise ConfigError(
-            f"{where}: a {tag.type} takes {width} registers, max_registers is {device.max_registers}",
+            f"{where}: {what} takes {width} registers, max_registers is {device.max_registers}",
             remedy=f"Set max_registers of {device.name} to at least {width}: a value is never read in parts.",
         )
-    return _Place(tag.address, end, row, tag, unit_of(device, tag))
+    return _Place(start, end, row, tag, unit_of(device, tag))
 
 
 def _runs(device: ModbusDevice, places: list[_Place]) -> Iterator[list[_Place]]:
     """Cut places, in order of their start, into one list per request."""
-    is_bits = places[0].tag.register_type in _BIT_TYPES
+    is_bits = places[0].tag.register_type in SINGLE_BITS
     reach = device.max_registers * pdu.READ_BITS_MAX // pdu.READ_REGISTERS_MAX if is_bits else device.max_registers
+    shared = [place for place in places if not _is_alone(device, place)]
     run: list[_Place] = []
     end = 0
-    for place in places:
+    for place in shared:
         if run and (place.end - run[0].start > reach or place.start - end > device.max_gap):
             yield run
             run = []
             end = 0
         run.append(place)
         end = max(end, place.end)
-    yield run
+    if run:
+        yield run
+    alone = (place for place in places if _is_alone(device, place))
+    for _, same in groupby(alone, lambda place: (place.start, place.end)):
+        yield list(same)
+
+
+def _is_alone(device: ModbusDevice, place: _Place) -> bool:
+    return device.one_request_per_tag or place.tag.own_request
 
 
 def _plan(device: ModbusDevice, index: int, run: list[_Place]) -> ReadPlan:
     tag = run[0].tag
     start = run[0].start
     count = max(place.end for place in run) - start
-    is_bits = tag.register_type in _BIT_TYPES
+    is_bits = tag.register_type in SINGLE_BITS
     return ReadPlan(
         index=index,
         device=device.name,
@@ -112,5 +124,13 @@ def _bit_row(place: _Place, start: int) -> PlanRow:
 
 def _register_row(place: _Place, start: int) -> PlanRow:
     tag = place.tag
-    order = WireOrder[tag.byte_order]
-    return PlanRow(place.row, 2 * (place.start - start), wire_type(tag), order, -1 if tag.bit is None else tag.bit)
+    return PlanRow(
+        place.row,
+        2 * (tag.address - start),
+        wire_type(tag),
+        WireOrder[tag.byte_order],
+        bit=first_bit(tag),
+        scale_offset=-1 if tag.scale_register is None else 2 * (tag.scale_register - start),
+        not_a_value=tag.not_a_value,
+        length=2 * words(tag) if tag.type == "string" else 0,
+    )

@@ -21,15 +21,21 @@ REQUESTS = {
         "0f0013000a",
     ),
     "write registers": (pdu.write_registers_request(1, [0x0A, 0x0102]), "100001000204000a0102", "1000010002"),
+    "mask write register": (pdu.mask_write_request(4, 0xFF0D, 0x0004), "16000400f20004", "16000400f20004"),
+    "read and write registers": (
+        pdu.read_write_request(3, 6, 14, [0xFF, 0xFF, 0xFF]),
+        "1700030006000e00030600ff00ff00ff",
+        "170c00fe0acd00010003000d00ff",
+    ),
 }
+CARRIES_PAYLOAD = (1, 2, 3, 4, 23)
 
 
 @pytest.mark.parametrize(("request_", "wire", "answer"), REQUESTS.values(), ids=REQUESTS)
 def test_requests_and_answers_are_those_of_the_specification(request_: pdu.Request, wire: str, answer: str) -> None:
-    """The examples of Modbus Application Protocol V1.1b3, sections 6.1 to 6.12."""
+    """The examples of Modbus Application Protocol V1.1b3, sections 6.1 to 6.17; of 6.16 the mask without bits that are not ours."""
     assert request_.pdu.hex() == wire
-    is_read = request_.function < 5
-    expected = bytes.fromhex(answer)[2:] if is_read else b""
+    expected = bytes.fromhex(answer)[2:] if request_.function in CARRIES_PAYLOAD else b""
     assert pdu.check_response(request_, bytes.fromhex(answer), "plc") == expected
 
 
@@ -70,6 +76,28 @@ def test_the_message_says_what_was_wrong_with_the_answer(answer: str, says: str)
         pdu.check_response(pdu.read_request(3, 0, 3), bytes.fromhex(answer), "plc")
     assert error.value.message.startswith(says)
     assert error.value.remedy
+
+
+def test_an_answer_to_function_23_that_announces_another_size_is_refused() -> None:
+    with pytest.raises(DeviceProtocolError, match="announces 2 bytes instead of 4 to write others and read holding"):
+        pdu.check_response(pdu.read_write_request(0, 2, 9, [1]), bytes.fromhex("170200000000"), "plc")
+
+
+@given(st.integers(0, 0xFFFF), st.integers(1, 0xFFFF), st.integers(0, 0xFFFF))
+def test_a_mask_write_changes_the_bits_it_owns_and_no_others(held: int, owned: int, bits: int) -> None:
+    """By the rule of the specification, 6.16: (held AND and_mask) OR (or_mask AND NOT and_mask)."""
+    wire = pdu.mask_write_request(0, owned, bits).pdu
+    and_mask, or_mask = int.from_bytes(wire[3:5], "big"), int.from_bytes(wire[5:7], "big")
+    after = held & and_mask | or_mask & ~and_mask & 0xFFFF
+    assert after & owned == bits & owned
+    assert after & ~owned == held & ~owned
+
+
+@pytest.mark.parametrize("code", [4, 11])
+def test_function_23_may_have_written_when_the_device_fails_over_it(code: int) -> None:
+    with pytest.raises(DeviceError, match="whether it was done is unknown") as error:
+        pdu.check_response(pdu.read_write_request(0, 1, 0, [1]), bytes((0x97, code)), "plc")
+    assert not isinstance(error.value, DeviceRefused)
 
 
 def test_an_echo_of_another_value_is_not_taken_for_the_write() -> None:
@@ -145,3 +173,5 @@ def test_addresses_are_named_as_manuals_name_them(register_type: str, address: i
 def test_a_range_beyond_five_digits_is_written_in_six_on_both_sides() -> None:
     assert str(pdu.read_request(3, 9990, 20)) == "read holding registers 409991-410010"
     assert str(pdu.write_registers_request(0, [1, 2])) == "write holding registers 40001-40002"
+    assert str(pdu.mask_write_request(4, 1, 1)) == "write bits of holding register 40005"
+    assert str(pdu.read_write_request(0, 2, 9, [1])) == "write others and read holding registers 40001-40002"

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatewayd.device.modbus.plan import plan_reads
-from gatewayd.device.modbus.values import words
 from gatewayd.errors import ConfigError
 from gatewayd.model.block import Codec, PlanRow, ReadPlan, WireOrder, WireType
 from gatewayd.model.config import ModbusTag, RegisterType
+from gatewayd.model.registers import words
 from tests.device.modbus.plant import device, tag
 
 
@@ -107,6 +107,44 @@ def test_duplicates_and_overlaps_are_read_once() -> None:
     (plan,) = plan_reads(device(), tags, 0)
     assert plan.request == (3, 4, 4)
     assert sorted((row.row, row.offset) for row in plan.rows) == [(0, 0), (1, 2), (2, 0)]
+
+
+def test_a_device_that_wants_one_request_per_tag_gets_it() -> None:
+    """Tags of the very same addresses still share one: bits of a register, or one register read in two ways."""
+    tags = numbered(tag("a", bit=0), tag("b", bit=7), tag("c", address=1), tag("d", address=2, type="float32"))
+    plans = plan_reads(device(one_request_per_tag=True), tags, 0)
+    assert requests(plans) == [(3, 0, 1), (3, 1, 1), (3, 2, 2)]
+    assert [row.bit for row in plans[0].rows] == [0, 7]
+    coils = numbered(*(tag(f"c{i}", "coil", i, type="bool") for i in range(3)))
+    assert requests(plan_reads(device(one_request_per_tag=True), coils, 0)) == [(1, 0, 1), (1, 1, 1), (1, 2, 1)]
+
+
+def test_a_tag_with_a_request_of_its_own_leaves_the_others_together() -> None:
+    tags = numbered(tag("a", address=0), tag("b", address=1, own_request=True), tag("c", address=2))
+    plans = plan_reads(device(), tags, 7)
+    assert [(plan.index, plan.request, len(plan.rows)) for plan in plans] == [(7, (3, 0, 3), 2), (8, (3, 1, 1), 1)]
+
+
+def test_a_value_and_its_scale_register_share_a_request_whatever_lies_between() -> None:
+    """Read apart they could be of two moments."""
+    power = tag("power", address=40, type="int16", scale_register=20, not_a_value=-(2**15))
+    other = tag("other", address=41, type="int32", scale_register=50)
+    (plan,) = plan_reads(device(max_gap=0), numbered(power, other), 0)
+    assert plan.request == (3, 20, 31)
+    assert plan.rows == (
+        PlanRow(0, 40, WireType.INT16, scale_offset=0, not_a_value=-(2**15)),
+        PlanRow(1, 42, WireType.INT32, scale_offset=60),
+    )
+    with pytest.raises(ConfigError, match="int16 with its scale register takes 21 registers, max_registers is 20"):
+        plan_reads(device(max_registers=20), numbered(power), 0)
+
+
+def test_a_byte_says_where_it_begins_and_a_text_how_long_it_is() -> None:
+    (plan,) = plan_reads(
+        device(), numbered(tag("high", type="uint8", byte="high"), tag("name", address=1, type="string", length=3)), 0
+    )
+    assert plan.request == (3, 0, 4)
+    assert plan.rows == (PlanRow(0, 0, WireType.UINT8, bit=8), PlanRow(1, 2, WireType.STRING, length=6))
 
 
 def test_write_only_tags_are_not_read() -> None:
