@@ -55,6 +55,7 @@ TESTED_ELSEWHERE = {
     "kernels/opcua_skip.py": "tests/kernels/test_decode_opcua_notification.py",
     "kernels/opcua_value.py": "tests/kernels/test_decode_opcua.py",
     "kernels/sample.py": "tests/kernels/test_decode_columns.py",
+    "kernels/special_register.py": "tests/kernels/test_decode_modbus_registers.py",
 }
 DECLARATIONS = {  # nothing in them runs
     "gatewayd/core/kernels.py",
@@ -73,6 +74,7 @@ SUITES = {
     "tests/core/expr/test_reference.py",
     "tests/device/modbus/test_against_libmodbus.py",
     "tests/device/modbus/test_against_pymodbus.py",
+    "tests/device/modbus/test_values_against_pymodbus.py",
     "tests/device/opcua/test_against_node_opcua.py",
     "tests/device/opcua/test_subscribed_node_opcua.py",
     "tests/foreign/test_availability.py",

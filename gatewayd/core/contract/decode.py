@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from gatewayd.core.contract.text import take_texts
 from gatewayd.core.kernels import BoundKernel
 from gatewayd.core.site import Site
 from gatewayd.core.state import INBOX_BYTES, State
@@ -51,7 +52,8 @@ def take(
     A notification may hold several samples of a tag. One turn takes one of each, so that kernels and rules see them one
     at a time; the blocks that hold more come back for the next turn.
 
-    A payload that cannot be decoded, or is larger than the inbox, turns its own rows Bad and harms no other.
+    A payload that cannot be decoded, or is larger than the inbox, turns its own rows Bad and harms no other; so do
+    the rows that a block says it lacks.
 
     Args:
         state: changed in place.
@@ -66,7 +68,11 @@ def take(
     """
     fresh = 0
     unfinished: list[Block] = []
+    text_rows = state.text_rows
     for block in blocks:
+        if block.lost:
+            fresh = _take_around(state, site, kernels, block, fresh, now_wall_ns)
+            continue
         first, count = state.plan_first[block.plan], len(site.plans[block.plan].rows)
         if block.codec is Codec.CONFIRMED:
             kernels["confirm"](first, count, block.response_mono_ns)
@@ -84,6 +90,8 @@ def take(
                 state.pass_number,
                 block.status or quality.BAD_DECODING,
             )
+        elif text_rows and block.plan in text_rows:
+            take_texts(state, block, [row for _, row in text_rows[block.plan]])
         fresh = result
     return fresh, unfinished
 
@@ -104,3 +112,44 @@ def _decode(
     times = (block.response_time_ns, block.response_mono_ns, now_wall_ns, state.pass_number)
     turns = (turn,) if block.codec is Codec.OPCUA_NOTIFICATION else ()
     return kernels[_DECODER[block.codec]](0, size, *span, *times, *turns)
+
+
+def _take_around(
+    state: State, site: Site, kernels: Mapping[str, BoundKernel], block: Block, fresh: int, now_wall_ns: int
+) -> int:
+    """Decode a block that lacks some rows of its plan: what is there as ever, run by run, the others as lost."""
+    at = state.plan_first[block.plan]
+    texts = state.text_rows.get(block.plan, ())
+    for first, rows, status in _runs(block, len(site.plans[block.plan].rows)):
+        result = -1
+        if not status:
+            result = _decode(state, kernels, block, (at + first, rows, fresh), now_wall_ns, 0)
+        if result < 0:
+            result = kernels["mark_lost"](
+                at + first,
+                rows,
+                fresh,
+                block.response_time_ns,
+                now_wall_ns,
+                state.pass_number,
+                status or block.status or quality.BAD_DECODING,
+            )
+        else:
+            take_texts(state, block, [row for place, row in texts if first <= place < first + rows])
+        fresh = result
+    return fresh
+
+
+def _runs(block: Block, count: int) -> Iterator[tuple[int, int, int]]:
+    """Yield (first row of the plan, rows, status) over all its rows; status 0 = the payload has them."""
+    at = 0
+    for first, rows, status in block.lost:
+        if first < at or rows < 0 or first + rows > count:  # of no driver of ours: trust nothing from here on
+            yield at, count - at, quality.BAD_DECODING
+            return
+        if first > at:
+            yield at, first - at, 0
+        yield first, rows, status or quality.BAD_DECODING
+        at = first + rows
+    if at < count:
+        yield at, count - at, 0

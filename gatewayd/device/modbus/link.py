@@ -12,12 +12,15 @@ from gatewayd.device.link import Deliver, Note, Reading, silent
 from gatewayd.device.modbus import pdu, values
 from gatewayd.device.modbus.connection import Connection
 from gatewayd.device.modbus.outcome import Answer, Query, make_query
+from gatewayd.device.modbus.scanner import Scanner
 from gatewayd.device.modbus.transport import Channel, Opener
 from gatewayd.device.modbus.units import UnitsScan
-from gatewayd.errors import DeviceError, DeviceRefused, DeviceUnreachable
+from gatewayd.device.modbus.writing import TagWriter
+from gatewayd.errors import DeviceError, DeviceUnreachable
 from gatewayd.model import quality
 from gatewayd.model.block import ReadPlan
 from gatewayd.model.config import ModbusDevice, ModbusTag, unit_of
+from gatewayd.model.registers import span
 
 
 class ModbusLink:
@@ -45,11 +48,13 @@ class ModbusLink:
         self._device = device
         self._tags = dict(tags)
         self._clock = clock
-        self._queries = {plan.index: _scan_query(plan) for plan in self.plans}
+        spans = {plan.index: [span(self._tags[row.row]) for row in plan.rows] for plan in self.plans}
+        self._scanner = Scanner(self.plans, spans, _scan_query, clock)
         self._has_units = len({plan.unit for plan in plans} | {unit_of(device, tag) for tag in self._tags.values()}) > 1
         self._opener = Opener(device, clock, folder)
         self._channel: Channel | None = None
         self._connecting = asyncio.Lock()
+        self._writer = TagWriter(device, self._ask)
         self._closes = 0  # how often `close` was called
 
     @property
@@ -76,16 +81,13 @@ class ModbusLink:
     async def scan(self, plans: Sequence[ReadPlan], deliver: Deliver) -> None:
         """Run the requests of these plans, delivering one block each as its last byte arrives.
 
+        Where the device refuses some addresses of a plan the others are read around them.
+
         Raises:
             UnitsLost: some of several units failed; their plans were delivered as LOST, and the link is open.
             DeviceTimeout, DeviceUnreachable, DeviceProtocolError: the connection is closed; connect again.
         """
-        queries = [self._queries[plan.index] for plan in plans]
-        channel = self._open_channel()
-        if self._has_units and isinstance(channel, Connection):
-            await UnitsScan(self.name, self._reconnect, deliver, self._clock).run(channel, queries)
-        else:
-            await channel.read(queries, deliver)
+        await self._scanner.scan(plans, deliver, self._read)
 
     async def write(self, row: int, value: float) -> None:
         """Write one tag, value in contract units; return when the device acknowledged. Never repeated.
@@ -94,16 +96,7 @@ class ModbusLink:
             DeviceRefused: the device answered no, or the value has no exact place in the tag's type; nothing changed.
             DeviceError: the state of the plant is unknown.
         """
-        tag = self._tags[row]
-        if tag.access == "r":
-            raise DeviceRefused(
-                f"{self.name}: {tag.name} is not writable, its access is r",
-                remedy="Set access = rw in the tag list if the gateway may write it.",
-                status=quality.BAD_NOT_SUPPORTED,
-                code=0,
-            )
-        request = self._write_request(tag, values.encode(tag, value, device=self.name))
-        await self._ask(tag, request)
+        await self._writer.write(self._tags[row], value)
 
     async def read_back(self, row: int) -> Reading:
         """Read one tag on its own; a NaN or an infinity comes as Bad_SensorFailure, as in a scan.
@@ -112,7 +105,8 @@ class ModbusLink:
             DeviceError: no value; DeviceRefused when the device said so.
         """
         tag = self._tags[row]
-        request = pdu.read_request(pdu.READ_FUNCTION[tag.register_type], tag.address, values.words(tag))
+        start, end = span(tag)
+        request = pdu.read_request(pdu.READ_FUNCTION[tag.register_type], start, end - start)
         answer = await self._ask(tag, request)
         value = values.decode(tag, answer.payload)
         if math.isfinite(value):
@@ -135,6 +129,13 @@ class ModbusLink:
                 error.unit = unit  # a connection that ended with it has closed itself; the next user opens another
             raise
 
+    async def _read(self, queries: Sequence[Query], deliver: Deliver) -> None:
+        channel = self._open_channel()
+        if self._has_units and isinstance(channel, Connection):
+            await UnitsScan(self.name, self._reconnect, deliver, self._clock).run(channel, queries)
+        else:
+            await channel.read(queries, deliver)
+
     def _open_channel(self) -> Channel:
         if self._channel is None:
             raise DeviceUnreachable(f"{self.name}: not connected", remedy="Connect first; nothing was sent.")
@@ -146,20 +147,6 @@ class ModbusLink:
         assert isinstance(channel, Connection)
         return channel
 
-    def _write_request(self, tag: ModbusTag, wire: tuple[int, ...]) -> pdu.Request:
-        is_multiple = self._device.write_multiple
-        if tag.register_type == "coil":
-            if is_multiple:
-                return pdu.write_coils_request(tag.address, wire)
-            return pdu.write_coil_request(tag.address, bool(wire[0]))
-        if is_multiple or len(wire) > 1:
-            return pdu.write_registers_request(tag.address, wire)
-        return pdu.write_register_request(tag.address, wire[0])
 
-
-def _scan_query(plan: ReadPlan) -> Query:
-    function, start, count = plan.request
-    assert isinstance(function, int)
-    assert isinstance(start, int)
-    assert isinstance(count, int)
-    return make_query(plan.unit, pdu.read_request(function, start, count), plan.index, plan.codec)
+def _scan_query(plan: ReadPlan, request: pdu.Request, number: int) -> Query:
+    return make_query(plan.unit, request, number, plan.codec)

@@ -22,6 +22,7 @@ from gatewayd.device.modbus.scan import Scan
 from gatewayd.errors import DeviceError, DeviceRefused
 from gatewayd.model.block import Block, Codec
 from gatewayd.model.config import ByteOrder, ModbusTag, RegisterType
+from gatewayd.model.registers import words
 from tests.device.modbus.bus_site import cable, serial_device, site_of
 from tests.device.modbus.plant import device, tag
 from tests.foreign.availability import require
@@ -95,7 +96,7 @@ async def scanned_values(link: ModbusLink, tags: list[ModbusTag]) -> list[float]
             if plan.codec is Codec.MODBUS_BITS:
                 found[row.row] = float(part[0] >> row.bit & 1)
             else:
-                found[row.row] = values.decode(tags[row.row], part[: 2 * values.words(tags[row.row])])
+                found[row.row] = values.decode(tags[row.row], part[: 2 * words(tags[row.row])])
     return found
 
 
@@ -176,10 +177,10 @@ async def test_what_is_written_is_what_libmodbus_holds_for_that_value(server: Se
     place, _, value = next(one for one in PATTERN if one[1] == type_)
     number = get_args(ByteOrder).index(order)
     target = tag("target", address=3000, type=type_, byte_order=order, access="rw")
-    width = values.words(target)
-    words = [tag(f"w{i}", address=3000 + i) for i in range(width)]
+    width = words(target)
+    single = [tag(f"w{i}", address=3000 + i) for i in range(width)]
     model = [tag(f"m{i}", address=100 + 20 * number + place + i) for i in range(width)]
-    async with linked(server, target, *words, *model) as link:
+    async with linked(server, target, *single, *model) as link:
         await link.write(0, value)
         held = [(await link.read_back(row)).value for row in range(1, 1 + 2 * width)]
     assert held[:width] == held[width:]
@@ -201,6 +202,41 @@ async def test_every_exception_code_is_reported_with_its_quality_and_the_link_go
             await link.write(0, 1.0)
         assert isinstance(not_written.value, DeviceRefused) == pdu.EXCEPTIONS[code].spares_plant
         assert (await link.read_back(1)).value == 5.0
+
+
+@pytest.mark.parametrize("register_type", get_args(RegisterType))
+async def test_what_lies_beyond_the_map_is_read_around(server: Server, register_type: str) -> None:
+    """P-ISOLATE: the plan reaches over the end of the map; what is before it is read, from the first scan on."""
+    is_bits = register_type in ("coil", "discrete")
+    tags = [tag(f"t{i}", register_type, 9970 + i, type="bool" if is_bits else "uint16") for i in range(50)]
+    async with linked(server, *tags) as link:
+        for _ in range(2):
+            (block,) = await scan(link)
+            assert block.lost == ((30, 20, pdu.EXCEPTIONS[2].status),)
+            if is_bits:
+                period = 3 if register_type == "coil" else 5
+                held = [block.payload[i // 8] >> i % 8 & 1 for i in range(30)]
+                assert held == [int((9970 + i) % period == 0) for i in range(30)]
+            else:
+                assert struct.unpack(">30H", block.payload[:60]) == tuple(range(9970, 10000))
+                assert block.payload[60:] == bytes(40)
+
+
+async def test_bits_and_bytes_are_written_by_function_22_and_leave_the_rest_alone(server: Server) -> None:
+    tags = (
+        tag("word", address=2730),
+        tag("bit", address=2730, type="bool", bit=15, access="rw"),
+        tag("low", address=2730, type="uint8", access="rw"),
+        tag("high", address=2730, type="int8", byte="high", access="rw"),
+    )
+    async with linked(server, *tags) as link:
+        assert [(await link.read_back(row)).value for row in range(4)] == [2730.0, 0.0, 0xAA, 0x0A]
+        await link.write(1, 1.0)
+        await link.write(2, 1.0)
+        assert [(await link.read_back(row)).value for row in range(4)] == [0x8A01, 1.0, 1.0, 0x8A - 256]
+        await link.write(3, 7.0)
+        await link.write(1, 1.0)
+        assert (await link.read_back(0)).value == 0x8701
 
 
 @pytest.mark.parametrize("register_type", get_args(RegisterType))

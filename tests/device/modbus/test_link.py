@@ -117,6 +117,17 @@ async def test_an_address_that_is_not_there_loses_its_own_plan_only(pymodbus_por
             await site.link.read_back(1)
 
 
+async def test_an_address_missing_among_others_is_read_around(pymodbus_port: int) -> None:
+    """P-ISOLATE: one row of a coalesced request, in the very scan that finds out."""
+    tags = [tag(f"t{address}", address=address) for address in range(1995, 2003)]
+    async with site_at(pymodbus_port, *tags) as site:
+        for _ in range(2):
+            payloads = await site.scan()
+            (block,) = site.blocks
+            assert block.lost == ((5, 3, quality.BAD_NODE_ID_UNKNOWN),)
+            assert payloads[0] == struct.pack(">8H", *range(1995, 2000), 0, 0, 0)
+
+
 async def test_a_refused_write_says_so_and_leaves_the_link_open(pymodbus_port: int) -> None:
     async with site_at(pymodbus_port, tag(address=5000, access="rw")) as site:
         with pytest.raises(DeviceRefused, match="write holding register 45001"):
