@@ -176,11 +176,13 @@ class GatewayFacade:
 
     def _tag_view(self, row: int) -> TagView:
         tag, column = self._site.tags[row], self._state.column
-        status, anomaly = column("tag.status")[row], column("tag.anomaly")[row]
+        status, anomaly, value = column("tag.status")[row], column("tag.anomaly")[row], column("tag.value")[row]
+        is_text = tag.config.type == "string"
         return TagView(
             name=tag.name,
             alias=tag.alias,
-            value=number(column("tag.value")[row]),
+            value=None if is_text else number(value),
+            text=self._state.texts.get(value) if is_text else None,
             quality=quality.name(status),
             status=status,
             units=tag.units,

@@ -10,6 +10,7 @@ import click
 
 _NS = 1_000_000_000
 _WIDTH_MIN = 60
+_TEXT_MAX = 40  # characters
 _COLOURS = {
     "good": "green",
     "connected": "green",
@@ -62,6 +63,12 @@ def number(value: float | None, units: str = "") -> str:
         return "-"
     shown = f"{value:.6g}"
     return f"{shown} {clean(units)}" if units else shown
+
+
+def text(value: str) -> str:
+    """Return a text that a device holds, in quotes and no longer than a table bears."""
+    shown = clean(value)
+    return f'"{shown}"' if len(shown) <= _TEXT_MAX else f'"{shown[: _TEXT_MAX - 1]}…"'
 
 
 def span(seconds: float) -> str:

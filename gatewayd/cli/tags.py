@@ -71,7 +71,7 @@ def watch(session: Session, match: str, *, interval_ms: int, as_json: bool) -> N
 
 def _watched(tag: TagView) -> str:
     name = show.clean(tag.alias or tag.name)
-    shown = show.number(tag.value, tag.units)
+    shown = show.number(tag.value, tag.units) if tag.text is None else show.text(tag.text)
     return f"{show.at(tag.processing_time_ns)[11:23]}  {name:<28} {shown:>16}  {show.state(tag.quality)}{_alarm(tag)}"
 
 
@@ -83,7 +83,7 @@ def _row(tag: TagView, now_ns: int) -> tuple[str, ...]:
     age = "-" if not tag.ingest_time_ns else show.span((now_ns - tag.ingest_time_ns) / 1e9)
     return (
         show.clean(tag.alias or tag.name),
-        show.number(tag.value, tag.units),
+        show.number(tag.value, tag.units) if tag.text is None else show.text(tag.text),
         show.state(tag.quality),
         age,
         anomaly(tag.anomaly, tag.score),

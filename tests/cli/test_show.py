@@ -57,3 +57,9 @@ def test_the_colour_follows_the_meaning():
 
 def test_numbers_keep_six_digits_and_nothing_is_no_zero():
     assert [show.number(86.2400001, "degC"), show.number(0.0), show.number(None, "m")] == ["86.24 degC", "0", "-"]
+
+
+def test_a_text_of_a_device_is_quoted_cut_and_drives_no_terminal():
+    assert show.text("SN 42") == '"SN 42"'
+    assert show.text("a\x1b[31mb") == '"a [31mb"'
+    assert len(show.text("x" * 99)) == 42

@@ -6,7 +6,8 @@ import json
 import subprocess
 import sys
 
-from gatewayd.cli.tags import anomaly
+from gatewayd.cli.tags import _row, anomaly
+from gatewayd.model.view import TagView
 from tests.cli.golden import golden
 
 
@@ -53,3 +54,19 @@ def test_anomalies_name_their_detectors():
         "ewma+cusum",
         "mask 8 1.0",
     ]
+
+
+def test_a_text_is_shown_where_others_have_a_number():
+    view = TagView(
+        name="plc/serial",
+        alias="",
+        value=None,
+        text="SN 42",
+        quality="Good",
+        status=0,
+        units="",
+        source_time_ns=1,
+        ingest_time_ns=1,
+        processing_time_ns=1,
+    )
+    assert _row(view, 1)[:2] == ("plc/serial", '"SN 42"')
