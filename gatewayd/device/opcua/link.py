@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from msgspec import Struct
 from gatewayd.clock import Clock
 from gatewayd.compiled import load_kernels
 from gatewayd.device.link import Deliver, Note, Reading, silent
+from gatewayd.device.opcua.admission import Admission
 from gatewayd.device.opcua.convert import to_contract_units, to_node_value
 from gatewayd.device.opcua.data_values import Screen, only_value
 from gatewayd.device.opcua.fast_read import ReadRequest
@@ -21,12 +21,10 @@ from gatewayd.device.opcua.faults import SESSION_GONE, TOO_MUCH, judge_write
 from gatewayd.device.opcua.node_id import NULL_NODE_ID, encode_node_id, namespace_index, parse_node_id
 from gatewayd.device.opcua.notification_screen import NotificationScreen
 from gatewayd.device.opcua.plan import NODES_PER_READ_DEFAULT
-from gatewayd.device.opcua.session import Session, ask_without_security, establish, reach
+from gatewayd.device.opcua.session import Session, establish, reach
 from gatewayd.device.opcua.subscriber import Door, Subscriber
-from gatewayd.device.opcua.trust import Trust, check_security, fingerprint, keep_presented, load_trust
 from gatewayd.errors import (
     DeviceError,
-    DeviceNotTrusted,
     DeviceProtocolError,
     DeviceRefused,
     DeviceTimeout,
@@ -74,12 +72,7 @@ class OpcuaLink:
         plans: its read plans, from `plan_reads`.
         clock: for times of blocks and the renewal of the security token.
         folder: what relative file names of the device's configuration start from.
-        identity_folder: where our own certificate lives, and what a server showed instead of its pinned one.
-
-    Attributes:
-        server_certificate_expires_ns: wall time when the pinned certificate expires; None before the first connect and
-            without security. An expired pin still connects: a person pinned this very certificate, and a pump must not
-            stop at midnight; who watches this figure renews in time.
+        identity_folder: where our own certificates and the trust list live.
     """
 
     def __init__(
@@ -94,13 +87,11 @@ class OpcuaLink:
         self.name = device.name
         self.plans = tuple(plans)
         self.note: Note = silent
-        self.server_certificate_expires_ns: int | None = None
         self._device = device
         self._tags = dict(tags)
         self._nodes = {tag.node_id: parse_node_id(tag.node_id) for tag in self._tags.values()}
         self._clock = clock
-        self._folder = folder
-        self._identity_folder = identity_folder
+        self._admission = Admission(device, folder, identity_folder, clock=clock)
         self._session: Session | None = None
         self._parts: dict[int, list[_Part]] = {}  # by plan index, for this session
         self._screen: NotificationScreen | None = None
@@ -122,27 +113,23 @@ class OpcuaLink:
 
         Raises:
             DeviceUnreachable, DeviceTimeout, DeviceProtocolError: no usable server.
-            DeviceNotTrusted: not the pinned server, or it does not trust us, or nobody accepted to go without security.
+            DeviceNotTrusted: no trusted server, or it does not trust us, or nobody accepted to go without security.
             DeviceRefused: the server will not have this session.
         """
-        if self._session is not None and self._session.is_open:
+        if self._session is not None and self._session.is_open and await self._admission.still_holds(self.note):
             return
         failure = self._subscriber.failure if self._subscriber is not None else None
         self._drop()
         if failure is not None:  # it happened between two looks; unsaid, it would never count against the device
             raise failure
-        check_security(self._device)
-        trust = await asyncio.to_thread(
-            load_trust, self._device, self._folder, self._identity_folder, self._clock.wall_ns()
-        )
-        if trust.pin is not None:
-            self.server_certificate_expires_ns = int(trust.pin.expires.timestamp()) * 1_000_000_000
+        trust = await self._admission.decide()
         client = await reach(self._device, trust)
         try:
             self._session = await establish(client, self._device, trust, self._clock)
         except DeviceError as error:
-            await self._explain(trust, error)
+            await self._admission.explain(error)
             raise
+        await self._admission.record(self.note)
 
     async def scan(self, plans: Sequence[ReadPlan], deliver: Deliver) -> None:
         """Read these plans one after the other, then look after subscriptions; see `Link.scan`.
@@ -308,33 +295,3 @@ class OpcuaLink:
         subscriber, self._subscriber = self._subscriber, None
         if subscriber is not None:
             subscriber.close()
-
-    async def _explain(self, trust: Trust, error: DeviceError) -> None:
-        """Find out why a secured session failed: most servers only hang up or fall silent.
-
-        Raises:
-            DeviceNotTrusted: the server shows another certificate, lacks the policy, or seems not to trust us.
-        """
-        if trust.pin is None or trust.identity is None:
-            return
-        shown = await ask_without_security(self._device)
-        if shown is None or shown.certificate is None:
-            return
-        if shown.certificate != trust.pin.der:
-            path = keep_presented(self._identity_folder, self.name, shown.certificate)
-            raise DeviceNotTrusted(
-                f"{self.name}: the server shows certificate {fingerprint(shown.certificate)}, "
-                f"pinned is {trust.pin.fingerprint}",
-                remedy=f"Compare with the server's own display; only if it is right, copy {path} to {trust.pin.path}.",
-            ) from error
-        if (self._device.security, self._device.mode) not in shown.policies:
-            offered = ", ".join(sorted(f"{policy} {mode}" for policy, mode in shown.policies))
-            raise DeviceNotTrusted(
-                f"{self.name}: the server does not offer {self._device.security} with {self._device.mode}",
-                remedy=f"It says that it offers {offered}: enable the policy there, or configure one of these.",
-            ) from error
-        if isinstance(error, DeviceUnreachable | DeviceNotTrusted):
-            raise DeviceNotTrusted(
-                f"{error.message} (the server does show the pinned certificate)",
-                remedy=f"Put {trust.identity.path} into the server's trust list; check user, password and policy.",
-            ) from error

@@ -10,7 +10,8 @@ from pathlib import Path
 from asyncua import ua
 from asyncua.ua.ua_binary import struct_from_binary
 
-from gatewayd.clock import Clock, SystemClock
+from gatewayd.clock import Clock
+from gatewayd.device.link import silent
 from gatewayd.device.opcua.link import OpcuaLink
 from gatewayd.device.opcua.plan import plan_reads
 from gatewayd.model.block import Block
@@ -30,10 +31,16 @@ def device(endpoint: str, **settings) -> OpcuaDevice:
     return OpcuaDevice(**{"name": "plant", "endpoint": endpoint, **plain, **settings})
 
 
-def link_to(configured: OpcuaDevice, tags: Sequence[OpcuaTag], folder: Path, clock: Clock | None = None) -> OpcuaLink:
+def link_to(
+    configured: OpcuaDevice, tags: Sequence[OpcuaTag], folder: Path, clock: Clock | None = None, note=silent
+) -> OpcuaLink:
     numbered = list(enumerate(tags))
     plans = plan_reads(configured, numbered, 0)
-    return OpcuaLink(configured, numbered, plans, clock or SystemClock(), folder, folder / "identity")
+    link = OpcuaLink(
+        configured, numbered, plans, clock, Admission(configured, folder, folder / "identity", clock=clock)
+    )
+    link.note = note
+    return link
 
 
 async def scan(link: OpcuaLink) -> list[Block]:

@@ -14,7 +14,8 @@ from asyncua.crypto.permission_rules import User, UserRole
 from asyncua.server.address_space import AttributeService
 
 URI = "urn:gatewayd:test"
-TOKENS = [ua.AnonymousIdentityToken, ua.UserNameIdentityToken]
+TOKENS = [ua.AnonymousIdentityToken, ua.UserNameIdentityToken, ua.X509IdentityToken]
+POLICIES = ("Basic256Sha256", "Aes128Sha256RsaOaep", "Aes256Sha256RsaPss")
 SOURCE_TIME = datetime(2026, 1, 2, 3, 4, 5, 678_900, tzinfo=UTC)
 SCALARS = {
     "bool": (True, ua.VariantType.Boolean),
@@ -31,12 +32,15 @@ DOUBLES = 1000
 
 
 class Users:
-    """Lets everybody in anonymously, and `operator` with the right password; or only the latter."""
+    """Lets everybody in anonymously; or only `operator` with the right password; or only who has a certificate."""
 
-    def __init__(self, password: str | None) -> None:
+    def __init__(self, password: str | None, certificate: Path | None) -> None:
         self._password = password
+        self._certificate = None if certificate is None else certificate.read_bytes()
 
     def get_user(self, iserver, username=None, password=None, certificate=None):
+        if self._certificate is not None:
+            return User(role=UserRole.User, name="holder") if certificate == self._certificate else None
         if self._password is None:
             return User(role=UserRole.User)
         if username == "operator" and password == self._password:
@@ -69,7 +73,7 @@ async def main(options: argparse.Namespace) -> None:
     logging.basicConfig(level=logging.ERROR)
     limits = LimitedReads(options.nodes_per_read)
     limits.install()
-    server = Server(user_manager=Users(options.password))
+    server = Server(user_manager=Users(options.password, options.user_certificate))
     await server.init()
     server.set_endpoint(f"opc.tcp://127.0.0.1:{options.port}/test")
     await secure(server, options)
@@ -89,11 +93,8 @@ async def secure(server: Server, options: argparse.Namespace) -> None:
     if options.certificate:
         await server.load_certificate(options.certificate)
         await server.load_private_key(options.key)
-        policies += [
-            ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt,
-            ua.SecurityPolicyType.Basic256Sha256_Sign,
-            ua.SecurityPolicyType.Aes256Sha256RsaPss_SignAndEncrypt,
-        ]
+        offered = POLICIES if options.policy is None else (options.policy,)
+        policies += [ua.SecurityPolicyType[f"{name}_{mode}"] for name in offered for mode in ("SignAndEncrypt", "Sign")]
     if options.distrust:
 
         async def nobody(certificate, description):
@@ -141,6 +142,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--certificate", type=Path)
     parser.add_argument("--key", type=Path)
+    parser.add_argument("--policy", choices=POLICIES, help="the only one beside None")
+    parser.add_argument("--user-certificate", type=Path, help="let only its holder in")
     parser.add_argument("--distrust", action="store_true")
     parser.add_argument("--password")
     parser.add_argument("--nodes-per-read", type=int, default=0)
