@@ -287,6 +287,7 @@ class OpcuaTag(Config, frozen=True, kw_only=True, tag_field="kind", tag="opcua")
 
     name: Name
     node_id: str
+    element: str = ""  # part of the node's value: `3`, `2,1`, `.Speed`, `Motor[2].Speed`; empty = all of it
     type: TagType = "float64"
     scale: float = 1.0
     offset: float = 0.0

@@ -16,6 +16,7 @@ from gatewayd.device.link import Deliver, Note, Reading, silent
 from gatewayd.device.opcua.admission import Admission
 from gatewayd.device.opcua.convert import to_contract_units, to_node_value
 from gatewayd.device.opcua.data_values import Screen, only_value
+from gatewayd.device.opcua.element_reads import Elements
 from gatewayd.device.opcua.fast_read import ReadRequest
 from gatewayd.device.opcua.faults import SESSION_GONE, TOO_MUCH, judge_write
 from gatewayd.device.opcua.node_id import NULL_NODE_ID, encode_node_id, namespace_index, parse_node_id
@@ -90,6 +91,7 @@ class OpcuaLink:
         self._device = device
         self._tags = dict(tags)
         self._nodes = {tag.node_id: parse_node_id(tag.node_id) for tag in self._tags.values()}
+        self._elements = Elements(self._tags)
         self._clock = clock
         self._admission = Admission(device, folder, identity_folder, clock=clock)
         self._session: Session | None = None
@@ -156,13 +158,16 @@ class OpcuaLink:
             DeviceTimeout, DeviceUnreachable, DeviceProtocolError: the state of the plant is unknown.
         """
         tag = self._tags[row]
-        variant = to_variant(tag, value)
+        variant, index_range = to_variant(tag, value), None
         session = self._open_session()
         node = self._encode(session, tag.node_id)
         if node is None:
             raise self._unknown_namespace(tag)
         try:
-            status = await session.write(node, variant)
+            if row in self._elements:
+                what = f"{self.name}/{tag.name}"
+                variant, index_range = await self._elements.to_write(session, what, row, node, variant)
+            status = await session.write(node, variant, index_range)
             judge_write(f"{self.name}/{tag.name}", status)
         except (DeviceTimeout, DeviceUnreachable, DeviceProtocolError):
             self._drop(session)
@@ -181,9 +186,12 @@ class OpcuaLink:
         if node is None:
             return Reading(math.nan, quality.BAD_NODE_ID_UNKNOWN, self._clock.wall_ns())
         try:
-            payload = await session.read(session.read_request([node]))
+            if row in self._elements:
+                found = await self._elements.read_one(session, row, node)
+                status, raw = found.status, None if math.isnan(found.value) else found.value
+            else:
+                status, raw = only_value(await session.read(session.read_request([node])))
             response_time_ns = self._clock.wall_ns()
-            status, raw = only_value(payload)
         except DeviceRefused as refused:
             self._check_session(refused, session)
             raise
@@ -206,28 +214,38 @@ class OpcuaLink:
         request_time_ns = self._clock.wall_ns()
         codec, payload, status = Codec.OPCUA_READ, b"", 0
         try:
-            answers = [(part, await session.read(part.request)) for part in self._prepared(session, plan)]
+            if plan.rows[0].row in self._elements:  # then all are
+                reads = self._elements.reads_of(session, plan, self._nodes_of(session, plan))
+                codec, payload = await reads.read(self._limit(session))
+            else:
+                answers = [(part, await session.read(part.request)) for part in self._prepared(session, plan)]
+                payload = b"".join(part.screen.passed(answer) for part, answer in answers)
         except DeviceRefused as refused:
             self._check_session(refused, session)
             if refused.code in TOO_MUCH:
                 self._ask_for_less(session, plan)
-            answers, codec, status = [], Codec.LOST, refused.status
+            codec, payload, status = Codec.LOST, b"", refused.status
         response_time_ns, response_mono_ns = self._clock.wall_ns(), self._clock.monotonic_ns()
-        payload = b"".join(part.screen.passed(answer) for part, answer in answers)
         return Block(plan.index, codec, request_time_ns, response_time_ns, response_mono_ns, payload, status)
 
     def _prepared(self, session: Session, plan: ReadPlan) -> list[_Part]:
         """Return the requests of a plan, encoded once per session and no larger than the server takes."""
         parts = self._parts.get(plan.index)
         if parts is None:
-            nodes = [self._encode(session, str(text)) or NULL_NODE_ID for text in plan.request]
-            ours = self._nodes_per_read or NODES_PER_READ_DEFAULT
-            limits = [limit for limit in (session.nodes_per_read, ours, len(nodes)) if limit > 0]
-            size = min(limits)
+            nodes = self._nodes_of(session, plan)
+            size = self._limit(session)
             chunks = [nodes[start : start + size] for start in range(0, len(nodes), size)]
             parts = [_Part(session.read_request(chunk), Screen(len(chunk))) for chunk in chunks]
             self._parts[plan.index] = parts
         return parts
+
+    def _nodes_of(self, session: Session, plan: ReadPlan) -> list[bytes]:
+        return [self._encode(session, str(text)) or NULL_NODE_ID for text in plan.request]
+
+    def _limit(self, session: Session) -> int:
+        """Return how many nodes a Read may have."""
+        ours = self._nodes_per_read or NODES_PER_READ_DEFAULT
+        return min(session.nodes_per_read or ours, ours)
 
     def _ask_for_less(self, session: Session, plan: ReadPlan) -> None:
         """Halve the reads of a server that enforces a limit it does not tell; the next scan uses it."""

@@ -84,9 +84,9 @@ class Session:
         protocol = self._client.uaclient.protocol
         return protocol is not None and protocol.transport is not None and not protocol.transport.is_closing()
 
-    def read_request(self, nodes: Sequence[bytes]) -> ReadRequest:
-        """Encode a Read of these nodes for this session."""
-        return ReadRequest(nodes, self._token, self._device.timeout_ms)
+    def read_request(self, nodes: Sequence[bytes], ranges: Sequence[str] = ()) -> ReadRequest:
+        """Encode a Read of these nodes, or of one element of each, for this session."""
+        return ReadRequest(nodes, self._token, self._device.timeout_ms, ranges)
 
     async def read(self, request: ReadRequest) -> bytes:
         """Send a prepared Read; return its results back to back.
@@ -147,8 +147,8 @@ class Session:
             limit = await self._own_property(number)
         return limit if isinstance(limit, int) and limit > 0 else 0
 
-    async def write(self, node: bytes, value: ua.Variant) -> int:
-        """Write the Value of one node, without timestamps; return the server's status code for it.
+    async def write(self, node: bytes, value: ua.Variant, index_range: str | None = None) -> int:
+        """Write the Value of one node, or a part of it, without timestamps; return the server's status code for it.
 
         Raises:
             DeviceTimeout, DeviceUnreachable, DeviceProtocolError: drop this session; the state of the plant is unknown.
@@ -156,6 +156,7 @@ class Session:
         item = ua.WriteValue(
             NodeId=nodeid_from_binary(Buffer(node)),
             AttributeId=AttributeIds.Value,
+            IndexRange=index_range,
             Value=ua.DataValue(Value=value, StatusCode=None),
         )
         with translated(self._device, "writing"):

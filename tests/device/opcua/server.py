@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from asyncua import Server, ua
+from asyncua.common.structures104 import new_enum, new_struct, new_struct_field
 from asyncua.common.utils import ServiceError
 from asyncua.crypto.permission_rules import User, UserRole
 from asyncua.server.address_space import AttributeService
@@ -125,6 +126,10 @@ async def add_nodes(server: Server, index: int, limits: LimitedReads) -> None:
     await add("array", [1.0, 2.0, 3.0], ua.VariantType.Double)
     await add("words", ["a", None, "ccc"], ua.VariantType.String)
     await add("structure", ua.EUInformation(NamespaceUri="x", UnitId=4), ua.VariantType.ExtensionObject)
+    await add("one", [7.0], ua.VariantType.Double)
+    await add("matrix", [[11, 12, 13], [21, 22, 23]], ua.VariantType.Int32)
+    await add("array.set", [1.0, 2.0, 3.0], ua.VariantType.Double, writable=True)
+    await add_structures(server, index, add)
     await add("label", ua.LocalizedText("Pump", "en"), ua.VariantType.LocalizedText)
     sick = await add("sick", 1.0, ua.VariantType.Double)
     broken = ua.StatusCode(ua.StatusCodes.BadSensorFailure)
@@ -135,6 +140,41 @@ async def add_nodes(server: Server, index: int, limits: LimitedReads) -> None:
         ua.AttributeIds.Value,
         lambda *_: ua.DataValue(ua.Variant(limits.largest, ua.VariantType.UInt32)),
     )
+
+
+async def add_structures(server: Server, index: int, add) -> None:
+    """A drive with two motors, an optional field, an enumeration and what must be passed over to reach the rest."""
+    await new_enum(server, index, "Gear", ["Reverse", "Neutral", "Forward"])
+    await new_struct(
+        server, index, "Motor", [
+            new_struct_field("Name", ua.VariantType.String),
+            new_struct_field("Speed", ua.VariantType.Double),
+            new_struct_field("Currents", ua.VariantType.Float, array=True),
+        ],
+    )  # fmt: skip
+    types = await server.load_data_type_definitions()
+    gear = await server.nodes.enum_data_type.get_child(f"{index}:Gear")
+    motor = await server.nodes.base_structure_type.get_child(f"{index}:Motor")
+    await new_struct(
+        server, index, "Drive", [
+            new_struct_field("Serial", ua.VariantType.UInt32, optional=True),
+            new_struct_field("Gear", gear),
+            new_struct_field("Motor", motor, array=True),
+            new_struct_field("Spare", motor),
+            new_struct_field("Hours", ua.VariantType.UInt64, optional=True),
+        ],
+    )  # fmt: skip
+    types |= await server.load_data_type_definitions()
+
+    def made(name: str, speed: float) -> object:
+        return types["Motor"](Name=name, Speed=speed, Currents=[speed / 10, speed / 20])
+
+    drive = types["Drive"](
+        Serial=None, Gear=types["Gear"].Forward, Motor=[made("a", 10.0), made("bb", 20.0), made("", 30.0)],
+        Spare=made("spare", 40.0), Hours=2**40,
+    )  # fmt: skip
+    await add("drive", drive, ua.VariantType.ExtensionObject)
+    await add("motors", [made("x", 1.0), made("y", 2.0)], ua.VariantType.ExtensionObject)
 
 
 def arguments() -> argparse.Namespace:
