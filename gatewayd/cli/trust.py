@@ -257,7 +257,10 @@ def _scope(device: str | None, shown_by: tuple[str, ...], *, every_device: bool)
 def _ask(question: str, *, as_json: bool) -> None:
     if as_json or not sys.stdin.isatty():
         raise RequestRefused("nobody is there to ask", remedy="Compare the fingerprint, then add --yes.")
-    click.confirm(question, abort=True)
+    if not click.confirm(question):
+        raise RequestRefused(
+            "nothing was changed", remedy="Ask who looks after the server which certificate is its own."
+        )
 
 
 def _warn_of_dates(certificate: Certificate) -> None:

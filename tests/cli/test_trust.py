@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import pytest
@@ -59,6 +60,19 @@ def test_nobody_to_ask_means_no(trust, trust_list, server):
     assert said.code == 9
     assert "--yes" in said.err
     assert listed(trust) == [("rejected", "plc_1")]
+
+
+@pytest.mark.parametrize(("answer", "code", "standing"), [("y\n", 0, "trusted"), ("n\n", 9, "rejected")])
+def test_a_person_at_a_terminal_is_asked(trust, trust_list, server, monkeypatch, answer, code, standing):
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    digits = trust_list.reject("plc_1", server.der)
+    monkeypatch.setattr("sys.stdin", Terminal(answer))
+    said = trust("add", digits[:8])
+    assert (said.code, listed(trust)) == (code, [(standing, "plc_1")])
+    assert "Trust it for plc_1?" in said.out
 
 
 def test_a_file_needs_to_say_for_which_device(trust, server):

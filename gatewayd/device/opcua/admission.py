@@ -69,12 +69,12 @@ class Admission:
         Args:
             note: takes what it trusts into the journal, when the list changed.
         """
-        if self._version == self._list.version:
-            return True
-        self._version = self._list.version
         server = self._admitted.server
         if server is None or self._device.server_certificate is not None:
             return True
+        if self._version == self._list.version:
+            return True
+        self._version = self._list.version
         trusted = await asyncio.to_thread(self._list.trusted, self._device.name)
         if all(entry.certificate.der != server.der for entry in trusted):
             return False

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import isnan, nan
 from typing import NamedTuple
 
@@ -142,17 +142,17 @@ class Elements:
     def __contains__(self, row: int) -> bool:
         return row in self._paths
 
-    def reads_of(self, session: Session, plan: ReadPlan, nodes: Sequence[bytes]) -> ElementReads:
+    def reads_of(self, session: Session, plan: ReadPlan, nodes: Callable[[], Sequence[bytes]]) -> ElementReads:
         """Return the reads of a plan on a session.
 
         Args:
             session: open.
             plan: whose rows all are elements.
-            nodes: in OPC UA Binary, one per row.
+            nodes: gives them in OPC UA Binary, one per row; asked once a session.
         """
         table = self._table_of(session)
         if plan.index not in self._reads:
-            elements = [Element(node, self._paths[row.row]) for node, row in zip(nodes, plan.rows, strict=True)]
+            elements = [Element(node, self._paths[row.row]) for node, row in zip(nodes(), plan.rows, strict=True)]
             self._reads[plan.index] = ElementReads(session, elements, table)
         return self._reads[plan.index]
 

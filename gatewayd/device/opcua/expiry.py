@@ -43,30 +43,58 @@ def certificate_warnings(
         identity_folder: where our own certificates and the trust list live.
         wall_ns: now.
     """
-    trust_list = TrustList(identity_folder)
+    files = _Files(folder, identity_folder, wall_ns)
     found: dict[str, CertificateWarning] = {}
     for device in devices:
         if device.security != "None":
-            for warning in _of(device, folder, trust_list, wall_ns):
+            for warning in _of(device, files, wall_ns):
                 found.setdefault(warning.about, warning)  # devices share our own certificate
     return tuple(found.values())
 
 
-def _of(device: OpcuaDevice, folder: Path, trust_list: TrustList, wall_ns: int) -> Iterator[CertificateWarning]:
+class _Files:
+    """What one look reads, each file once however many devices use it."""
+
+    def __init__(self, folder: Path, identity_folder: Path, wall_ns: int) -> None:
+        self.folder = folder
+        self._identity_folder = identity_folder
+        self._wall_ns = wall_ns
+        self._own: dict[tuple[str | None, str], Certificate] = {}
+        self._longest: dict[str, Certificate] = {}  # of the trusted ones per device; "" = for every device
+        for entry in TrustList(identity_folder).trusted():
+            known = self._longest.get(entry.device, entry.certificate)
+            self._longest[entry.device] = max(known, entry.certificate, key=_end)
+
+    def own(self, device: OpcuaDevice) -> Certificate:
+        """Return ours for a device."""
+        key = device.certificate, device.application_uri
+        if key not in self._own:
+            self._own[key] = load_identity(device, self.folder, self._identity_folder, self._wall_ns).certificate
+        return self._own[key]
+
+    def server(self, device: OpcuaDevice) -> Certificate | None:
+        """Return the pinned certificate, else of those in the trust list the one that lasts longest."""
+        if device.server_certificate is not None:
+            return load_pin(device.name, self.folder / device.server_certificate)
+        trusted = [self._longest[name] for name in ("", device.name) if name in self._longest]
+        return max(trusted, key=_end, default=None)
+
+
+def _of(device: OpcuaDevice, files: _Files, wall_ns: int) -> Iterator[CertificateWarning]:
     try:
-        own = load_identity(device, folder, trust_list.folder, wall_ns).certificate
+        own = files.own(device)
         is_made = device.certificate is None
         whose = f"our own certificate {own.fingerprint[:16]}" if is_made else f"certificate {device.certificate}"
         cure = "Run gatewayd trust renew" if is_made else "Replace it"
         yield from _ending(whose, own, wall_ns, f"{cure}, then let the servers trust the new one.")
         if not is_made:
             yield from _unfit(device, whose, own)
-        server = _server(device, folder, trust_list)
+        server = files.server(device)
         if server is not None:
             remedy = "Have it renewed; trust the new one beforehand with gatewayd trust add FILE, or pin it."
             yield from _ending(f"device {device.name}: the server's certificate", server, wall_ns, remedy)
         if device.user_certificate is not None:
-            user = read_certificate(f"{device.name} user", folder / device.user_certificate)
+            user = read_certificate(f"{device.name} user", files.folder / device.user_certificate)
             remedy = "Replace it, and let the server trust the new one."
             yield from _ending(
                 f"device {device.name}: user certificate {device.user_certificate}", user, wall_ns, remedy
@@ -75,12 +103,8 @@ def _of(device: OpcuaDevice, folder: Path, trust_list: TrustList, wall_ns: int) 
         yield CertificateWarning(f"device {device.name}", error.message, error.remedy)
 
 
-def _server(device: OpcuaDevice, folder: Path, trust_list: TrustList) -> Certificate | None:
-    """Return the pinned certificate, else of those in the trust list the one that lasts longest."""
-    if device.server_certificate is not None:
-        return load_pin(device.name, folder / device.server_certificate)
-    trusted = [entry.certificate for entry in trust_list.trusted(device.name)]
-    return max(trusted, key=lambda certificate: certificate.expires, default=None)
+def _end(certificate: Certificate) -> int:
+    return certificate.expires_ns
 
 
 def _ending(whose: str, certificate: Certificate, wall_ns: int, remedy: str) -> Iterator[CertificateWarning]:

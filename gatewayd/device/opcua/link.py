@@ -215,7 +215,7 @@ class OpcuaLink:
         codec, payload, status = Codec.OPCUA_READ, b"", 0
         try:
             if plan.rows[0].row in self._elements:  # then all are
-                reads = self._elements.reads_of(session, plan, self._nodes_of(session, plan))
+                reads = self._elements.reads_of(session, plan, lambda: self._nodes_of(session, plan))
                 codec, payload = await reads.read(self._limit(session))
             else:
                 answers = [(part, await session.read(part.request)) for part in self._prepared(session, plan)]

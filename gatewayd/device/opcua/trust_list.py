@@ -47,10 +47,6 @@ class Entry(Struct, frozen=True):
         """SHA-256 of the certificate."""
         return self.certificate.fingerprint
 
-    def is_for(self, device: str) -> bool:
-        """Say whether it counts for a device."""
-        return self.device in ("", device)
-
 
 class TrustList:
     """The list of one gateway, read anew at each question.
@@ -66,8 +62,7 @@ class TrustList:
 
     def trusted(self, device: str | None = None) -> tuple[Entry, ...]:
         """Return the trusted certificates, of all devices or those that count for one."""
-        found = _entries(self._trusted, TRUSTED_MAX)
-        return tuple(entry for entry in found if device is None or entry.is_for(device))
+        return tuple(_entries(self._trusted, TRUSTED_MAX, device))
 
     def rejected(self) -> tuple[Entry, ...]:
         """Return what servers showed in vain, newest last."""
@@ -131,6 +126,8 @@ class TrustList:
         name = f"{fingerprint(der)}.der"
         path = folder / (f"{device}.{name}" if device else name)
         with _told(path):
+            if path.exists() and path.read_bytes() == der:
+                return  # a server that is refused shows it again and again; flash wears out
             for made in (self.folder, folder):
                 if not made.exists():
                     made.mkdir(parents=True, mode=0o700)
@@ -183,15 +180,18 @@ def matching(entries: Iterable[Entry], prefix: str) -> tuple[Entry, ...]:
     return found
 
 
-def _entries(folder: Path, most: int) -> Iterator[Entry]:
+def _entries(folder: Path, most: int, device: str | None = None) -> Iterator[Entry]:
+    """Yield the certificates of a folder; those of other devices than the one asked for are not even opened."""
     for path in _files(folder, most):
+        named = _NAME.fullmatch(path.name)
+        if device is not None and named is not None and named[1] not in (None, device):
+            continue
         try:
             with path.open("rb") as file:
                 content = file.read(CERTIFICATE_BYTES_MAX + 1)
             certificate = parse_certificate(content)
         except (OSError, ValueError):
             continue
-        named = _NAME.fullmatch(path.name)
         if named is None:
             yield Entry("", certificate, path)
         elif named[2] == certificate.fingerprint:

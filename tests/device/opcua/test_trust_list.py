@@ -72,6 +72,15 @@ def test_a_server_that_shows_ever_new_certificates_pushes_out_its_own_only(trust
     assert several[-1].der in newest
 
 
+def test_what_a_server_shows_again_is_not_written_again(trust_list, several):
+    """A server that is refused is tried every few seconds for months; flash would wear out."""
+    trust_list.reject("plc", several[0].der)
+    (path,) = (trust_list.folder / "rejected").iterdir()
+    before = path.stat()
+    trust_list.reject("plc", several[0].der)
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
 def test_all_rejected_together_are_bounded(trust_list, several, monkeypatch):
     monkeypatch.setattr(module, "REJECTED_MAX", 8)
     for number in range(12):
