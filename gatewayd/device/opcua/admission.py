@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from gatewayd.clock import Clock
 from gatewayd.device.link import Note
-from gatewayd.device.opcua.certificate import parse_certificate
+from gatewayd.device.opcua.certificate import CERTIFICATE_BYTES_MAX, parse_certificate
 from gatewayd.device.opcua.session import Shown, ask_without_security
 from gatewayd.device.opcua.trust import Trust, check_security, load_trust
 from gatewayd.device.opcua.trust_list import TrustList
@@ -159,7 +159,7 @@ class Admission:
         """Keep a certificate that nobody trusts, for a person to compare, and say what to do about it."""
         name = self._device.name
         try:
-            certificate = parse_certificate(der)
+            certificate = parse_certificate(der[:CERTIFICATE_BYTES_MAX])
             digits = self._list.reject(name, certificate.der)
         except ValueError:
             return DeviceNotTrusted(

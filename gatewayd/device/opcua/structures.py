@@ -7,6 +7,10 @@ nothing, or too much, costs its own tags only.
 
 from __future__ import annotations
 
+import dataclasses
+import re
+from enum import IntEnum
+
 from asyncua import ua
 from asyncua.common.utils import Buffer
 from asyncua.ua.attribute_ids import AttributeIds
@@ -57,13 +61,14 @@ class StructureTable:
         """
         if len(self.known) >= TYPES_MAX:
             self.known.clear()
-        try:
-            _, self.known[type_id] = await self._explained(type_id)
-        except (_Unexplained, DeviceRefused):
-            self.known[type_id] = None
-
-    async def _explained(self, type_id: bytes) -> _Layout:
         encoding = nodeid_from_binary(Buffer(type_id))
+        try:
+            _, structure = await self._explained(encoding)
+        except (_Unexplained, DeviceRefused):
+            structure = None
+        self.known[type_id] = structure or _standard(encoding)
+
+    async def _explained(self, encoding: ua.NodeId) -> _Layout:
         data_type = await self._origin(encoding, _HAS_ENCODING)
         return await self._layout(
             data_type or encoding, 0
@@ -131,3 +136,31 @@ def _basic(data_type: ua.NodeId) -> int | None:
     if number == EXTENSION or 1 <= number <= _DIAGNOSTIC_INFO:
         return int(number)
     return None
+
+
+def _standard(encoding: ua.NodeId) -> Structure | None:
+    """Return a structure of the standard itself, such as Range, for servers that do not explain even those."""
+    known = ua.extension_objects_by_typeid.get(encoding) if encoding.NamespaceIndex == 0 else None
+    return None if known is None else _of_library(known)
+
+
+def _of_library(known: type) -> Structure | None:
+    fields: list[Field] = []
+    for field in dataclasses.fields(known):
+        written = re.fullmatch(r"(list\[)?ua\.(\w+)\]?", str(field.type).strip("'"))
+        kind = None if written is None else getattr(ua, written[2], None)
+        if written is None or not isinstance(kind, type):
+            return None  # an optional field, say
+        structure = None
+        if written[2] in ua.VariantType.__members__:
+            number = ua.VariantType[written[2]].value
+        elif written[2] == "UtcTime":
+            number = ua.VariantType.DateTime.value
+        elif issubclass(kind, IntEnum):
+            number = _INT32
+        else:
+            number, structure = 0, _of_library(kind) if dataclasses.is_dataclass(kind) else None
+            if structure is None:
+                return None
+        fields.append(Field(field.name, number, structure, 1 if written[1] else 0, is_optional=False))
+    return Structure(tuple(fields))

@@ -61,10 +61,16 @@ async def test_what_a_structure_does_not_have_is_bad_and_says_why(linked):
 
 
 async def test_a_structure_that_the_server_does_not_explain_is_bad_and_harms_no_other(linked):
-    link = await linked(tag("d1"), element("structure", ".UnitId"), element("drive", "Spare.Speed"))
+    link = await linked(tag("d1"), element("mystery", ".Speed"), element("drive", "Spare.Speed"))
     plain, structures = await scan(link)
     assert numbers(plain, 1) == [1.0]
     assert element_statuses(structures, 2) == [quality.BAD_TYPE_MISMATCH, 0]
+
+
+async def test_a_structure_of_the_standard_needs_no_explanation(linked):
+    link = await linked(element("structure", ".UnitId"))
+    (block,) = await scan(link)
+    assert numbers(block, 1) == [4.0]
 
 
 async def test_types_are_asked_for_once_a_session(linked, monkeypatch):

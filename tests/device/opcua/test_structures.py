@@ -40,12 +40,24 @@ async def test_fields_come_with_their_types_enumerations_as_int32_and_structures
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("number", [ua.ObjectIds.EUInformation_Encoding_DefaultBinary, 999_999])
-async def test_a_type_that_the_server_does_not_explain_is_none(session, number):
+async def test_a_type_that_the_server_does_not_explain_is_none(session):
     table = StructureTable(session)
-    type_id = nodeid_to_binary(ua.NodeId(number))
+    type_id = nodeid_to_binary(ua.NodeId(999_999))
     await table.learn(type_id)
     assert table.known == {type_id: None}
+
+
+async def test_a_structure_of_the_standard_is_known_without_the_server(session):
+    """asyncua's server explains no type of namespace 0."""
+    table = StructureTable(session)
+    type_id = nodeid_to_binary(ua.NodeId(ua.ObjectIds.ServerStatusDataType_Encoding_DefaultBinary))
+    await table.learn(type_id)
+    status = table.known[type_id]
+    assert [(field.name, field.kind) for field in status.fields] == [
+        ("StartTime", 13), ("CurrentTime", 13), ("State", 6), ("BuildInfo", 0), ("SecondsTillShutdown", 7),
+        ("ShutdownReason", 21),
+    ]  # fmt: skip
+    assert [field.name for field in status.fields[3].structure.fields][:2] == ["ProductUri", "ManufacturerName"]
 
 
 async def test_a_server_is_not_asked_without_end(session, monkeypatch):
