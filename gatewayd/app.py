@@ -27,7 +27,7 @@ from gatewayd.device.build import build_link, plan_reads
 from gatewayd.device.link import Link
 from gatewayd.errors import StoreError, StoreFull, TransientError
 from gatewayd.facade import GatewayFacade
-from gatewayd.model.config import SiteConfig
+from gatewayd.model.config import OpcuaDevice, SiteConfig
 from gatewayd.model.decision import Command, Mode, NewRecord, SetMode, Stop
 from gatewayd.model.record import ConfigLoaded, Decision, Gap, Start, Stopped
 from gatewayd.observe.events import EventLog, for_stderr
@@ -181,7 +181,8 @@ class Gateway:
         )
         facade.kernel_form = kernels.form
         read_only = tuple(f"{name} is read-only: its guard list is incomplete" for name in self.site.read_only)
-        facade.warnings = read_only + self._relaxations()
+        self._standing_warnings = read_only + self._relaxations()
+        facade.warnings = self._standing_warnings
         return facade
 
     def _relaxations(self) -> tuple[str, ...]:
@@ -277,11 +278,26 @@ class Gateway:
             yield f"act.{name}", writer.run()
         if self.uplink is not None:
             yield "sync", keep_running("sync", self.uplink.run, clock=self._clock, on_restart=self._restarted)
+        if any(getattr(device, "security", "None") != "None" for device in self._config.devices.values()):
+            yield "certificates", self._watch_certificates()
         yield "control", server.serve()
         yield "journal", self._storage.journal.run()
         yield "recorder", self.recorder.run()
         yield "settle", self._settle()
         yield "watchdog", self._watchdog()
+
+    async def _watch_certificates(self) -> None:
+        from gatewayd.device.opcua.expiry import CertificateWarning, CertificateWatch  # only for sites that have any
+
+        def show(warnings: tuple[str, ...]) -> None:
+            self.facade.warnings = self._standing_warnings + warnings
+
+        def tell(warning: CertificateWarning) -> None:
+            self._log.event("certificate_ending", level="warning", problem=warning.text, remedy=warning.remedy)
+
+        devices = [device for device in self._config.devices.values() if isinstance(device, OpcuaDevice)]
+        folder, identity = Path(self._config.folder), self._storage.folder / "identity"
+        await CertificateWatch(devices, folder, identity, clock=self._clock, show=show, tell=tell).run()
 
     def _server(self) -> ControlServer:
         return ControlServer(

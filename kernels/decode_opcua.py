@@ -45,7 +45,8 @@ def decode_opcua(
     exactly. The status is the DataValue's own. `source_time` is its SourceTimestamp in wall ns (picoseconds dropped), 0
     when absent; `event_time` the same, or `response_mono` when absent. A value that is absent or null is NaN.
 
-    A string, array or other value that can be skipped gives its row Bad_TypeMismatch and NaN. From the first byte that
+    An array of one, which is what an index range gives, is its element: who asked for no element cuts such arrays out first.
+    A string, longer array or other value that can be skipped gives its row Bad_TypeMismatch and NaN. From the first byte that
     cannot be understood on (end of the payload, NodeId, ExtensionObject, Variant, DiagnosticInfo, reserved bits), this
     and all later rows get Bad_DecodingError and NaN. Bytes after the last row are ignored.
 

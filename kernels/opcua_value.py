@@ -135,7 +135,7 @@ def read_data_value(
     source_time: I8,
     value_bits: I8,
 ) -> int:
-    """Read one DataValue. What it does not carry keeps what the caller preset (NaN, 0, Good, absent)."""
+    """Read one DataValue; an array of one is its element. What it does not carry keeps what the caller preset (NaN, 0, Good, absent)."""
     if place >= end:
         return -1
     mask = inbox[place]
@@ -162,7 +162,7 @@ def read_data_value(
                 values = 0
         elif encoding & _DIMENSIONS != 0:
             return -1
-        if encoding & _ARRAY == 0 and width > 0 and kind != _GUID:
+        if (encoding & _ARRAY == 0 or values == 1) and width > 0 and kind != _GUID:  # one: what an index range gives
             if width > end - place:
                 return -1
             put_scalar(inbox, place, width, kind, row, value, bits, value_bits)

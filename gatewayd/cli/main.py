@@ -23,6 +23,7 @@ _COMMANDS = {
     "sync": ("gatewayd.cli.sync:sync", "See what the cloud has and what waits."),
     "config": ("gatewayd.cli.config:config", "Check a site's configuration."),
     "device": ("gatewayd.cli.device:device", "Find, try and record devices without the daemon."),
+    "trust": ("gatewayd.cli.trust:trust", "Trust OPC UA servers; show our own certificate."),
     "cloud": ("gatewayd.cli.cloud:cloud", "The other side: collect what gateways send."),
     "completion": ("gatewayd.cli.completion:completion", "Print the tab completion script of a shell."),
 }

@@ -15,6 +15,8 @@ _COLOURS = {
     "good": "green",
     "connected": "green",
     "verified": "green",
+    "trusted": "green",
+    "rejected": "yellow",
     "pass": "green",
     "auto": "green",
     "healthy": "green",

@@ -252,12 +252,14 @@ class OpcuaDevice(Config, frozen=True, kw_only=True, tag_field="protocol", tag="
         "Aes256_Sha256_RsaPss"
     )
     mode: Literal["None", "Sign", "SignAndEncrypt"] = "SignAndEncrypt"
-    server_certificate: str | None = None  # pinned, PEM or DER file beside the configuration
+    server_certificate: str | None = None  # pinned, PEM or DER file; without it the gateway's trust list decides
     certificate: str | None = None
     private_key: str | None = None
     application_uri: str = "urn:gatewayd"
     user: str | None = None
     password_file: str | None = None
+    user_certificate: str | None = None  # a user of the server proved by certificate and key instead of a password
+    user_private_key: str | None = None
     insecure: str | None = None
     timeout_ms: Annotated[int, Meta(ge=10, le=60_000)] = 4000
     max_nodes_per_read: Annotated[int, Meta(ge=0, le=100_000)] = 0  # 0 = the server's own limit
@@ -310,6 +312,7 @@ class OpcuaTag(Config, frozen=True, kw_only=True, tag_field="kind", tag="opcua")
 
     name: Name
     node_id: str
+    element: str = ""  # part of the node's value: `3`, `2,1`, `.Speed`, `Motor[2].Speed`; empty = all of it
     type: TagType = "float64"
     scale: float = 1.0
     offset: float = 0.0

@@ -36,6 +36,7 @@ class Kind(IntEnum):
     CLOCK_STEP = 13
     MODE = 14
     QUALITY = 15
+    TRUST = 16
 
 
 class ClockQuality(StrEnum):
@@ -236,6 +237,16 @@ class QualityEvent(Body, frozen=True, tag=int(Kind.QUALITY)):
     previous: int
 
 
+class TrustUsed(Body, frozen=True, tag=int(Kind.TRUST)):
+    """A session opened under other trust than the one before: SHA-256 of certificates, and over the device's trust list."""
+
+    device: str
+    by: str  # "pinned", "trust list"
+    server: bytes  # of the certificate the server proved
+    identity: bytes  # of ours
+    trusted: bytes = b""  # over the sorted fingerprints that count for this device; empty when pinned
+
+
 AnyBody = (
     Genesis
     | Start
@@ -252,6 +263,7 @@ AnyBody = (
     | ClockStep
     | ModeChanged
     | QualityEvent
+    | TrustUsed
 )
 
 

@@ -37,6 +37,9 @@ _WHOLE = re.compile(r"[-+]?[0-9]{1,18}")
 _NODE_ID = re.compile(
     r"(ns=[0-9]{1,5};|nsu=[^;]+;)?(i=[0-9]{1,10}|s=.{1,4096}|b=[A-Za-z0-9+/]+={0,2}|g=[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})"
 )
+_INDICES = r"[0-9]{1,9}(,[0-9]{1,9}){0,7}"
+_ELEMENT = re.compile(rf"{_INDICES}|(\.?[A-Za-z_]\w*|\[{_INDICES}\])(\.[A-Za-z_]\w*|\[{_INDICES}\]){{0,15}}", re.ASCII)
+_ARRAY_ELEMENT = re.compile(rf"{_INDICES}|\[{_INDICES}\]")
 REGISTER_TYPES: dict[str, RegisterType] = {
     "coil": "coil",
     "discrete": "discrete",
@@ -338,13 +341,29 @@ def _row_problems(tag: Tag, device: Device, at: Origin) -> Iterator[Problem]:
                 remedy="Unit 0 is broadcast, which nobody answers; write the unit's own.",
             )
         yield from register_problems(tag, device, at)
-        return
-    yield from _subscription_problems(tag, device, at)
+    else:
+        yield from _subscription_problems(tag, device, at)
+        yield from _node_problems(tag, at)
+
+
+def _node_problems(tag: OpcuaTag, at: Origin) -> Iterator[Problem]:
     if not _NODE_ID.fullmatch(tag.node_id):
         yield at.child("node_id").refused(
             tag.node_id,
             allowed="a node id",
             remedy="Write nsu=URI;s=NAME, ns=2;s=NAME or ns=2;i=1001, as a client such as UaExpert shows it.",
+        )
+    if tag.element and not _ELEMENT.fullmatch(tag.element):
+        yield at.child("element").refused(
+            tag.element,
+            allowed="an index, a field or a path of both",
+            remedy="Write 3, 2,1 (in quotes) for a matrix, .Speed, or Motor[2].Speed; the first element is 0.",
+        )
+    elif tag.element and tag.access != "r" and not _ARRAY_ELEMENT.fullmatch(tag.element):
+        yield at.child("access").refused(
+            tag.access,
+            allowed="r for a field of a structure",
+            remedy="A field cannot be written without the rest of its structure; use a node of its own if there is one.",
         )
 
 
@@ -360,6 +379,12 @@ def _subscription_problems(tag: OpcuaTag, device: Device, at: Origin) -> Iterato
                     allowed=f"empty, for scan class {tag.scan_class} is polled",
                     remedy=f'Set mode = "subscribe" in [device.scan_classes.{tag.scan_class}], or leave the cell empty.',
                 )
+    elif scan is not None and tag.element:
+        yield at.child("element").refused(
+            tag.element,
+            allowed=f"empty, for scan class {tag.scan_class} is subscribed",
+            remedy='Elements are polled: put the tag into a scan class of mode = "poll".',
+        )
     if tag.deadband_type == "percent" and tag.deadband > 100:
         yield at.child("deadband").refused(
             tag.deadband, allowed="0 to 100 percent", remedy="Write the share of the node's EURange in percent."

@@ -40,8 +40,19 @@ def _opcua(device: OpcuaDevice, at: Origin, folder: Path) -> Iterator[Problem]:
     else:
         yield from _needless(device.insecure, at)
         yield from _missing_keys(device, at)
-    for key in ("server_certificate", "certificate", "private_key", "password_file"):
+    for key in ("server_certificate", "certificate", "private_key", "password_file", *_USER_KEYS):
         yield from _file(getattr(device, key), at.child(key), folder)
+    yield from _user(device, at)
+
+
+def _missing_keys(device: OpcuaDevice, at: Origin) -> Iterator[Problem]:
+    """Certificate and key are given together, or made by the gateway; the server is pinned, or in the trust list."""
+    if (device.certificate is None) != (device.private_key is None):
+        yield from _absent(device, ("certificate", "private_key"), at)
+
+
+def _user(device: OpcuaDevice, at: Origin) -> Iterator[Problem]:
+    """A user is a name with a password or a certificate with a key, and never shown to who listens."""
     if device.user is not None and device.password_file is None:
         yield at.child("password_file").problem(
             "device.password_file is missing; device.user needs it",
@@ -49,27 +60,42 @@ def _opcua(device: OpcuaDevice, at: Origin, folder: Path) -> Iterator[Problem]:
             found="nothing",
             allowed="a file",
         )
+    if (device.user_certificate is None) != (device.user_private_key is None):
+        yield from _absent(device, _USER_KEYS, at)
+    named = [key for key in ("user", "user_certificate") if getattr(device, key) is not None]
+    if len(named) == 2:
+        yield at.child("user_certificate").problem(
+            "device.user and device.user_certificate are both given; a session has one user",
+            remedy="Remove user and password_file, or user_certificate and user_private_key.",
+            found=str(device.user_certificate),
+            allowed="one of the two",
+        )
+    if named and device.security == "None":
+        yield at.child(named[0]).problem(
+            f'device.{named[0]} needs a secured session; security = "None" would show it to everybody',
+            remedy="Choose a security policy, or remove the user.",
+            found=str(getattr(device, named[0])),
+            allowed="a policy such as Aes256_Sha256_RsaPss",
+        )
 
 
-def _missing_keys(device: OpcuaDevice, at: Origin) -> Iterator[Problem]:
-    """The server is always pinned; the gateway's own certificate and key are given together, or made by the gateway."""
-    required = ["server_certificate"]
-    if (device.certificate is None) != (device.private_key is None):
-        required += ["certificate", "private_key"]
-    for key in required:
+def _absent(device: OpcuaDevice, keys: tuple[str, ...], at: Origin) -> Iterator[Problem]:
+    for key in keys:
         if getattr(device, key) is None:
             yield at.child(key).problem(
-                f"device.{key} is missing; security = {device.security} needs it",
+                f"device.{key} is missing; a certificate and its key go together",
                 remedy=_KEY_REMEDIES[key],
                 found="nothing",
                 allowed="a file",
             )
 
 
+_USER_KEYS = ("user_certificate", "user_private_key")
 _KEY_REMEDIES = {
-    "server_certificate": "Fetch the server's certificate, compare its fingerprint on the server's own screen, pin it.",
     "certificate": "Name the certificate, or leave `private_key` out, too: the gateway then makes both by itself.",
     "private_key": "Name the key that belongs to `certificate`, or leave both out: the gateway then makes them by itself.",
+    "user_certificate": "Name the certificate of the user, or remove user_private_key.",
+    "user_private_key": "Name the key that belongs to user_certificate, or remove that.",
 }
 
 

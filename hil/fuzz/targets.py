@@ -22,6 +22,7 @@ from gatewayd.device.modbus.framing import Framing
 from gatewayd.device.modbus.identification import PAGES_MAX, Inquiry, Page, encode_page
 from gatewayd.device.modbus.rtu import RtuFraming
 from gatewayd.device.opcua.data_values import Screen, only_value
+from gatewayd.device.opcua.elements import Field, Structure, UnknownStructure, parse_element, records, value_at
 from gatewayd.device.opcua.fast_read import results_of
 from gatewayd.device.recording import Exchange, Header, RecordingWriter, parse_recording
 from gatewayd.errors import ConfigError, DeviceError, DeviceProtocolError
@@ -267,6 +268,14 @@ _VALUES = (
     b"\x01\x98" + struct.pack("<i", 2) + b"\x06\x01\x00\x00\x00\x17\x01\x0b" + struct.pack("<d", 3.0),
     b"\x00",
 )
+_SINGLES = (
+    b"\x05\x8b" + struct.pack("<id", 1, 21.5) + _T,
+    b"\x01\xc6" + struct.pack("<iiiii", 1, -7, 2, 1, 1),
+    b"\x03\x84" + struct.pack("<ihI", 1, -7, 0x40920000),
+    b"\x02" + struct.pack("<I", 0x80370000),
+    b"\x01\x8e" + struct.pack("<i", 1) + bytes(16),
+    *_VALUES[5:7],
+)
 _RESPONSE = struct.pack("<BBHqIIBiBBB", 1, 0, 634, 0, 7, 0, 0, -1, 0, 0, 0)
 
 
@@ -306,6 +315,70 @@ def _opcua_response() -> Run:
         if len(passed) <= INBOX:
             assert "80070000" not in behaviour.split()[1:], "the kernel was lost in what the screen let pass"
         return "ok " + behaviour
+
+    return run
+
+
+def _opcua_element_range() -> Run:
+    """The answer to index ranges: what passes as elements the kernel walks to its end, and the next alike is known."""
+    decode = _opcua_values()
+
+    def run(content: bytes) -> str:
+        screen = Screen(ROWS, are_elements=True)
+        try:
+            list(records(content, ROWS))
+            passed = screen.passed(content)
+        except DeviceProtocolError as error:
+            return _shape(error)
+        if screen.knows(content):
+            assert passed == content
+        behaviour = decode(passed)
+        if len(passed) <= INBOX:
+            assert "80070000" not in behaviour.split()[1:], "the kernel was lost in what the screen let pass"
+        return "ok " + behaviour
+
+    return run
+
+
+_INNER = Structure((Field("A", 4, None, 0, True), Field("B", 12, None, 1, False), Field("C", 11, None, 2, True)))
+_OUTER = Structure(
+    (
+        Field("Inner", 0, _INNER, 1, False),
+        Field("Empty", 0, Structure(()), 1, False),
+        Field("Any", 24, None, 0, False),
+        Field(
+            "One",
+            0,
+            Structure((Field("X", 6, None, 0, False), Field("Y", 22, None, 0, False)), is_union=True),
+            0,
+            False,
+        ),
+    )
+)
+_TYPES = {b"\x01\x00\x05\x00": _OUTER, b"\x01\x00\x06\x00": _INNER, b"\x01\x00\x07\x00": None}
+_PATHS = tuple(
+    map(parse_element, ("1", "1,0", ".One.X", "Inner[1].B[0]", "Inner[0].C[0,1]", ".Any", "[1].A", "One.Y.A"))
+)
+_STRUCTURES = (
+    b"\x05\x16\x01\x00\x06\x00\x01" + struct.pack("<iIHii", 14, 1, 7, 1, 0) + _T,
+    b"\x01\x16\x01\x00\x05\x00\x01" + struct.pack("<iiIHiiiBBIi", 38, 1, 1, 7, 1, 0, 3, 3, 9, 1, 5),
+    b"\x01\x96" + struct.pack("<i", 2) + 2 * (b"\x01\x00\x06\x00\x01" + struct.pack("<iIHii", 14, 1, 7, 1, 0)),
+)
+
+
+def _opcua_element() -> Run:
+    """One element of one value, cut out in Python along a structure's definition."""
+
+    def run(content: bytes) -> str:
+        path = _PATHS[content[0] % len(_PATHS)] if content else _PATHS[0]
+        try:
+            for start, end in records(content[1:], 1):
+                found = value_at(content[1:][start:end], path, _TYPES)
+        except UnknownStructure:
+            return "unknown"
+        except DeviceProtocolError as error:
+            return _shape(error)
+        return f"ok {found.status:x} {found.elements > 1}"
 
     return run
 
@@ -351,4 +424,14 @@ TARGETS: dict[str, Target] = {
     "opcua-response": Target([_response(_eight(start)) for start in range(len(_VALUES))], _opcua_response),
     "opcua-values": Target([b"".join(_eight(start)) for start in range(len(_VALUES))], _opcua_values),
     "opcua-single": Target(_VALUES, _opcua_single),
+    "opcua-ranges": Target(
+        [
+            b"".join(_SINGLES[(start + place) % len(_SINGLES)] for place in range(ROWS))
+            for start in range(len(_SINGLES))
+        ],
+        _opcua_element_range,
+    ),
+    "opcua-element": Target(
+        [bytes((place,)) + each for place in range(len(_PATHS)) for each in (*_VALUES, *_STRUCTURES)], _opcua_element
+    ),
 }

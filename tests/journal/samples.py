@@ -27,6 +27,7 @@ from gatewayd.model.record import (
     RuleEvent,
     Start,
     Stopped,
+    TrustUsed,
 )
 from gatewayd.proof.note import SeedSigner
 from gatewayd.store.env import Store
@@ -108,4 +109,5 @@ def every_body() -> dict[str, Body]:
         "clock_step": ClockStep(1, 2, "ntp"),
         "mode": ModeChanged("monitor", "journal full"),
         "quality": QualityEvent("pump_1.bearing_temp", 0x80050000, 0),
+        "trust": TrustUsed("scada-1", "trust list", digest, digest[::-1], digest),
     }

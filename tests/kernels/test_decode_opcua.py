@@ -1,7 +1,7 @@
 import io
 import random
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -75,18 +75,20 @@ def take_variant(stream: io.BytesIO) -> tuple[float, int, bool]:
         length = take(stream, "<i")
         if length < -1:
             raise Unreadable
-        for _ in range(length):
-            take_value(stream, kind)
+        numbers = [take_value(stream, kind) for _ in range(max(length, 0))]
         if has_dimensions:
             dimensions = take(stream, "<i")
             if dimensions < -1:
                 raise Unreadable
             for _ in range(dimensions):
                 take(stream, "<i")
-        return float("nan"), 0, False
+        return as_number(kind, numbers[0]) if length == 1 else (float("nan"), 0, False)
     if kind == 0:
         return float("nan"), 0, True
-    number = take_value(stream, kind)
+    return as_number(kind, take_value(stream, kind))
+
+
+def as_number(kind: int, number: object) -> tuple[float, int, bool]:
     if kind not in LAYOUTS or kind == 14:
         return float("nan"), 0, False
     if kind == 1:
@@ -190,9 +192,19 @@ def test_all_time_stamps_and_picoseconds_are_stepped_over() -> None:
     assert after["tag.event_time"] == [WHEN_NS, TIMES["response_mono"]]
 
 
+@pytest.mark.parametrize("nested", [lambda value: [value], lambda value: [[value]], lambda value: [[[value]]]])
+def test_an_array_of_one_is_its_element_as_an_index_range_gives_it(nested: Callable[[object], object]) -> None:
+    arrays = [encoded(nested(value), kind, SourceTimestamp=WHEN) for value, kind, _ in NUMBERS]
+    after = decode(b"".join(arrays), len(NUMBERS))
+    assert after["tag.value"] == [expected for _, _, expected in NUMBERS]
+    assert after["tag.status"] == [0] * len(NUMBERS)
+    assert after["tag.source_time"] == [WHEN_NS] * len(NUMBERS)
+
+
 @pytest.mark.parametrize(
     ("value", "kind"),
     [
+        (["pump"], ua.VariantType.String),
         ("pump", ua.VariantType.String),
         (None, ua.VariantType.String),
         (b"\x01\x02", ua.VariantType.ByteString),

@@ -82,9 +82,10 @@ class Libmodbus(_Process):
 class NodeOpcua(_Process):
     """The server on node-opcua."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, port: int = 0) -> None:
         server = require(build_node_opcua)
-        super().__init__([server.node, str(server.script), str(folder), str(NODES_PER_READ)])
-        _, port, certificate = self.line("ready ")
-        self.endpoint = f"opc.tcp://127.0.0.1:{port}"
+        super().__init__([server.node, str(server.script), str(folder), str(NODES_PER_READ), "0", "1000", str(port)])
+        _, said, certificate = self.line("ready ")
+        self.port = int(said)
+        self.endpoint = f"opc.tcp://127.0.0.1:{said}"
         self.certificate = Path(certificate)

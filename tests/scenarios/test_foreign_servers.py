@@ -21,7 +21,7 @@ from gatewayd.journal.leaf import decode_leaf
 from gatewayd.model.record import Decision
 from hil.broker import Broker
 from hil.daemon import gatewayd
-from tests.device.opcua.conftest import Certificate
+from tests.device.opcua.certificates import Certificate
 from tests.scenarios.foreign_servers import NAMESPACE, Libmodbus, NodeOpcua
 from tests.scenarios.rig import Gateway, running, scratch
 

@@ -234,3 +234,30 @@ def test_settings_of_a_subscription_in_a_polled_scan_class_are_refused_with_the_
     problem = only_problem("name,node_id,deadband\na,ns=2;s=a,0.5\n", SCADA)
     assert problem.key == "row 2.deadband"
     assert 'mode = "subscribe"' in problem.remedy
+
+
+@pytest.mark.parametrize("element", ["3", '"2,1"', "[3]", ".Speed", "Speed", "Motor[2].Speed", '"[2].A.B[1,0]"'])
+def test_an_element_of_a_node_is_taken(element):
+    tags, problems, _ = read(f"name,node_id,element\na,i=1,{element}\n", SCADA)
+
+    assert problems == ()
+    assert tags == [OpcuaTag(name="a", node_id="i=1", element=element.strip('"'))]
+
+
+@pytest.mark.parametrize("element", ["-1", "1:3", "a b", "[]", "a[b]", "a..b", "3a", "[1]x", "1.5"])
+def test_what_is_no_element_is_refused(element):
+    _, problems, _ = read(f"name,node_id,element\na,i=1,{element}\n", SCADA)
+
+    assert [p.key for p in problems] == ["row 2.element"]
+
+
+def test_an_element_of_an_array_may_be_written_and_a_field_of_a_structure_not():
+    _, problems, _ = read("name,node_id,element,access\na,i=1,3,rw\nb,i=1,.Speed,rw\nc,i=1,[2].Speed,w\n", SCADA)
+
+    assert [p.key for p in problems] == ["row 3.access", "row 4.access"]
+
+
+def test_an_element_is_polled_never_subscribed():
+    problem = only_problem("name,node_id,element\na,ns=2;s=a,3\n", SUBSCRIBED)
+    assert problem.key == "row 2.element"
+    assert 'mode = "poll"' in problem.remedy

@@ -24,12 +24,12 @@ _FIELD_SIZES = ((_STATUS, 4), (_SOURCE_TIME, 8), (_SERVER_TIME, 8), (_SOURCE_PIC
 _REST = tuple(
     sum(size for bit, size in _FIELD_SIZES if mask & bit) for mask in range(64)
 )  # mask -> bytes after the value
-_NUMBERS = {kind: struct.Struct(f"<{code}") for kind, code in enumerate("?bBhHiIqQfd", 1)}  # Boolean to Double
-_FIXED = {kind: number.size for kind, number in _NUMBERS.items()} | {13: 8, 14: 16, 19: 4}  # DateTime, Guid, StatusCode
-_SCALARS = {0: 0, **_FIXED}  # encoding byte -> bytes behind it; 0 is a null value
+NUMBERS = {kind: struct.Struct(f"<{code}") for kind, code in enumerate("?bBhHiIqQfd", 1)}  # Boolean to Double
+FIXED = {kind: number.size for kind, number in NUMBERS.items()} | {13: 8, 14: 16, 19: 4}  # DateTime, Guid, StatusCode
+_SCALARS = {0: 0, **FIXED}  # encoding byte -> bytes behind it; 0 is a null value
 _STRING, _BYTE_STRING, _XML, _NODE_ID, _EXPANDED, _QUALIFIED, _LOCALIZED = 12, 15, 16, 17, 18, 20, 21
-_EXTENSION, _DATA_VALUE, _VARIANT, _DIAGNOSTIC = 22, 23, 24, 25
-_FOREIGN = {_NODE_ID, _EXPANDED, _EXTENSION, _DATA_VALUE, _VARIANT, _DIAGNOSTIC}
+EXTENSION, _DATA_VALUE, VARIANT, _DIAGNOSTIC = 22, 23, 24, 25
+_FOREIGN = {_NODE_ID, _EXPANDED, EXTENSION, _DATA_VALUE, VARIANT, _DIAGNOSTIC}
 _ARRAY, _DIMENSIONS = 0x80, 0x40
 _U32 = struct.Struct("<I")
 _I32 = struct.Struct("<i")
@@ -40,12 +40,15 @@ class Screen:
 
     Args:
         count: DataValues in each payload.
+        are_elements: each is asked for as one element of an array, so that an array of one is that element to the kernel;
+            else it is an array like any other, and no number.
     """
 
-    __slots__ = ("_count", "_layout", "_pick", "_size")
+    __slots__ = ("_are_elements", "_count", "_layout", "_pick", "_size")
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, *, are_elements: bool = False) -> None:
         self._count = count
+        self._are_elements = are_elements
         self._size = -1
         self._pick: Callable[[bytes], object] = itemgetter(0)
         self._layout: object = None
@@ -56,10 +59,9 @@ class Screen:
         Raises:
             DeviceProtocolError: these are not `count` DataValues.
         """
-        # Same length, same mask and type bytes at the same places, all of fixed size: by induction the same records.
-        if len(payload) == self._size and self._pick(payload) == self._layout:
+        if self.knows(payload):
             return payload
-        positions, foreign, is_fixed = walk(payload, self._count)
+        positions, foreign, is_fixed = walk(payload, self._count, are_elements=self._are_elements)
         if not is_fixed or not positions:
             self._size = -1
             return _without(payload, foreign) if foreign else payload
@@ -68,8 +70,13 @@ class Screen:
         self._layout = self._pick(payload)
         return payload
 
+    def knows(self, payload: bytes) -> bool:
+        """Say whether a payload has the layout of the last one that was walked, and only values of fixed size."""
+        # Same length, same mask and type bytes at the same places, all of fixed size: by induction the same records.
+        return len(payload) == self._size and self._pick(payload) == self._layout
 
-def walk(payload: bytes, count: int) -> tuple[list[int], list[tuple[int, int]], bool]:
+
+def walk(payload: bytes, count: int, *, are_elements: bool = False) -> tuple[list[int], list[tuple[int, int]], bool]:
     """Find the records of a payload.
 
     Returns:
@@ -95,17 +102,30 @@ def walk(payload: bytes, count: int) -> tuple[list[int], list[tuple[int, int]], 
             if width is not None:
                 at += 1 + width
             else:
-                is_fixed = False
-                kind = payload[at] & 0x3F
-                at = _variant_end(payload, at, 0)
-                if kind in _FOREIGN:
-                    foreign.append((start, at))
+                end = variant_end(payload, at)
+                single = _layout_of_single(payload, at)
+                if single and are_elements:
+                    positions += single
+                else:
+                    is_fixed = False
+                    if single or payload[at] & 0x3F in _FOREIGN:
+                        foreign.append((start, end))
+                at = end
         at += _REST[mask]
         if at > size:
             raise _broken("a DataValue cut short")
     if at != size:
         raise _broken(f"{size - at} bytes after the last value")
     return positions, foreign, is_fixed
+
+
+def _layout_of_single(payload: bytes, at: int) -> tuple[int, ...]:
+    """Return the places of the lengths in an array of one value of fixed size; nothing for another Variant."""
+    encoding, kind = payload[at], payload[at] & 0x3F
+    if not encoding & _ARRAY or kind not in FIXED or payload[at + 1 : at + 5] != b"\x01\0\0\0":
+        return ()
+    behind = at + 5 + FIXED[kind]
+    return (*range(at + 1, at + 5), *(range(behind, behind + 4) if encoding & _DIMENSIONS else ()))
 
 
 def only_value(payload: bytes) -> tuple[int, float | None]:
@@ -119,12 +139,12 @@ def only_value(payload: bytes) -> tuple[int, float | None]:
     raw: float | None = None
     absent = NO_DATA
     if mask & _VALUE:
-        number = _NUMBERS.get(payload[1])
+        number = NUMBERS.get(payload[1])
         if number is not None:
             raw = number.unpack_from(payload, 2)[0]
         elif payload[1]:
             absent = quality.BAD_TYPE_MISMATCH
-        at = _variant_end(payload, 1, 0)
+        at = variant_end(payload, 1, 0)
     status: int = _U32.unpack_from(payload, at)[0] if mask & _STATUS else quality.GOOD
     return absent if raw is None and not status >> 31 else status, raw
 
@@ -147,7 +167,7 @@ def _without(payload: bytes, foreign: list[tuple[int, int]]) -> bytes:
     return b"".join(parts)
 
 
-def _variant_end(payload: bytes, at: int, depth: int) -> int:
+def variant_end(payload: bytes, at: int, depth: int = 0) -> int:
     """Return where a Variant ends (Part 6, 5.2.2.16)."""
     if depth > NESTING_MAX:
         raise _broken(f"values nested deeper than {NESTING_MAX}")
@@ -157,23 +177,23 @@ def _variant_end(payload: bytes, at: int, depth: int) -> int:
     if not encoding & _ARRAY:
         if encoding & _DIMENSIONS:
             raise _broken("dimensions of a value that is no array")
-        return _element_end(payload, at, kind, depth) if kind else at
-    at, length = _length(payload, at)
-    if kind in _FIXED:
-        at += length * _FIXED[kind]
+        return element_end(payload, at, kind, depth) if kind else at
+    at, length = length_at(payload, at)
+    if kind in FIXED:
+        at += length * FIXED[kind]
     else:
         for _ in range(length):
-            at = _element_end(payload, at, kind, depth)
+            at = element_end(payload, at, kind, depth)
     if encoding & _DIMENSIONS:
-        at, length = _length(payload, at)
+        at, length = length_at(payload, at)
         at += length * _I32.size
     return at
 
 
-def _element_end(payload: bytes, at: int, kind: int, depth: int) -> int:
+def element_end(payload: bytes, at: int, kind: int, depth: int = 0) -> int:
     """Return where one value of a built-in type ends; it may lie beyond the payload, which `walk` checks."""
-    if kind in _FIXED:
-        return at + _FIXED[kind]
+    if kind in FIXED:
+        return at + FIXED[kind]
     if kind in (_STRING, _BYTE_STRING, _XML) or kind > _DIAGNOSTIC:  # unassigned types are ByteStrings (5.2.2.16)
         return _string_end(payload, at)
     if kind == _QUALIFIED:
@@ -181,21 +201,22 @@ def _element_end(payload: bytes, at: int, kind: int, depth: int) -> int:
     if kind == _LOCALIZED:
         return _localized_end(payload, at)
     if kind in (_NODE_ID, _EXPANDED):
-        return _node_id_end(payload, at)
-    if kind == _EXTENSION:
+        return node_id_end(payload, at)
+    if kind == EXTENSION:
         return _extension_end(payload, at)
-    if kind == _VARIANT:
-        return _variant_end(payload, at, depth + 1)
+    if kind == VARIANT:
+        return variant_end(payload, at, depth + 1)
     if kind == _DATA_VALUE:
-        return _nested_end(payload, at, depth)
+        return data_value_end(payload, at, depth)
     raise _broken(f"a value of built-in type {kind}")
 
 
-def _nested_end(payload: bytes, at: int, depth: int) -> int:
+def data_value_end(payload: bytes, at: int, depth: int = 0) -> int:
+    """Return where a DataValue ends (Part 6, 5.2.2.17); it may lie beyond the payload."""
     mask = _mask(payload, at)
     at += 1
     if mask & _VALUE:
-        at = _variant_end(payload, at, depth + 1)
+        at = variant_end(payload, at, depth + 1)
     return at + _REST[mask]
 
 
@@ -210,7 +231,8 @@ def _localized_end(payload: bytes, at: int) -> int:
     return at
 
 
-def _node_id_end(payload: bytes, at: int) -> int:
+def node_id_end(payload: bytes, at: int) -> int:
+    """Return where a NodeId or ExpandedNodeId ends."""
     encoding = _byte(payload, at)
     kind = encoding & 0x3F
     fixed = {0: 2, 1: 4, 2: 7, 4: 19}.get(kind)
@@ -223,17 +245,17 @@ def _node_id_end(payload: bytes, at: int) -> int:
 
 
 def _extension_end(payload: bytes, at: int) -> int:
-    at = _node_id_end(payload, at)
+    at = node_id_end(payload, at)
     encoding = _byte(payload, at)
     return _string_end(payload, at + 1) if encoding else at + 1
 
 
 def _string_end(payload: bytes, at: int) -> int:
-    at, length = _length(payload, at, len(payload))
+    at, length = length_at(payload, at, len(payload))
     return at + length
 
 
-def _length(payload: bytes, at: int, highest: int = ELEMENTS_MAX) -> tuple[int, int]:
+def length_at(payload: bytes, at: int, highest: int = ELEMENTS_MAX) -> tuple[int, int]:
     """Return where the elements begin and how many there are; a null array has none."""
     if at + _I32.size > len(payload):
         raise _broken("a value cut short")

@@ -10,9 +10,9 @@ from cryptography.x509.oid import NameOID
 from msgspec import Struct
 
 from gatewayd.device.opcua.bounded_client import BoundedClient
+from gatewayd.device.opcua.certificate import fingerprint, first_certificate
 from gatewayd.device.opcua.faults import translated
 from gatewayd.device.opcua.session import DEFAULT_PORT, ENDPOINTS_MAX, HANDSHAKE_S_MIN, POLICIES
-from gatewayd.device.opcua.trust import fingerprint, first_certificate
 from gatewayd.errors import DeviceProtocolError
 from gatewayd.model.config import OpcuaDevice
 

@@ -23,8 +23,11 @@ _REMEDY = "The server breaks the protocol; read the same nodes with another clie
 # Token, then: timestamp, handle, no diagnostics, no audit id, timeout hint, no additional header; max age, timestamps, count.
 _HEADER_REST = struct.Struct("<qIIiIHBdIi")
 _STAMP = struct.Struct("<qI")
-# Attribute, no index range, default data encoding.
-_NODE_REST = struct.pack("<IiHi", ATTRIBUTE_VALUE, -1, 0, -1)
+# Attribute; index range; default data encoding.
+_ATTRIBUTE = struct.pack("<I", ATTRIBUTE_VALUE)
+_NO_RANGE = struct.pack("<i", -1)
+_ENCODING = struct.pack("<Hi", 0, -1)
+_NODE_REST = _ATTRIBUTE + _NO_RANGE + _ENCODING
 _TYPE_SHORT = struct.Struct("<BBH")
 _TYPE_LONG = struct.Struct("<BHI")
 # Timestamp, handle, result, diagnostics mask, string table, additional header's null type and encoding.
@@ -39,21 +42,28 @@ class ReadRequest:
         nodes: node ids in OPC UA Binary, in the order the values are wanted.
         token: the session's authentication token, a node id in OPC UA Binary.
         timeout_ms: how long the server need not bother to answer.
+        ranges: one NumericRange per node, such as `3` or `2,1`, when only one element of each is wanted.
     """
 
     __slots__ = ("_body", "_stamp_at", "count")
 
-    def __init__(self, nodes: Sequence[bytes], token: bytes, timeout_ms: int) -> None:
+    def __init__(self, nodes: Sequence[bytes], token: bytes, timeout_ms: int, ranges: Sequence[str] = ()) -> None:
         self.count = len(nodes)
         head = _TYPE_SHORT.pack(1, 0, READ_REQUEST) + token
         self._stamp_at = len(head)
         rest = _HEADER_REST.pack(0, 0, 0, -1, timeout_ms, 0, 0, 0.0, TIMESTAMPS_SOURCE, len(nodes))
-        self._body = bytearray(head + rest + b"".join(node + _NODE_REST for node in nodes))
+        wanted = [_ATTRIBUTE + _text(each) + _ENCODING for each in ranges] or [_NODE_REST] * len(nodes)
+        items = (node + what for node, what in zip(nodes, wanted, strict=True))
+        self._body = bytearray(head + rest + b"".join(items))
 
     def stamped(self, handle: int, wall_ns: int) -> bytes:
         """Return the message body for one sending, with its request handle and time."""
         _STAMP.pack_into(self._body, self._stamp_at, wall_ns // 100 + FILETIME_EPOCH, handle)
         return bytes(self._body)
+
+
+def _text(text: str) -> bytes:
+    return _COUNT.pack(len(text)) + text.encode("ascii")
 
 
 def results_of(response: bytes, *, handle: int, count: int) -> bytes:

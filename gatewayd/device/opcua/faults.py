@@ -89,8 +89,8 @@ def translated(device: OpcuaDevice, doing: str) -> Iterator[None]:
         raise _status_error(device, doing, error) from error
     except (InvalidSignature, ChunkForged) as error:
         raise DeviceNotTrusted(
-            f"{device.name}: the server could not prove that the pinned certificate is its own",
-            remedy="Somebody may be in between; compare the server's certificate with the pinned file.",
+            f"{device.name}: the server could not prove that the trusted certificate is its own",
+            remedy="Somebody may be in between; compare the server's certificate with the trusted one.",
         ) from error
     except LIBRARY_ERRORS as error:
         raise _protocol_error(device, doing, error) from error
@@ -122,8 +122,8 @@ def _protocol_error(device: OpcuaDevice, doing: str, error: Exception) -> Device
         )
     if "Server certificate mismatch" in text:
         return DeviceNotTrusted(
-            f"{device.name}: the server's certificate is not the pinned one",
-            remedy="Compare the certificates; pin the new one only when the server's owner confirms it.",
+            f"{device.name}: the server's certificate is not the trusted one",
+            remedy="Compare the certificates; trust the new one only when the server's owner confirms it.",
         )
     return DeviceProtocolError(
         f"{device.name}: not understood while {doing}: {type(error).__name__}: {text[:200]}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,19 +13,19 @@ from msgspec import Struct
 from gatewayd.clock import Clock
 from gatewayd.compiled import load_kernels
 from gatewayd.device.link import Deliver, Note, Reading, silent
+from gatewayd.device.opcua.admission import Admission
 from gatewayd.device.opcua.convert import to_contract_units, to_node_value
 from gatewayd.device.opcua.data_values import Screen, only_value
+from gatewayd.device.opcua.element_reads import Elements
 from gatewayd.device.opcua.fast_read import ReadRequest
 from gatewayd.device.opcua.faults import SESSION_GONE, TOO_MUCH, judge_write
 from gatewayd.device.opcua.node_id import NULL_NODE_ID, encode_node_id, namespace_index, parse_node_id
 from gatewayd.device.opcua.notification_screen import NotificationScreen
 from gatewayd.device.opcua.plan import NODES_PER_READ_DEFAULT
-from gatewayd.device.opcua.session import Session, ask_without_security, establish, reach
+from gatewayd.device.opcua.session import Session, establish, reach
 from gatewayd.device.opcua.subscriber import Door, Subscriber
-from gatewayd.device.opcua.trust import Trust, check_security, fingerprint, keep_presented, load_trust
 from gatewayd.errors import (
     DeviceError,
-    DeviceNotTrusted,
     DeviceProtocolError,
     DeviceRefused,
     DeviceTimeout,
@@ -74,12 +73,7 @@ class OpcuaLink:
         plans: its read plans, from `plan_reads`.
         clock: for times of blocks and the renewal of the security token.
         folder: what relative file names of the device's configuration start from.
-        identity_folder: where our own certificate lives, and what a server showed instead of its pinned one.
-
-    Attributes:
-        server_certificate_expires_ns: wall time when the pinned certificate expires; None before the first connect and
-            without security. An expired pin still connects: a person pinned this very certificate, and a pump must not
-            stop at midnight; who watches this figure renews in time.
+        identity_folder: where our own certificates and the trust list live.
     """
 
     def __init__(
@@ -94,13 +88,12 @@ class OpcuaLink:
         self.name = device.name
         self.plans = tuple(plans)
         self.note: Note = silent
-        self.server_certificate_expires_ns: int | None = None
         self._device = device
         self._tags = dict(tags)
         self._nodes = {tag.node_id: parse_node_id(tag.node_id) for tag in self._tags.values()}
+        self._elements = Elements(self._tags)
         self._clock = clock
-        self._folder = folder
-        self._identity_folder = identity_folder
+        self._admission = Admission(device, folder, identity_folder, clock=clock)
         self._session: Session | None = None
         self._parts: dict[int, list[_Part]] = {}  # by plan index, for this session
         self._screen: NotificationScreen | None = None
@@ -122,27 +115,23 @@ class OpcuaLink:
 
         Raises:
             DeviceUnreachable, DeviceTimeout, DeviceProtocolError: no usable server.
-            DeviceNotTrusted: not the pinned server, or it does not trust us, or nobody accepted to go without security.
+            DeviceNotTrusted: no trusted server, or it does not trust us, or nobody accepted to go without security.
             DeviceRefused: the server will not have this session.
         """
-        if self._session is not None and self._session.is_open:
+        if self._session is not None and self._session.is_open and await self._admission.still_holds(self.note):
             return
         failure = self._subscriber.failure if self._subscriber is not None else None
         self._drop()
         if failure is not None:  # it happened between two looks; unsaid, it would never count against the device
             raise failure
-        check_security(self._device)
-        trust = await asyncio.to_thread(
-            load_trust, self._device, self._folder, self._identity_folder, self._clock.wall_ns()
-        )
-        if trust.pin is not None:
-            self.server_certificate_expires_ns = int(trust.pin.expires.timestamp()) * 1_000_000_000
+        trust = await self._admission.decide()
         client = await reach(self._device, trust)
         try:
             self._session = await establish(client, self._device, trust, self._clock)
         except DeviceError as error:
-            await self._explain(trust, error)
+            await self._admission.explain(error)
             raise
+        await self._admission.record(self.note)
 
     async def scan(self, plans: Sequence[ReadPlan], deliver: Deliver) -> None:
         """Read these plans one after the other, then look after subscriptions; see `Link.scan`.
@@ -169,13 +158,16 @@ class OpcuaLink:
             DeviceTimeout, DeviceUnreachable, DeviceProtocolError: the state of the plant is unknown.
         """
         tag = self._tags[row]
-        variant = to_variant(tag, value)
+        variant, index_range = to_variant(tag, value), None
         session = self._open_session()
         node = self._encode(session, tag.node_id)
         if node is None:
             raise self._unknown_namespace(tag)
         try:
-            status = await session.write(node, variant)
+            if row in self._elements:
+                what = f"{self.name}/{tag.name}"
+                variant, index_range = await self._elements.to_write(session, what, row, node, variant)
+            status = await session.write(node, variant, index_range)
             judge_write(f"{self.name}/{tag.name}", status)
         except (DeviceTimeout, DeviceUnreachable, DeviceProtocolError):
             self._drop(session)
@@ -194,9 +186,12 @@ class OpcuaLink:
         if node is None:
             return Reading(math.nan, quality.BAD_NODE_ID_UNKNOWN, self._clock.wall_ns())
         try:
-            payload = await session.read(session.read_request([node]))
+            if row in self._elements:
+                found = await self._elements.read_one(session, row, node)
+                status, raw = found.status, None if math.isnan(found.value) else found.value
+            else:
+                status, raw = only_value(await session.read(session.read_request([node])))
             response_time_ns = self._clock.wall_ns()
-            status, raw = only_value(payload)
         except DeviceRefused as refused:
             self._check_session(refused, session)
             raise
@@ -219,28 +214,38 @@ class OpcuaLink:
         request_time_ns = self._clock.wall_ns()
         codec, payload, status = Codec.OPCUA_READ, b"", 0
         try:
-            answers = [(part, await session.read(part.request)) for part in self._prepared(session, plan)]
+            if plan.rows[0].row in self._elements:  # then all are
+                reads = self._elements.reads_of(session, plan, lambda: self._nodes_of(session, plan))
+                codec, payload = await reads.read(self._limit(session))
+            else:
+                answers = [(part, await session.read(part.request)) for part in self._prepared(session, plan)]
+                payload = b"".join(part.screen.passed(answer) for part, answer in answers)
         except DeviceRefused as refused:
             self._check_session(refused, session)
             if refused.code in TOO_MUCH:
                 self._ask_for_less(session, plan)
-            answers, codec, status = [], Codec.LOST, refused.status
+            codec, payload, status = Codec.LOST, b"", refused.status
         response_time_ns, response_mono_ns = self._clock.wall_ns(), self._clock.monotonic_ns()
-        payload = b"".join(part.screen.passed(answer) for part, answer in answers)
         return Block(plan.index, codec, request_time_ns, response_time_ns, response_mono_ns, payload, status)
 
     def _prepared(self, session: Session, plan: ReadPlan) -> list[_Part]:
         """Return the requests of a plan, encoded once per session and no larger than the server takes."""
         parts = self._parts.get(plan.index)
         if parts is None:
-            nodes = [self._encode(session, str(text)) or NULL_NODE_ID for text in plan.request]
-            ours = self._nodes_per_read or NODES_PER_READ_DEFAULT
-            limits = [limit for limit in (session.nodes_per_read, ours, len(nodes)) if limit > 0]
-            size = min(limits)
+            nodes = self._nodes_of(session, plan)
+            size = self._limit(session)
             chunks = [nodes[start : start + size] for start in range(0, len(nodes), size)]
             parts = [_Part(session.read_request(chunk), Screen(len(chunk))) for chunk in chunks]
             self._parts[plan.index] = parts
         return parts
+
+    def _nodes_of(self, session: Session, plan: ReadPlan) -> list[bytes]:
+        return [self._encode(session, str(text)) or NULL_NODE_ID for text in plan.request]
+
+    def _limit(self, session: Session) -> int:
+        """Return how many nodes a Read may have."""
+        ours = self._nodes_per_read or NODES_PER_READ_DEFAULT
+        return min(session.nodes_per_read or ours, ours)
 
     def _ask_for_less(self, session: Session, plan: ReadPlan) -> None:
         """Halve the reads of a server that enforces a limit it does not tell; the next scan uses it."""
@@ -308,33 +313,3 @@ class OpcuaLink:
         subscriber, self._subscriber = self._subscriber, None
         if subscriber is not None:
             subscriber.close()
-
-    async def _explain(self, trust: Trust, error: DeviceError) -> None:
-        """Find out why a secured session failed: most servers only hang up or fall silent.
-
-        Raises:
-            DeviceNotTrusted: the server shows another certificate, lacks the policy, or seems not to trust us.
-        """
-        if trust.pin is None or trust.identity is None:
-            return
-        shown = await ask_without_security(self._device)
-        if shown is None or shown.certificate is None:
-            return
-        if shown.certificate != trust.pin.der:
-            path = keep_presented(self._identity_folder, self.name, shown.certificate)
-            raise DeviceNotTrusted(
-                f"{self.name}: the server shows certificate {fingerprint(shown.certificate)}, "
-                f"pinned is {trust.pin.fingerprint}",
-                remedy=f"Compare with the server's own display; only if it is right, copy {path} to {trust.pin.path}.",
-            ) from error
-        if (self._device.security, self._device.mode) not in shown.policies:
-            offered = ", ".join(sorted(f"{policy} {mode}" for policy, mode in shown.policies))
-            raise DeviceNotTrusted(
-                f"{self.name}: the server does not offer {self._device.security} with {self._device.mode}",
-                remedy=f"It says that it offers {offered}: enable the policy there, or configure one of these.",
-            ) from error
-        if isinstance(error, DeviceUnreachable | DeviceNotTrusted):
-            raise DeviceNotTrusted(
-                f"{error.message} (the server does show the pinned certificate)",
-                remedy=f"Put {trust.identity.path} into the server's trust list; check user, password and policy.",
-            ) from error

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from gatewayd.device.opcua.elements import index_range, parse_element
 from gatewayd.device.opcua.node_id import parse_node_id
 from gatewayd.errors import ConfigError
 from gatewayd.model.block import Codec, PlanRow, ReadPlan, WireType
-from gatewayd.model.config import OpcuaDevice, OpcuaTag
+from gatewayd.model.config import OpcuaDevice, OpcuaScanClass, OpcuaTag
 
 NODES_PER_READ_DEFAULT = 1000  # when the configuration leaves it to the server, whose limit only a connection knows
 NODES_PER_PLAN_MAX = 10_000  # keeps a block's payload well below the 1 MiB that the core takes
@@ -30,6 +31,9 @@ _Numbered = tuple[int, OpcuaTag]
 def plan_reads(device: OpcuaDevice, tags: Sequence[_Numbered], first_index: int) -> tuple[ReadPlan, ...]:
     """Plan the reads and subscriptions of one device: by scan class in the device's order, then in the tags' order.
 
+    Tags that are elements have plans of their own, arrays and structures apart: a server that is slow or wrong about them
+    costs the plain ones nothing.
+
     Args:
         device: the device; `max_nodes_per_read` 0 means chunks of 1000, and no chunk exceeds 10,000. The link splits
             a plan further when the server's own limit is lower.
@@ -40,26 +44,27 @@ def plan_reads(device: OpcuaDevice, tags: Sequence[_Numbered], first_index: int)
         ConfigError: a node id is no node id, or a tag names a scan class the device does not have.
     """
     chunks = [
-        (scan_class, chunk)
+        (scan_class, codec, chunk)
         for scan_class, members in _by_scan_class(device, tags).items()
-        for chunk in _chunks(members, _nodes_per_plan(device, scan_class))
+        for codec, alike in _by_shape(members, device.scan_classes[scan_class])
+        for chunk in _chunks(alike, _nodes_per_plan(device, codec))
     ]
     return tuple(
         ReadPlan(
             index=index,
             device=device.name,
             scan_class=scan_class,
-            codec=Codec.OPCUA_READ if device.scan_classes[scan_class].mode == "poll" else Codec.OPCUA_NOTIFICATION,
+            codec=codec,
             rows=tuple(PlanRow(row, 0, WIRE_TYPES[tag.type]) for row, tag in chunk),
             request=tuple(tag.node_id for _, tag in chunk),
         )
-        for index, (scan_class, chunk) in enumerate(chunks, first_index)
+        for index, (scan_class, codec, chunk) in enumerate(chunks, first_index)
     )
 
 
-def _nodes_per_plan(device: OpcuaDevice, scan_class: str) -> int:
+def _nodes_per_plan(device: OpcuaDevice, codec: Codec) -> int:
     """Return the most nodes of a plan: those of one Read, or of one subscription, of which servers allow only a few."""
-    if device.scan_classes[scan_class].mode == "subscribe":
+    if codec is Codec.OPCUA_NOTIFICATION:
         return NODES_PER_PLAN_MAX
     return min(device.max_nodes_per_read or NODES_PER_READ_DEFAULT, NODES_PER_PLAN_MAX)
 
@@ -77,6 +82,15 @@ def _by_scan_class(device: OpcuaDevice, tags: Sequence[_Numbered]) -> dict[str, 
             )
         members[tag.scan_class].append((row, tag))
     return members
+
+
+def _by_shape(members: list[_Numbered], scan: OpcuaScanClass) -> Iterator[tuple[Codec, list[_Numbered]]]:
+    """Yield the whole nodes, the elements of arrays, and what lies in structures, with what a good answer is encoded as."""
+    paths = {row: parse_element(tag.element) for row, tag in members if tag.element}
+    whole = Codec.OPCUA_READ if scan.mode == "poll" else Codec.OPCUA_NOTIFICATION
+    yield whole, [(row, tag) for row, tag in members if row not in paths]
+    for codec, is_array in ((Codec.OPCUA_READ, True), (Codec.COLUMNS, False)):
+        yield codec, [(row, tag) for row, tag in members if row in paths and bool(index_range(paths[row])) is is_array]
 
 
 def _chunks(members: list[_Numbered], size: int) -> Iterator[list[_Numbered]]:

@@ -28,16 +28,18 @@ from asyncua.ua.status_codes import StatusCodes, get_name_and_doc
 from asyncua.ua.ua_binary import nodeid_from_binary, nodeid_to_binary
 from asyncua.ua.uaerrors._base import UaError, UaStatusCodeError
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from msgspec import Struct
 
 from gatewayd.clock import Clock
 from gatewayd.device.opcua.bounded_client import BoundedClient
+from gatewayd.device.opcua.certificate import first_certificate
 from gatewayd.device.opcua.fast_read import ReadRequest, results_of
 from gatewayd.device.opcua.faults import LIBRARY_ERRORS, translated
 from gatewayd.device.opcua.service import Reader, ServiceRequest, body_of
-from gatewayd.device.opcua.trust import Trust, first_certificate
-from gatewayd.errors import DeviceError, DeviceNotTrusted, DeviceRefused
+from gatewayd.device.opcua.trust import Trust
+from gatewayd.errors import DeviceNotTrusted, DeviceRefused
 from gatewayd.model.config import OpcuaDevice
 
 HANDSHAKE_S_MIN = 4.0  # RSA on a small PLC takes its time, whatever the timeout of a read
@@ -82,9 +84,9 @@ class Session:
         protocol = self._client.uaclient.protocol
         return protocol is not None and protocol.transport is not None and not protocol.transport.is_closing()
 
-    def read_request(self, nodes: Sequence[bytes]) -> ReadRequest:
-        """Encode a Read of these nodes for this session."""
-        return ReadRequest(nodes, self._token, self._device.timeout_ms)
+    def read_request(self, nodes: Sequence[bytes], ranges: Sequence[str] = ()) -> ReadRequest:
+        """Encode a Read of these nodes, or of one element of each, for this session."""
+        return ReadRequest(nodes, self._token, self._device.timeout_ms, ranges)
 
     async def read(self, request: ReadRequest) -> bytes:
         """Send a prepared Read; return its results back to back.
@@ -145,8 +147,8 @@ class Session:
             limit = await self._own_property(number)
         return limit if isinstance(limit, int) and limit > 0 else 0
 
-    async def write(self, node: bytes, value: ua.Variant) -> int:
-        """Write the Value of one node, without timestamps; return the server's status code for it.
+    async def write(self, node: bytes, value: ua.Variant, index_range: str | None = None) -> int:
+        """Write the Value of one node, or a part of it, without timestamps; return the server's status code for it.
 
         Raises:
             DeviceTimeout, DeviceUnreachable, DeviceProtocolError: drop this session; the state of the plant is unknown.
@@ -154,6 +156,7 @@ class Session:
         item = ua.WriteValue(
             NodeId=nodeid_from_binary(Buffer(node)),
             AttributeId=AttributeIds.Value,
+            IndexRange=index_range,
             Value=ua.DataValue(Value=value, StatusCode=None),
         )
         with translated(self._device, "writing"):
@@ -271,7 +274,7 @@ async def reach(device: OpcuaDevice, trust: Trust) -> BoundedClient:
 
     Raises:
         DeviceUnreachable, DeviceTimeout: nothing listens there.
-        DeviceProtocolError: pin or identity cannot be used with this policy.
+        DeviceProtocolError: a certificate or key cannot be used with this policy.
     """
     client = BoundedClient(device, _step_s(device) + 1)  # the library's timeout never comes before ours
     with translated(device, "connecting"):
@@ -286,7 +289,7 @@ async def establish(client: BoundedClient, device: OpcuaDevice, trust: Trust, cl
 
     Raises:
         DeviceUnreachable, DeviceTimeout, DeviceProtocolError: no usable server there.
-        DeviceNotTrusted: it is not the pinned server, or it does not trust us.
+        DeviceNotTrusted: it is not the trusted server, or it does not trust us.
     """
     try:
         with translated(device, "opening a session"):
@@ -296,7 +299,7 @@ async def establish(client: BoundedClient, device: OpcuaDevice, trust: Trust, cl
             async with asyncio.timeout(_step_s(device)):
                 await client.create_session()
                 _check_password_policy(client, device)
-                await client.activate_session(device.user, trust.password, None)
+                await _activate(client, trust)
         session = Session(client, device, clock)
         await session.learn()
     except BaseException:
@@ -312,8 +315,12 @@ class Shown(Struct, frozen=True):
     policies: frozenset[tuple[str, str]]  # (policy, mode) as the configuration writes them
 
 
-async def ask_without_security(device: OpcuaDevice) -> Shown | None:
-    """Ask the server for its endpoints, over a channel without security; None when it does not say."""
+async def ask_without_security(device: OpcuaDevice) -> Shown:
+    """Ask the server for its endpoints, over a channel without security.
+
+    Raises:
+        DeviceUnreachable, DeviceTimeout, DeviceProtocolError: it does not say.
+    """
     client = BoundedClient(device, _step_s(device) + 1)
     try:
         with translated(device, "asking for its endpoints"):
@@ -323,8 +330,6 @@ async def ask_without_security(device: OpcuaDevice) -> Shown | None:
                 await client.open_secure_channel()
                 endpoints = await client.get_endpoints()
             return _shown(device, endpoints[:ENDPOINTS_MAX])
-    except DeviceError:
-        return None
     finally:
         client.abort()
 
@@ -352,25 +357,37 @@ def _address(client: BoundedClient) -> tuple[str, int]:
 
 
 async def _secure(client: BoundedClient, device: OpcuaDevice, trust: Trust) -> None:
-    """Fix policy, our certificate and the pinned one before the first byte is sent."""
+    """Fix policy, our certificate and the server's before the first byte is sent."""
     if device.security == "None":
         return
-    pin, identity = trust.pin, trust.identity
-    assert pin is not None
+    server, identity = trust.server, trust.identity
+    assert server is not None
     assert identity is not None
 
-    async def only_the_pinned(certificate: x509.Certificate, _: ua.ApplicationDescription) -> None:
-        if certificate.public_bytes(Encoding.DER) != pin.der:
+    async def only_the_trusted(certificate: x509.Certificate, _: ua.ApplicationDescription) -> None:
+        if certificate.public_bytes(Encoding.DER) != server.der:
             raise ServiceError(StatusCodes.BadCertificateUntrusted)
 
-    client.certificate_validator = only_the_pinned
+    client.certificate_validator = only_the_trusted
+    client.application_uri = trust.application_uri
     await client.set_security(
         POLICIES[device.security],
-        CertProperties(identity.certificate_der, "der"),
+        CertProperties(identity.certificate.der, "der"),
         CertProperties(identity.key_pem, "pem"),
-        server_certificate=CertProperties(pin.der, "der"),
+        server_certificate=CertProperties(server.der, "der"),
         mode=ua.MessageSecurityMode.Sign if device.mode == "Sign" else ua.MessageSecurityMode.SignAndEncrypt,
     )
+
+
+async def _activate(client: BoundedClient, trust: Trust) -> None:
+    """Say who the user is: a certificate, a name with its password, or nobody."""
+    certificate = None
+    if trust.user_identity is not None:
+        certificate = x509.load_der_x509_certificate(trust.user_identity.certificate.der)
+        key = load_pem_private_key(trust.user_identity.key_pem, None)
+        assert isinstance(key, rsa.RSAPrivateKey)
+        client.user_private_key = key
+    await client.activate_session(trust.user, trust.password, certificate)
 
 
 def _check_password_policy(client: BoundedClient, device: OpcuaDevice) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import struct
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,9 +13,10 @@ from asyncua import ua
 from asyncua.ua.ua_binary import struct_from_binary
 
 from gatewayd.clock import Clock, SystemClock
+from gatewayd.device.link import silent
 from gatewayd.device.opcua.link import OpcuaLink
 from gatewayd.device.opcua.plan import plan_reads
-from gatewayd.model.block import Block
+from gatewayd.model.block import Block, Codec
 from gatewayd.model.config import OpcuaDevice, OpcuaTag
 from kernels.opcua_value import read_data_value
 
@@ -25,21 +28,45 @@ def tag(name: str, type: str = "float64", **settings) -> OpcuaTag:
     return OpcuaTag(name=name.replace(".", "_"), node_id=node_id, type=type, **settings)
 
 
+def element(node: str, path: str, type: str = "float64", **settings) -> OpcuaTag:
+    """A tag on one element of a node."""
+    name = re.sub(r"\W+", "_", f"{node}_{path}").strip("_")
+    return OpcuaTag(name=name, node_id=f"nsu={URI};s={node}", element=path, type=type, **settings)
+
+
 def device(endpoint: str, **settings) -> OpcuaDevice:
     plain = {"security": "None", "mode": "None", "insecure": "accepted-by=test"}
     return OpcuaDevice(**{"name": "plant", "endpoint": endpoint, **plain, **settings})
 
 
-def link_to(configured: OpcuaDevice, tags: Sequence[OpcuaTag], folder: Path, clock: Clock | None = None) -> OpcuaLink:
+def link_to(
+    configured: OpcuaDevice, tags: Sequence[OpcuaTag], folder: Path, clock: Clock | None = None, note=silent
+) -> OpcuaLink:
     numbered = list(enumerate(tags))
     plans = plan_reads(configured, numbered, 0)
-    return OpcuaLink(configured, numbered, plans, clock or SystemClock(), folder, folder / "identity")
+    link = OpcuaLink(configured, numbered, plans, clock or SystemClock(), folder, folder / "identity")
+    link.note = note
+    return link
 
 
 async def scan(link: OpcuaLink) -> list[Block]:
     blocks: list[Block] = []
     await link.scan(link.plans, blocks.append)
     return blocks
+
+
+def numbers(block: Block, count: int) -> list[float]:
+    """What the core will make of a block, whichever way it is encoded."""
+    return [value for value, _, _ in _columns(block)] if block.codec is Codec.COLUMNS else values(block.payload, count)
+
+
+def element_statuses(block: Block, count: int) -> list[int]:
+    """The status codes of a block, whichever way it is encoded."""
+    return [code for _, code, _ in _columns(block)] if block.codec is Codec.COLUMNS else statuses(block.payload, count)
+
+
+def _columns(block: Block) -> list[tuple[float, int, int]]:
+    return list(struct.iter_unpack("<dqq", block.payload))
 
 
 def data_values(payload: bytes, count: int) -> list[ua.DataValue]:

@@ -9,12 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from asyncua import Server, ua
+from asyncua.common.structures104 import new_enum, new_struct, new_struct_field
 from asyncua.common.utils import ServiceError
 from asyncua.crypto.permission_rules import User, UserRole
 from asyncua.server.address_space import AttributeService
 
 URI = "urn:gatewayd:test"
-TOKENS = [ua.AnonymousIdentityToken, ua.UserNameIdentityToken]
+TOKENS = [ua.AnonymousIdentityToken, ua.UserNameIdentityToken, ua.X509IdentityToken]
+POLICIES = ("Basic256Sha256", "Aes128Sha256RsaOaep", "Aes256Sha256RsaPss")
 SOURCE_TIME = datetime(2026, 1, 2, 3, 4, 5, 678_900, tzinfo=UTC)
 SCALARS = {
     "bool": (True, ua.VariantType.Boolean),
@@ -31,12 +33,15 @@ DOUBLES = 1000
 
 
 class Users:
-    """Lets everybody in anonymously, and `operator` with the right password; or only the latter."""
+    """Lets everybody in anonymously; or only `operator` with the right password; or only who has a certificate."""
 
-    def __init__(self, password: str | None) -> None:
+    def __init__(self, password: str | None, certificate: Path | None) -> None:
         self._password = password
+        self._certificate = None if certificate is None else certificate.read_bytes()
 
     def get_user(self, iserver, username=None, password=None, certificate=None):
+        if self._certificate is not None:
+            return User(role=UserRole.User, name="holder") if certificate == self._certificate else None
         if self._password is None:
             return User(role=UserRole.User)
         if username == "operator" and password == self._password:
@@ -69,7 +74,7 @@ async def main(options: argparse.Namespace) -> None:
     logging.basicConfig(level=logging.ERROR)
     limits = LimitedReads(options.nodes_per_read)
     limits.install()
-    server = Server(user_manager=Users(options.password))
+    server = Server(user_manager=Users(options.password, options.user_certificate))
     await server.init()
     server.set_endpoint(f"opc.tcp://127.0.0.1:{options.port}/test")
     await secure(server, options)
@@ -89,11 +94,8 @@ async def secure(server: Server, options: argparse.Namespace) -> None:
     if options.certificate:
         await server.load_certificate(options.certificate)
         await server.load_private_key(options.key)
-        policies += [
-            ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt,
-            ua.SecurityPolicyType.Basic256Sha256_Sign,
-            ua.SecurityPolicyType.Aes256Sha256RsaPss_SignAndEncrypt,
-        ]
+        offered = POLICIES if options.policy is None else (options.policy,)
+        policies += [ua.SecurityPolicyType[f"{name}_{mode}"] for name in offered for mode in ("SignAndEncrypt", "Sign")]
     if options.distrust:
 
         async def nobody(certificate, description):
@@ -124,6 +126,13 @@ async def add_nodes(server: Server, index: int, limits: LimitedReads) -> None:
     await add("array", [1.0, 2.0, 3.0], ua.VariantType.Double)
     await add("words", ["a", None, "ccc"], ua.VariantType.String)
     await add("structure", ua.EUInformation(NamespaceUri="x", UnitId=4), ua.VariantType.ExtensionObject)
+    await add("one", [7.0], ua.VariantType.Double)
+    await add("matrix", [[11, 12, 13], [21, 22, 23]], ua.VariantType.Int32)
+    await add("array.set", [1.0, 2.0, 3.0], ua.VariantType.Double, writable=True)
+    await add_structures(server, index, add)
+    mystery = ua.ExtensionObject(ua.NodeId("mystery", index), b"\x01\x02\x03\x04")
+    structure = ua.NodeId(ua.ObjectIds.Structure)
+    await plant.add_variable(ua.NodeId("mystery", index), "mystery", ua.Variant(mystery), datatype=structure)
     await add("label", ua.LocalizedText("Pump", "en"), ua.VariantType.LocalizedText)
     sick = await add("sick", 1.0, ua.VariantType.Double)
     broken = ua.StatusCode(ua.StatusCodes.BadSensorFailure)
@@ -136,11 +145,48 @@ async def add_nodes(server: Server, index: int, limits: LimitedReads) -> None:
     )
 
 
+async def add_structures(server: Server, index: int, add) -> None:
+    """A drive with two motors, an optional field, an enumeration and what must be passed over to reach the rest."""
+    await new_enum(server, index, "Gear", ["Reverse", "Neutral", "Forward"])
+    await new_struct(
+        server, index, "Motor", [
+            new_struct_field("Name", ua.VariantType.String),
+            new_struct_field("Speed", ua.VariantType.Double),
+            new_struct_field("Currents", ua.VariantType.Float, array=True),
+        ],
+    )  # fmt: skip
+    types = await server.load_data_type_definitions()
+    gear = await server.nodes.enum_data_type.get_child(f"{index}:Gear")
+    motor = await server.nodes.base_structure_type.get_child(f"{index}:Motor")
+    await new_struct(
+        server, index, "Drive", [
+            new_struct_field("Serial", ua.VariantType.UInt32, optional=True),
+            new_struct_field("Gear", gear),
+            new_struct_field("Motor", motor, array=True),
+            new_struct_field("Spare", motor),
+            new_struct_field("Hours", ua.VariantType.UInt64, optional=True),
+        ],
+    )  # fmt: skip
+    types |= await server.load_data_type_definitions()
+
+    def made(name: str, speed: float) -> object:
+        return types["Motor"](Name=name, Speed=speed, Currents=[speed / 10, speed / 20])
+
+    drive = types["Drive"](
+        Serial=None, Gear=types["Gear"].Forward, Motor=[made("a", 10.0), made("bb", 20.0), made("", 30.0)],
+        Spare=made("spare", 40.0), Hours=2**40,
+    )  # fmt: skip
+    await add("drive", drive, ua.VariantType.ExtensionObject)
+    await add("motors", [made("x", 1.0), made("y", 2.0)], ua.VariantType.ExtensionObject)
+
+
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--certificate", type=Path)
     parser.add_argument("--key", type=Path)
+    parser.add_argument("--policy", choices=POLICIES, help="the only one beside None")
+    parser.add_argument("--user-certificate", type=Path, help="let only its holder in")
     parser.add_argument("--distrust", action="store_true")
     parser.add_argument("--password")
     parser.add_argument("--nodes-per-read", type=int, default=0)

@@ -17,7 +17,20 @@ from gatewayd.device.opcua.trust import load_pin
 from gatewayd.errors import DeviceNotTrusted, DeviceRefused
 from gatewayd.model import quality
 from gatewayd.model.block import Codec
-from tests.device.opcua.rig import URI, data_values, device, link_to, scan, statuses, tag, values
+from tests.device.opcua.certificates import Certificate
+from tests.device.opcua.rig import (
+    URI,
+    data_values,
+    device,
+    element,
+    element_statuses,
+    link_to,
+    numbers,
+    scan,
+    statuses,
+    tag,
+    values,
+)
 from tests.device.opcua.server import SCALARS
 from tests.foreign.availability import require
 from tests.foreign.node_opcua.build import build_server
@@ -41,6 +54,7 @@ class NodeOpcua:
         )
         port, self.certificate = self._ready()
         self.endpoint = f"opc.tcp://127.0.0.1:{port}"
+        self.users = folder / "users" / "trusted" / "certs"
 
     def _ready(self) -> tuple[int, str]:
         assert self.process.stdout is not None
@@ -138,14 +152,36 @@ async def test_a_refused_write_is_quoted_by_the_standards_name(linked):
     assert (math.isnan(reading.value), reading.status) == (True, quality.BAD_TYPE_MISMATCH)
 
 
-@pytest.mark.parametrize("policy", ["Aes256_Sha256_RsaPss", "Basic256Sha256"])
-async def test_a_pinned_and_encrypted_session_reads_and_writes(linked, server, policy):
-    secured = {"security": policy, "mode": "SignAndEncrypt", "insecure": None, "server_certificate": server.certificate}
+@pytest.mark.parametrize("mode", ["Sign", "SignAndEncrypt"])
+@pytest.mark.parametrize("policy", ["Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss"])
+async def test_a_secured_session_reads_and_writes_under_each_policy_and_mode(linked, server, policy, mode):
+    secured = {"security": policy, "mode": mode, "insecure": None, "server_certificate": server.certificate}
     link = await linked(*(tag(f"d{number}") for number in range(1000)), tag("float64.set", access="rw"), **secured)
     await link.write(1000, 9.5)
     blocks = await scan(link)
     assert values(blocks[0].payload, 1000) == [float(number) for number in range(1000)]
     assert values(blocks[1].payload, 1) == [9.5]
+    assert (await link.read_back(1000)).value == 9.5
+
+
+@pytest.mark.parametrize("policy", ["Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss"])
+async def test_a_user_is_let_in_by_name_or_certificate_and_a_wrong_one_is_not(linked, server, tmp_path, policy):
+    secured = {"security": policy, "mode": "SignAndEncrypt", "insecure": None, "server_certificate": server.certificate}
+    password = tmp_path / "password"
+    password.write_text("right horse\n")
+    named = {**secured, "user": "operator", "password_file": "password"}
+    assert values((await scan(await linked(tag("d1"), **named)))[0].payload, 1) == [1.0]
+    password.write_text("wrong horse\n")
+    with pytest.raises(DeviceNotTrusted, match=r"User|Identity"):
+        await linked(tag("d1"), **named)
+
+    holder, stranger = Certificate(tmp_path, f"holder-{policy}"), Certificate(tmp_path, "stranger")
+    (server.users / f"{policy}.pem").write_bytes(holder.pem_path.read_bytes())
+    by_key = {**secured, "user_certificate": str(holder.der_path), "user_private_key": str(holder.key_path)}
+    assert values((await scan(await linked(tag("d1"), **by_key)))[0].payload, 1) == [1.0]
+    by_key |= {"user_certificate": str(stranger.der_path), "user_private_key": str(stranger.key_path)}
+    with pytest.raises(DeviceNotTrusted, match=r"User|Identity"):
+        await linked(tag("d1"), **by_key)
 
 
 async def test_another_pin_is_not_trusted(linked, server, other_certificate):
@@ -185,3 +221,57 @@ async def test_its_endpoints_are_listed(server):
     assert [certificate.der for certificate in offer.certificates] == [
         load_pin("node-opcua", Path(server.certificate)).der
     ]
+
+
+async def test_elements_of_arrays_come_by_index_range_once_the_server_has_shown_that_it_heeds_them(linked):
+    parts = {"array": ("0", "2"), "matrix.set": ("0,1", "1,2")}
+    tags = [element(name, path) for name, paths in parts.items() for path in paths]
+    link = await linked(tag("d1"), *tags)
+    for codec in (Codec.COLUMNS, Codec.OPCUA_READ, Codec.OPCUA_READ):
+        plain, elements = await scan(link)
+        assert values(plain.payload, 1) == [1.0]
+        assert elements.codec is codec
+        assert numbers(elements, 4) == [1.0, 3.0, 12.0, 23.0]
+
+
+async def test_an_index_beyond_the_array_is_bad_and_the_others_are_read(linked):
+    link = await linked(element("array", "1"), element("array", "9"), element("d1", "0"), element("no.such", "0"))
+    for _ in range(3):
+        (block,) = await scan(link)
+        assert numbers(block, 4)[0] == 2.0
+        assert element_statuses(block, 4)[1:] == [
+            quality.BAD_INDEX_RANGE_NO_DATA, quality.BAD_INDEX_RANGE_NO_DATA, quality.BAD_NODE_ID_UNKNOWN,
+        ]  # fmt: skip
+
+
+async def test_fields_of_structures_are_read_by_their_names(linked):
+    fields = [element("range", ".High"), element("ranges", "[1].Low"), element("range", ".Middle")]
+    status = {"node_id": "i=2256"}  # ServerStatus: an enumeration, a nested BuildInfo full of texts, then a number
+    link = await linked(
+        tag("d1"),
+        *fields,
+        tag("state", element=".State", **status),
+        tag("till", element="SecondsTillShutdown", **status),
+    )
+    for _ in range(2):
+        plain, structures = await scan(link)
+        assert (plain.codec, structures.codec) == (Codec.OPCUA_READ, Codec.COLUMNS)
+        high, low, _, state, till = numbers(structures, 5)
+        assert (high, low, state, till) == (95.5, 3.0, 0.0, 0.0)
+        assert element_statuses(structures, 5)[2] == quality.BAD_NO_MATCH
+    assert (await link.read_back(1)).value == 95.5
+
+
+async def test_one_element_is_written_and_its_neighbours_stay(linked):
+    link = await linked(*(element("array.set", str(index), access="rw") for index in range(3)))
+    await link.write(1, 22.5)
+    assert [(await link.read_back(row)).value for row in range(3)] == [1.0, 22.5, 3.0]
+    await link.write(1, 2.0)
+
+
+async def test_one_element_of_a_matrix_is_written_and_its_neighbours_stay(linked):
+    paths = [f"{row},{column}" for row in range(2) for column in range(3)]
+    link = await linked(*(element("matrix.set", path, "int32", access="rw") for path in paths))
+    await link.write(4, 99.0)
+    assert [(await link.read_back(row)).value for row in range(6)] == [11.0, 12.0, 13.0, 21.0, 99.0, 23.0]
+    await link.write(4, 22.0)

@@ -158,3 +158,27 @@ def test_a_damaged_value_is_passed_on_decodable_or_a_protocol_error(variant, dat
     except DeviceProtocolError:
         return
     kernel_reads(passed, 1)
+
+
+@pytest.mark.parametrize("nested", [lambda number: [number], lambda number: [[number]]])
+def test_arrays_of_one_pass_as_elements_and_are_known_the_next_time(nested):
+    payload = b"".join(record(ua.Variant(nested(number), kind)) for kind, number in NUMBERS.items())
+    screen = Screen(len(NUMBERS), are_elements=True)
+    assert not screen.knows(payload)
+    assert screen.passed(payload) is payload
+    assert screen.knows(payload)
+    assert values(payload, len(NUMBERS)) == [float(number) for number in NUMBERS.values()]
+
+
+@pytest.mark.parametrize("other", [[1.0, 2.0], [], 1.0])
+def test_an_array_that_is_no_longer_one_is_not_known(other):
+    screen = Screen(1, are_elements=True)
+    screen.passed(record(ua.Variant([1.0], V.Double)))
+    assert not screen.knows(record(ua.Variant(other, V.Double)))
+
+
+def test_an_array_of_one_that_nobody_asked_for_is_no_number():
+    payload = record(ua.Variant(2.5, V.Double)) + record(ua.Variant([[7]], V.Int32)) + record(ua.Variant(3.5, V.Double))
+    passed = Screen(3).passed(payload)
+    assert statuses(passed, 3) == [0, quality.BAD_TYPE_MISMATCH, 0]
+    assert values(passed, 3)[::2] == [2.5, 3.5]

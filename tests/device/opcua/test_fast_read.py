@@ -52,6 +52,17 @@ def test_the_request_decodes_with_asyncua_to_a_read_of_values_with_max_age_0():
         assert {node.IndexRange for node in parameters.NodesToRead} == {None}
 
 
+def test_an_index_range_is_sent_with_the_node_it_belongs_to():
+    encoded = [encode_node_id(node, int(node.namespace)) for node in map(parse_node_id, NODES)]
+    ranges = ("0", "17", "2,1", "999999999")
+    buffer = ua.utils.Buffer(ReadRequest(encoded, nodeid_to_binary(TOKEN), 1500, ranges).stamped(7, WALL_NS))
+    nodeid_from_binary(buffer)
+    struct_from_binary(ua.RequestHeader, buffer)
+    asked = struct_from_binary(ua.ReadParameters, buffer).NodesToRead
+    assert len(buffer) == 0
+    assert [(node.NodeId.to_string(), node.IndexRange) for node in asked] == list(zip(NODES, ranges, strict=True))
+
+
 def test_the_results_are_the_data_values_back_to_back():
     answers = [double(1.5), double(-2.0)]
     assert results_of(response(*answers), handle=7, count=2) == b"".join(map(struct_to_binary, answers))

@@ -80,3 +80,17 @@ def test_a_subscribed_class_is_one_plan_per_ten_thousand_tags_whatever_a_read_ma
     assert [(plan.index, plan.codec, len(plan.rows)) for plan in plans] == [
         (3, Codec.OPCUA_NOTIFICATION, 10_000), (4, Codec.OPCUA_NOTIFICATION, 1), (5, Codec.OPCUA_READ, 1),
     ]  # fmt: skip
+
+
+def test_elements_of_arrays_and_fields_of_structures_have_plans_of_their_own():
+    tags = [(0, tag("a", element="3")), (1, tag("b")), (2, tag("a", element=".Speed")), (3, tag("c", element="2,1"))]
+    plans = plan_reads(plant(), tags, 0)
+    assert [([row.row for row in plan.rows], plan.codec) for plan in plans] == [
+        ([1], Codec.OPCUA_READ), ([0, 3], Codec.OPCUA_READ), ([2], Codec.COLUMNS),
+    ]  # fmt: skip
+    assert plans[1].request == ("ns=2;s=a", "ns=2;s=c")
+
+
+def test_what_is_no_path_of_an_element_is_an_error():
+    with pytest.raises(ConfigError, match="not the path"):
+        plan_reads(plant(), [(0, tag("a", element="1:3"))], 0)

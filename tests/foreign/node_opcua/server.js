@@ -1,6 +1,7 @@
 // The node-opcua server of the foreign test: a dozen nodes, one a thousand wide, on 127.0.0.1.
-// Usage: node server.js FOLDER NODES_PER_READ [CHANGING PERIOD_MS]. Keeps its certificate in FOLDER; prints
-// `ready PORT CERTIFICATE`. CHANGING nodes c0, c1 ... count up every PERIOD_MS.
+// Usage: node server.js FOLDER NODES_PER_READ [CHANGING PERIOD_MS [PORT]]. Keeps its certificate in FOLDER; prints
+// `ready PORT CERTIFICATE`. CHANGING nodes c0, c1 ... count up every PERIOD_MS. Trusts every application; lets in anybody,
+// `operator` with the password `right horse`, and the users whose certificates lie in FOLDER/users/trusted/certs.
 "use strict";
 
 const fs = require("node:fs");
@@ -36,22 +37,30 @@ async function freePort() {
     return port;
 }
 
-async function main(folder, nodesPerRead, changing, periodMs) {
+async function main(folder, nodesPerRead, changing, periodMs, wantedPort) {
     const certificates = new OPCUACertificateManager({
         rootFolder: path.join(folder, "pki"),
         automaticallyAcceptUnknownCertificate: true,
     });
     await certificates.initialize();
-    const port = await freePort();
+    const users = new OPCUACertificateManager({ rootFolder: path.join(folder, "users") });
+    await users.initialize();
+    const port = wantedPort || (await freePort());
     const server = new OPCUAServer({
         port,
         host: "127.0.0.1",
         hostname: "127.0.0.1",
         nodeset_filename: [nodesets.standard],
         serverCertificateManager: certificates,
-        userCertificateManager: certificates,
-        securityModes: [MessageSecurityMode.None, MessageSecurityMode.SignAndEncrypt],
-        securityPolicies: [SecurityPolicy.None, SecurityPolicy.Basic256Sha256, SecurityPolicy.Aes256_Sha256_RsaPss],
+        userCertificateManager: users,
+        userManager: { isValidUser: (user, password) => user === "operator" && password === "right horse" },
+        securityModes: [MessageSecurityMode.None, MessageSecurityMode.Sign, MessageSecurityMode.SignAndEncrypt],
+        securityPolicies: [
+            SecurityPolicy.None,
+            SecurityPolicy.Basic256Sha256,
+            SecurityPolicy.Aes128_Sha256_RsaOaep,
+            SecurityPolicy.Aes256_Sha256_RsaPss,
+        ],
         serverCapabilities: { operationLimits: { maxNodesPerRead: nodesPerRead } },
     });
     await server.initialize();
@@ -104,6 +113,32 @@ function addNodes(addressSpace) {
         dataType: DataType.Double,
         arrayType: VariantArrayType.Array,
         value: new Float64Array([1, 2, 3]),
+    });
+    addParts(addressSpace, add);
+}
+
+// Arrays that can be written element by element, and structures of the standard.
+function addParts(addressSpace, add) {
+    const rw = { accessLevel: "CurrentRead | CurrentWrite" };
+    add("array.set", DataType.Double, { valueRank: 1, ...rw }).setValueFromSource({
+        dataType: DataType.Double,
+        arrayType: VariantArrayType.Array,
+        value: new Float64Array([1, 2, 3]),
+    });
+    const matrix = { valueRank: 2, arrayDimensions: [2, 3], ...rw };
+    add("matrix.set", DataType.Int32, matrix).setValueFromSource({
+        dataType: DataType.Int32,
+        arrayType: VariantArrayType.Matrix,
+        dimensions: [2, 3],
+        value: new Int32Array([11, 12, 13, 21, 22, 23]),
+    });
+    const range = addressSpace.findDataType("Range");
+    const between = (low, high) => addressSpace.constructExtensionObject(range, { low, high });
+    add("range", range.nodeId, {}).setValueFromSource({ dataType: DataType.ExtensionObject, value: between(-5, 95.5) });
+    add("ranges", range.nodeId, { valueRank: 1 }).setValueFromSource({
+        dataType: DataType.ExtensionObject,
+        arrayType: VariantArrayType.Array,
+        value: [between(1, 2), between(3, 4)],
     });
 }
 
