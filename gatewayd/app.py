@@ -27,8 +27,9 @@ from gatewayd.device.build import build_link, plan_reads
 from gatewayd.device.link import Link
 from gatewayd.errors import StoreError, StoreFull, TransientError
 from gatewayd.facade import GatewayFacade
-from gatewayd.model.config import OpcuaDevice, SiteConfig
+from gatewayd.model.config import SiteConfig
 from gatewayd.model.decision import Command, Mode, NewRecord, SetMode, Stop
+from gatewayd.model.device import OpcuaDevice
 from gatewayd.model.record import ConfigLoaded, Decision, Gap, Start, Stopped
 from gatewayd.observe.events import EventLog, for_stderr
 from gatewayd.observe.notify import Notifier, from_environment

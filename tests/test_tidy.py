@@ -64,8 +64,10 @@ DECLARATIONS = {  # nothing in them runs
     "gatewayd/model/block.py",
     "gatewayd/model/config.py",
     "gatewayd/model/decision.py",
+    "gatewayd/model/device.py",
     "gatewayd/model/quality.py",
     "gatewayd/model/record.py",
+    "gatewayd/model/table.py",
     "gatewayd/version.py",
     "kernels/columns.py",
 }

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from gatewayd.cli.progress import Progress
     from gatewayd.device.opcua.browse import Browser, Node
-    from gatewayd.model.config import OpcuaDevice, SiteConfig
+    from gatewayd.model.config import SiteConfig
+    from gatewayd.model.device import OpcuaDevice
 
 TIME_MAX_S = 300
 _LEVELS_MAX = 50
@@ -66,7 +67,7 @@ def browse(directory: Path, name: str, **options: Unpack[Options]) -> int:
     from gatewayd.cli.site_names import require_device
     from gatewayd.clock import SystemClock
     from gatewayd.errors import ConfigError
-    from gatewayd.model.config import OpcuaDevice
+    from gatewayd.model.device import OpcuaDevice
 
     config, device = require_device(directory, name)
     if not isinstance(device, OpcuaDevice):

@@ -26,8 +26,9 @@ from gatewayd.device.link import Link
 from gatewayd.errors import DeviceError, GatewayError, UnitsLost
 from gatewayd.model import quality
 from gatewayd.model.block import WIRE_BYTES, Block, Codec, PlanRow, ReadPlan
-from gatewayd.model.config import Device, ModbusSerialDevice, OpcuaDevice, SiteConfig
+from gatewayd.model.config import SiteConfig
 from gatewayd.model.decision import Inputs
+from gatewayd.model.device import Device, ModbusSerialDevice, OpcuaDevice
 from gatewayd.model.view import ProbeRequest, ProbeSurvey, ProbeTag, ProbeView, number
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gatewayd.cli.places import ModbusPlace
     from gatewayd.device.modbus.interpret import Candidate
     from gatewayd.device.opcua.inspect import NodeReading
-    from gatewayd.model.config import OpcuaDevice
+    from gatewayd.model.device import OpcuaDevice
 
 _TYPES = ("int16", "uint16", "int32", "uint32", "float32", "int64", "uint64", "float64")
 _DEVICE_FORM = 3  # DIR DEVICE PLACE
@@ -57,7 +57,7 @@ def read(
     """
     from gatewayd.cli.places import place_on_host, place_on_site
     from gatewayd.cli.site_names import require_device
-    from gatewayd.model.config import OpcuaDevice, OpcuaTag
+    from gatewayd.model.device import OpcuaDevice, OpcuaTag
 
     if host is not None:
         if len(target) != 1:

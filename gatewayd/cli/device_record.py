@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from gatewayd.device.modbus.player import Player
     from gatewayd.device.recording import Recording, RecordingWriter
     from gatewayd.model.block import ReadPlan
-    from gatewayd.model.config import ModbusTcpDevice, SiteConfig
+    from gatewayd.model.config import SiteConfig
+    from gatewayd.model.device import ModbusTcpDevice
 
 RETRY_NS = 1_000_000_000
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -45,7 +46,7 @@ def record(directory: Path, name: str, *, path: Path, duration_s: float, as_json
     from gatewayd.clock import SystemClock
     from gatewayd.device.recording import Header, RecordingWriter
     from gatewayd.errors import ConfigError
-    from gatewayd.model.config import ModbusTcpDevice, OpcuaDevice
+    from gatewayd.model.device import ModbusTcpDevice, OpcuaDevice
     from gatewayd.version import __version__
 
     config, device = require_device(directory, name)

@@ -29,7 +29,7 @@ def _units(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int,
 def _numbers(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
     from typing import get_args, get_type_hints
 
-    from gatewayd.model.config import ModbusSerialDevice
+    from gatewayd.model.device import ModbusSerialDevice
 
     rates = get_args(get_type_hints(ModbusSerialDevice)["baud_rate"])
     parts = value.split(",")
@@ -123,7 +123,7 @@ def _askers(where: str | None, options: Options) -> list[Asker]:
         return [TcpAsker(*host_and_port(where), options["timeout_ms"])]
     import msgspec
 
-    from gatewayd.model.config import ModbusSerialDevice
+    from gatewayd.model.device import ModbusSerialDevice
 
     settings = [(baud, parity) for baud in options["baud"] for parity in options["parity"]]
     table = {"protocol": "modbus-rtu", "name": "scan", "serial_port": options["serial"], "retries": 0}

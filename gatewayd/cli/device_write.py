@@ -12,7 +12,8 @@ from gatewayd.cli.site_names import site_and_device
 
 if TYPE_CHECKING:
     from gatewayd.device.dry_run import DryRun
-    from gatewayd.model.config import Device, Point, SiteConfig, Tag
+    from gatewayd.model.config import Point, SiteConfig
+    from gatewayd.model.device import Device, Tag
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -67,7 +68,7 @@ async def _dry_run(device: Device, tag: Tag, value: float) -> DryRun:
     from gatewayd.device.dry_run import dry_run_modbus, dry_run_opcua
     from gatewayd.errors import DeviceRefused
     from gatewayd.model import quality
-    from gatewayd.model.config import ModbusDevice, ModbusTag, OpcuaTag
+    from gatewayd.model.device import ModbusDevice, ModbusTag, OpcuaTag
 
     if tag.access == "r":
         raise DeviceRefused(

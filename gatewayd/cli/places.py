@@ -13,7 +13,7 @@ from gatewayd.cli.device_scan import host_and_port
 from gatewayd.clock import SystemClock
 from gatewayd.device.modbus import pdu
 from gatewayd.device.modbus.asking import Asker, TcpAsker, asker_of
-from gatewayd.model.config import ModbusDevice, ModbusTag, RegisterType, Tag, unit_of
+from gatewayd.model.device import ModbusDevice, ModbusTag, RegisterType, Tag, unit_of
 from gatewayd.model.registers import words
 from gatewayd.site.address import AddressError, parse_place
 

@@ -10,7 +10,8 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gatewayd.model.config import Device, SiteConfig
+    from gatewayd.model.config import SiteConfig
+    from gatewayd.model.device import Device
 
     _Command = TypeVar("_Command", bound=Callable[..., object])
 

@@ -11,7 +11,7 @@ from gatewayd.cli.session import json_option
 from gatewayd.cli.site_names import site_and_device
 
 if TYPE_CHECKING:
-    from gatewayd.model.config import Device
+    from gatewayd.model.device import Device
     from gatewayd.site.tag_import import Imported, Options
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -82,7 +82,7 @@ def import_(
 def _options(device: Device, defaults: tuple[str, ...]) -> Options:
     from typing import get_args
 
-    from gatewayd.model.config import ByteOrder, RegisterType
+    from gatewayd.model.device import ByteOrder, RegisterType
     from gatewayd.site.tag_import import Options
 
     allowed = {"byte_order": get_args(ByteOrder), "register_type": get_args(RegisterType), "access": ("keep", "r")}

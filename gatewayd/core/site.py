@@ -12,18 +12,8 @@ from gatewayd.core.expr.compiler import Compiler
 from gatewayd.core.expr.programme import Programme
 from gatewayd.errors import ConfigError, ExpressionError
 from gatewayd.model.block import ReadPlan
-from gatewayd.model.config import (
-    Alarm,
-    Asset,
-    Contract,
-    Device,
-    Point,
-    Rule,
-    SiteConfig,
-    Tag,
-    missing_guards,
-    periods_of,
-)
+from gatewayd.model.config import Alarm, Asset, Contract, Point, Rule, SiteConfig, missing_guards
+from gatewayd.model.device import Device, Tag, periods_of
 
 NS = 1_000_000_000
 STALE_SCANS = 3  # a tag without `stale_after_s` is stale after this many missed scans or keep-alives,

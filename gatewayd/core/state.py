@@ -15,8 +15,9 @@ from gatewayd.core.site import NS, STALE_MIN_NS, STALE_SCANS, Site, TagPlan
 from gatewayd.core.texts import Texts
 from gatewayd.model import quality
 from gatewayd.model.block import PlanRow, WireType
-from gatewayd.model.config import Cusum, Ewma, OpcuaTag
+from gatewayd.model.config import Cusum, Ewma
 from gatewayd.model.decision import Mode, Reason
+from gatewayd.model.device import OpcuaTag
 from gatewayd.model.record import Actor
 
 INBOX_BYTES = 1 << 20  # the largest payload a block may carry

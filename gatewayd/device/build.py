@@ -11,7 +11,7 @@ from gatewayd.device.link import Link
 from gatewayd.device.modbus.plan import plan_reads as plan_modbus
 from gatewayd.device.opcua.plan import plan_reads as plan_opcua
 from gatewayd.model.block import ReadPlan
-from gatewayd.model.config import Device, ModbusDevice, ModbusTag, OpcuaTag, Tag
+from gatewayd.model.device import Device, ModbusDevice, ModbusTag, OpcuaTag, Tag
 
 Numbered = tuple[int, Tag]
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 from gatewayd.clock import Clock
 from gatewayd.device.build import build_link
 from gatewayd.device.modbus.loopback import HOST, LoopbackServer, StandIn
-from gatewayd.model.config import ModbusDevice, ModbusTag, ModbusTcpDevice, OpcuaTag
+from gatewayd.model.device import ModbusDevice, ModbusTag, ModbusTcpDevice, OpcuaTag
 
 
 class DryWrite(Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ import re
 import struct
 from typing import Final
 
-from gatewayd.model.config import ModbusTag
+from gatewayd.model.device import ModbusTag
 
 REGISTERS: Final = {  # but for a string, whose tag says it
     "bool": 1,

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from gatewayd.model.config import RegisterType
+from gatewayd.model.device import RegisterType
 
 ADDRESS_MAX = 65_535
 _NOTATION: dict[str, RegisterType] = {"0": "coil", "1": "discrete", "3": "input", "4": "holding"}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 from gatewayd.errors import ConfigError
-from gatewayd.model.config import Device
+from gatewayd.model.device import Device
 from gatewayd.site.problem import Findings, describe, has_errors
 from gatewayd.site.shape import Fitter
 from gatewayd.site.source import Origin, Source

@@ -9,18 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
-from gatewayd.model.config import (
-    Asset,
-    AssetType,
-    Contract,
-    Device,
-    GatewayFile,
-    Point,
-    Rule,
-    SiteConfig,
-    Tag,
-    missing_guards,
-)
+from gatewayd.model.config import Asset, AssetType, Contract, GatewayFile, Point, Rule, SiteConfig, missing_guards
+from gatewayd.model.device import Device, Tag
 from gatewayd.site.problem import Findings
 from gatewayd.site.source import Origin
 from gatewayd.site.tag_list import TagRow

@@ -15,7 +15,8 @@ from gatewayd.core.expr.opcodes import Type
 from gatewayd.core.expr.parser import parse
 from gatewayd.core.expr.syntax import Tag, Term, terms
 from gatewayd.errors import ExpressionError
-from gatewayd.model.config import Asset, Contract, Rule, SiteConfig, periods_of
+from gatewayd.model.config import Asset, Contract, Rule, SiteConfig
+from gatewayd.model.device import periods_of
 from gatewayd.site.draft import Draft, Located
 from gatewayd.site.problem import Problem, has_errors
 from gatewayd.site.source import Origin, spelled

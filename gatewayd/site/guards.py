@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from msgspec import UNSET, UnsetType
 
-from gatewayd.model.config import ModbusTag, Point, missing_guards
+from gatewayd.model.config import Point, missing_guards
+from gatewayd.model.device import ModbusTag
 from gatewayd.model.registers import INTEGER_RANGE
 from gatewayd.site.draft import Draft, Located, Member
 from gatewayd.site.problem import Problem, listed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from gatewayd.model.config import Device, ModbusBusDevice, ModbusRtuOverTcpDevice, ModbusSerialDevice, ModbusTlsDevice
+from gatewayd.model.device import Device, ModbusBusDevice, ModbusRtuOverTcpDevice, ModbusSerialDevice, ModbusTlsDevice
 from gatewayd.site.draft import Draft
 from gatewayd.site.problem import Problem
 from gatewayd.site.source import Origin

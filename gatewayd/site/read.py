@@ -7,7 +7,8 @@ from typing import TypeVar, cast, get_args
 
 from msgspec import Struct
 
-from gatewayd.model.config import Asset, AssetType, Device, GatewayFile, Point, Rule
+from gatewayd.model.config import Asset, AssetType, GatewayFile, Point, Rule
+from gatewayd.model.device import Device
 from gatewayd.site.draft import Draft, Located
 from gatewayd.site.folder import Folder
 from gatewayd.site.problem import Problem, listed, nearest

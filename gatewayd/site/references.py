@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from msgspec import UNSET
 
-from gatewayd.model.config import Contract, Rule, periods_of
+from gatewayd.model.config import Contract, Rule
+from gatewayd.model.device import periods_of
 from gatewayd.site.draft import Draft, Located
 from gatewayd.site.problem import listed, nearest
 from gatewayd.site.source import Origin

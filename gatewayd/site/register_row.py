@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gatewayd.model.config import ModbusDevice, ModbusTag
+from gatewayd.model.device import ModbusDevice, ModbusTag
 from gatewayd.model.registers import BYTES, FLOATS, SINGLE_BITS, span, words
 from gatewayd.site.address import ADDRESS_MAX
 from gatewayd.site.problem import Problem

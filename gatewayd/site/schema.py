@@ -6,7 +6,8 @@ import json
 
 import msgspec
 
-from gatewayd.model.config import DeviceFile, GatewayFile, ModbusTag, OpcuaTag, PolicyFile, TwinFile
+from gatewayd.model.config import GatewayFile, PolicyFile, TwinFile
+from gatewayd.model.device import DeviceFile, ModbusTag, OpcuaTag
 from gatewayd.site.tag_list import COLUMNS
 
 FILES = {

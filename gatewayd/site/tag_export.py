@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 from gatewayd.errors import ConfigError
-from gatewayd.model.config import Device, ModbusTag, OpcuaDevice, OpcuaTag, Tag
+from gatewayd.model.device import Device, ModbusTag, OpcuaDevice, OpcuaTag, Tag
 from gatewayd.site.address import notation
 
 FORMATS = ("gatewayd", "kepware", "uaexpert")
@@ -21,6 +21,7 @@ _KEPWARE_HEADER = (
 _KEPWARE_TYPES = {
     "bool": "Boolean", "int8": "Char", "uint8": "Byte", "int16": "Short", "uint16": "Word", "int32": "Long",
     "uint32": "DWord", "int64": "LLong", "uint64": "QWord", "float32": "Float", "float64": "Double",
+    "bcd16": "BCD", "bcd32": "LBCD",
 }  # fmt: skip
 _UA_TYPES = {
     "bool": "Boolean", "int8": "SByte", "uint8": "Byte", "int16": "Int16", "uint16": "UInt16", "int32": "Int32",

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from msgspec import Struct
 
 from gatewayd.errors import ConfigError
-from gatewayd.model.config import Device, ModbusDevice, ModbusTag, OpcuaTag, Tag
+from gatewayd.model.device import Device, ModbusDevice, ModbusTag, OpcuaTag, Tag
 from gatewayd.site import tag_synonyms
 from gatewayd.site.problem import Findings, Problem
 from gatewayd.site.source import Origin, Source

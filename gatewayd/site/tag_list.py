@@ -10,7 +10,7 @@ from typing import NamedTuple, get_args
 
 import msgspec
 
-from gatewayd.model.config import (
+from gatewayd.model.device import (
     SUBSCRIBED_ONLY,
     Device,
     ModbusBusDevice,

@@ -61,6 +61,9 @@ TYPES: dict[str, str] = {
     **dict.fromkeys(("uint64", "qword", "ulint", "lword", "u64", "unsigned 64", "64 bit unsigned"), "uint64"),
     **dict.fromkeys(("float32", "float", "real", "single", "f32", "32 bit float", "float 32", "floating point"), "float32"),
     **dict.fromkeys(("float64", "double", "lreal", "f64", "64 bit float", "float 64"), "float64"),
+    **dict.fromkeys(("bcd", "bcd16"), "bcd16"),
+    **dict.fromkeys(("lbcd", "bcd32"), "bcd32"),
+    "string": "string",
 }  # fmt: skip
 
 BYTE_ORDERS: dict[str, str] = {

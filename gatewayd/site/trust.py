@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from gatewayd.model.config import Cloud, OpcuaDevice
+from gatewayd.model.config import Cloud
+from gatewayd.model.device import OpcuaDevice
 from gatewayd.site.draft import Draft
 from gatewayd.site.problem import Problem
 from gatewayd.site.source import Origin

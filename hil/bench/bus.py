@@ -14,7 +14,7 @@ from gatewayd.clock import SystemClock
 from gatewayd.device.modbus.link import ModbusLink
 from gatewayd.device.modbus.plan import plan_reads
 from gatewayd.model.block import Block, Codec
-from gatewayd.model.config import ModbusSerialDevice, ModbusTag, ScanClass
+from gatewayd.model.device import ModbusSerialDevice, ModbusTag, ScanClass
 from gatewayd.sense.breaker import Breaker
 from gatewayd.sense.poller import Poller
 from gatewayd.sense.schedule import ScanSchedule

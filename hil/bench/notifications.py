@@ -30,7 +30,8 @@ from gatewayd.core.step import bind
 from gatewayd.device.build import plan_reads
 from gatewayd.device.opcua.link import OpcuaLink
 from gatewayd.model.block import Block
-from gatewayd.model.config import Gateway, GatewayFile, OpcuaDevice, OpcuaScanClass, OpcuaTag, SiteConfig
+from gatewayd.model.config import Gateway, GatewayFile, SiteConfig
+from gatewayd.model.device import OpcuaDevice, OpcuaScanClass, OpcuaTag
 from tests.foreign.node_opcua.build import build_server
 
 URI = "urn:gatewayd:test"

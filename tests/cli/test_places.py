@@ -9,7 +9,7 @@ import click
 import pytest
 
 from gatewayd.cli.places import place_on_host, place_on_site, read_place
-from gatewayd.model.config import ModbusTag, ModbusTcpDevice
+from gatewayd.model.device import ModbusTag, ModbusTcpDevice
 from tests.cli.sites import small_plc
 
 DEVICE = ModbusTcpDevice(name="plc", host="127.0.0.1", unit_id=7, address_base=1)

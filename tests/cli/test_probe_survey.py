@@ -10,7 +10,7 @@ import pytest
 from gatewayd.cli.probe_survey import readable_register, survey
 from gatewayd.clock import SystemClock
 from gatewayd.model.block import Block, Codec, ReadPlan
-from gatewayd.model.config import ModbusTcpDevice
+from gatewayd.model.device import ModbusTcpDevice
 from tests.device.opcua.conftest import ServerProcess
 from tests.device.opcua.rig import device as opcua_device
 

@@ -20,19 +20,7 @@ from gatewayd.core.site import NS, Digests, Site, compile_site
 from gatewayd.core.state import State
 from gatewayd.core.step import bind, step
 from gatewayd.model.block import Block, Codec, PlanRow, ReadPlan, WireType
-from gatewayd.model.config import (
-    Asset,
-    AssetType,
-    Contract,
-    Gateway,
-    GatewayFile,
-    ModbusTag,
-    ModbusTcpDevice,
-    Point,
-    Rule,
-    SiteConfig,
-    Then,
-)
+from gatewayd.model.config import Asset, AssetType, Contract, Gateway, GatewayFile, Point, Rule, SiteConfig, Then
 from gatewayd.model.decision import (
     ClearOverride,
     Command,
@@ -45,6 +33,7 @@ from gatewayd.model.decision import (
     SetOverride,
     WriteOutcome,
 )
+from gatewayd.model.device import ModbusTag, ModbusTcpDevice
 from gatewayd.model.record import Actor, AlarmEvent, Decision, OverrideEvent, RuleEvent
 
 ANA = Actor(uid=1000, role="operator", method="socket", name="ana")

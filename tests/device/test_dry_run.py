@@ -9,7 +9,7 @@ import pytest
 from gatewayd.clock import SystemClock
 from gatewayd.device.dry_run import DryWrite, dry_run_modbus, dry_run_opcua
 from gatewayd.errors import DeviceRefused
-from gatewayd.model.config import ModbusTag, ModbusTcpDevice, OpcuaTag
+from gatewayd.model.device import ModbusTag, ModbusTcpDevice, OpcuaTag
 
 
 @pytest.mark.parametrize(

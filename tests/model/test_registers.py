@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from gatewayd.model.config import RegisterValueType
+from gatewayd.model.device import RegisterValueType
 from gatewayd.model.registers import parse_not_a_value, span, words
 from tests.device.modbus.plant import tag
 

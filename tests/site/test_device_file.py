@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gatewayd.errors import ConfigError
-from gatewayd.model.config import ModbusTcpDevice
+from gatewayd.model.device import ModbusTcpDevice
 from gatewayd.site.device_file import read_device_file
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gatewayd.model.config import ModbusRtuOverTcpDevice, ModbusSerialDevice, ModbusTlsDevice, ModbusUdpDevice
+from gatewayd.model.device import ModbusRtuOverTcpDevice, ModbusSerialDevice, ModbusTlsDevice, ModbusUdpDevice
 
 TAGS = "name,register_type,address,unit_id\na,holding,0,\nb,holding,0,7\n"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gatewayd.model.config import ModbusDevice, ModbusTag
+from gatewayd.model.device import ModbusDevice, ModbusTag
 from gatewayd.site.problem import Findings, Problem
 from gatewayd.site.source import Source
 from gatewayd.site.tag_list import read_tag_list

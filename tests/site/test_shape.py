@@ -7,7 +7,8 @@ import tomllib
 import msgspec
 import pytest
 
-from gatewayd.model.config import AssetType, Contract, GatewayFile, ModbusTcpDevice, OpcuaDevice, Point, Rule
+from gatewayd.model.config import AssetType, Contract, GatewayFile, Point, Rule
+from gatewayd.model.device import ModbusTcpDevice, OpcuaDevice
 from gatewayd.site.problem import Findings
 from gatewayd.site.shape import Fitter
 from gatewayd.site.source import Origin, Source

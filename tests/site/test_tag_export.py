@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatewayd.errors import ConfigError
-from gatewayd.model.config import ModbusTag, ModbusTcpDevice, OpcuaDevice, OpcuaTag
+from gatewayd.model.device import ModbusTag, ModbusTcpDevice, OpcuaDevice, OpcuaTag
 from gatewayd.site.tag_export import FORMATS, export_tags
 from gatewayd.site.tag_import import Options, import_tags
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gatewayd.errors import ConfigError
-from gatewayd.model.config import ModbusTag, ModbusTcpDevice, OpcuaDevice, OpcuaTag, ScanClass
+from gatewayd.model.device import ModbusTag, ModbusTcpDevice, OpcuaDevice, OpcuaTag, ScanClass
 from gatewayd.site.problem import Findings
 from gatewayd.site.source import Source
 from gatewayd.site.tag_import import Imported, Options, import_tags
@@ -153,7 +153,7 @@ def test_every_bad_row_is_listed_at_its_own_line():
     found = tags_of(text, PLC)
     assert [tag.name for tag in found.tags] == ["a", "g"]
     assert [problem.line for problem in found.problems] == [6, 7, 9, 10, 11, 12]
-    assert "'String'; allowed is bool" in found.problems[0].message
+    assert "length" in found.problems[0].message, "a text needs one, and tools count it in bytes or not at all"
     assert "is that of row 4" in found.problems[1].message
     assert all(problem.remedy for problem in found.problems)
 

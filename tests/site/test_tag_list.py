@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gatewayd.model.config import ModbusTag, ModbusTcpDevice, OpcuaDevice, OpcuaScanClass, OpcuaTag, ScanClass
+from gatewayd.model.device import ModbusTag, ModbusTcpDevice, OpcuaDevice, OpcuaScanClass, OpcuaTag, ScanClass
 from gatewayd.site.problem import Findings
 from gatewayd.site.source import Source
 from gatewayd.site.tag_list import read_tag_list

@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from gatewayd.model.config import Access, ByteOrder, RegisterType
+from gatewayd.model.device import Access, ByteOrder, RegisterType
 from gatewayd.site.tag_list import COLUMNS
 from gatewayd.site.tag_synonyms import ACCESS, BYTE_ORDERS, HEADERS, REGISTER_TYPES, column_of, folded, type_of
 
@@ -54,8 +54,8 @@ def test_a_type_may_tell_its_byte_order(cell, reading):
     assert type_of(cell) == reading
 
 
-@pytest.mark.parametrize("cell", ["", "String", "LBCD", "CD AB", "Date"])
-def test_what_is_no_number_is_no_type(cell):
+@pytest.mark.parametrize("cell", ["", "Variant", "CD AB", "Date"])
+def test_what_the_gateway_cannot_hold_is_no_type(cell):
     assert type_of(cell) is None
 
 

@@ -19,7 +19,7 @@ from gatewayd.device.modbus.pdu import READ_FUNCTION, Request, read_request
 from gatewayd.device.modbus.transport import Channel, Opener, address
 from gatewayd.errors import DeviceProtocolError, DeviceRefused, DeviceTimeout, DeviceUnreachable
 from gatewayd.model import quality
-from gatewayd.model.config import ModbusDevice, ModbusSerialDevice, ModbusTcpDevice
+from gatewayd.model.device import ModbusDevice, ModbusSerialDevice, ModbusTcpDevice
 
 UNIT_ID_MAX: Final = 255
 _STALE_MAX: Final = 1024  # frames dropped while waiting for one answer

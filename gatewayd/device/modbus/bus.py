@@ -29,7 +29,7 @@ from gatewayd.errors import (
 )
 from gatewayd.model import quality
 from gatewayd.model.block import Block, Codec
-from gatewayd.model.config import ModbusRtuOverTcpDevice, ModbusSerialDevice, ModbusUdpDevice
+from gatewayd.model.device import ModbusRtuOverTcpDevice, ModbusSerialDevice, ModbusUdpDevice
 
 BusDevice = ModbusSerialDevice | ModbusRtuOverTcpDevice | ModbusUdpDevice
 ASKS_WAITING_MAX: Final = 64  # writes and read-backs; each belongs to a command

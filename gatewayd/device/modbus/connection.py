@@ -20,7 +20,7 @@ from gatewayd.device.modbus.pdu import check_response
 from gatewayd.device.modbus.window import OutstandingWindow
 from gatewayd.errors import DeviceError, DeviceProtocolError, DeviceRefused, DeviceTimeout, DeviceUnreachable
 from gatewayd.model import quality
-from gatewayd.model.config import ModbusTcpDevice, ModbusTlsDevice
+from gatewayd.model.device import ModbusTcpDevice, ModbusTlsDevice
 
 SINGLES_WAITING_MAX: Final = 64  # writes and read-backs; each belongs to a command
 READS_WAITING_MAX: Final = 65_536  # a scan class never overlaps itself, so no plan waits twice

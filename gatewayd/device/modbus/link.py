@@ -19,7 +19,7 @@ from gatewayd.device.modbus.writing import TagWriter
 from gatewayd.errors import DeviceError, DeviceUnreachable
 from gatewayd.model import quality
 from gatewayd.model.block import ReadPlan
-from gatewayd.model.config import ModbusDevice, ModbusTag, unit_of
+from gatewayd.model.device import ModbusDevice, ModbusTag, unit_of
 from gatewayd.model.registers import span
 
 

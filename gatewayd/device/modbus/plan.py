@@ -12,7 +12,7 @@ from gatewayd.device.modbus import pdu
 from gatewayd.device.modbus.values import first_bit, wire_type
 from gatewayd.errors import ConfigError
 from gatewayd.model.block import Codec, PlanRow, ReadPlan, WireOrder
-from gatewayd.model.config import ModbusDevice, ModbusTag, unit_of
+from gatewayd.model.device import ModbusDevice, ModbusTag, unit_of
 from gatewayd.model.registers import SINGLE_BITS, span, words
 
 _TYPE_ORDER: Final = ("coil", "discrete", "input", "holding")

@@ -11,7 +11,7 @@ import termios
 from typing import Final
 
 from gatewayd.device.modbus.line import Ears
-from gatewayd.model.config import ModbusSerialDevice
+from gatewayd.model.device import ModbusSerialDevice
 
 READ_MAX: Final = 4096
 _DATA_BITS: Final = {7: termios.CS7, 8: termios.CS8}

@@ -9,7 +9,7 @@ import ssl
 from pathlib import Path
 
 from gatewayd.errors import DeviceNotTrusted
-from gatewayd.model.config import ModbusTlsDevice
+from gatewayd.model.device import ModbusTlsDevice
 
 
 def client_context(device: ModbusTlsDevice, folder: Path) -> ssl.SSLContext:

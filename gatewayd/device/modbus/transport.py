@@ -22,7 +22,7 @@ from gatewayd.device.modbus.serial_port import SerialLine
 from gatewayd.device.modbus.tls import check_pin, client_context
 from gatewayd.device.modbus.window import OutstandingWindow
 from gatewayd.errors import DeviceError, DeviceNotTrusted, DeviceTimeout, DeviceUnreachable
-from gatewayd.model.config import (
+from gatewayd.model.device import (
     ModbusDevice,
     ModbusRtuOverTcpDevice,
     ModbusSerialDevice,

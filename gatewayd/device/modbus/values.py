@@ -14,7 +14,7 @@ from gatewayd.device.modbus import pdu
 from gatewayd.errors import DeviceRefused
 from gatewayd.model import quality
 from gatewayd.model.block import WireType
-from gatewayd.model.config import ModbusTag
+from gatewayd.model.device import ModbusTag
 from gatewayd.model.registers import (
     BYTES,
     FLOATS,

@@ -10,7 +10,7 @@ from gatewayd.device.modbus import pdu, values
 from gatewayd.device.modbus.outcome import Answer
 from gatewayd.errors import DeviceRefused
 from gatewayd.model import quality
-from gatewayd.model.config import ModbusDevice, ModbusTag
+from gatewayd.model.device import ModbusDevice, ModbusTag
 
 _ILLEGAL_FUNCTION: Final = 1
 Ask = Callable[[ModbusTag, pdu.Request], Awaitable[Answer]]

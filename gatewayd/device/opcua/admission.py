@@ -19,7 +19,7 @@ from gatewayd.device.opcua.session import Shown, ask_without_security
 from gatewayd.device.opcua.trust import Trust, check_security, load_trust
 from gatewayd.device.opcua.trust_list import TrustList
 from gatewayd.errors import DeviceError, DeviceNotTrusted, DeviceUnreachable, StoreError
-from gatewayd.model.config import OpcuaDevice
+from gatewayd.model.device import OpcuaDevice
 from gatewayd.model.record import TrustUsed
 
 STORAGE_DEFAULT = Path("/var/lib/gatewayd")

@@ -12,7 +12,7 @@ from asyncua.common.connection import TransportLimits
 from asyncua.ua.ua_binary import uatcp_to_binary
 from asyncua.ua.uaerrors._base import UaError
 
-from gatewayd.model.config import OpcuaDevice
+from gatewayd.model.device import OpcuaDevice
 
 CHUNK_BYTES_MAX = 65_536
 MESSAGE_BYTES_MAX = 16 * 1024 * 1024

@@ -7,7 +7,7 @@ import struct
 
 from gatewayd.errors import DeviceRefused
 from gatewayd.model import quality
-from gatewayd.model.config import OpcuaTag
+from gatewayd.model.device import OpcuaTag
 
 RANGES = {
     "bool": (0, 1),

@@ -34,7 +34,7 @@ from gatewayd.device.opcua.structures import StructureTable
 from gatewayd.errors import DeviceRefused
 from gatewayd.model import quality
 from gatewayd.model.block import Codec, ReadPlan
-from gatewayd.model.config import OpcuaTag
+from gatewayd.model.device import OpcuaTag
 
 TYPES_LEARNED_MAX = 32  # for one value: a structure may hold others of types of their own
 _COLUMN = struct.Struct("<dqq")

@@ -14,7 +14,7 @@ from gatewayd.device.opcua.certificate import fingerprint, first_certificate
 from gatewayd.device.opcua.faults import translated
 from gatewayd.device.opcua.session import DEFAULT_PORT, ENDPOINTS_MAX, HANDSHAKE_S_MIN, POLICIES
 from gatewayd.errors import DeviceProtocolError
-from gatewayd.model.config import OpcuaDevice
+from gatewayd.model.device import OpcuaDevice
 
 POLICY_NONE = "http://opcfoundation.org/UA/SecurityPolicy#None"
 

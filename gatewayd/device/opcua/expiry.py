@@ -17,7 +17,7 @@ from gatewayd.device.opcua.certificate import Certificate, read_certificate, wea
 from gatewayd.device.opcua.trust import load_identity, load_pin
 from gatewayd.device.opcua.trust_list import TrustList
 from gatewayd.errors import DeviceNotTrusted
-from gatewayd.model.config import OpcuaDevice
+from gatewayd.model.device import OpcuaDevice
 
 DAY_NS = 86_400_000_000_000
 WARN_AHEAD_DAYS = 60

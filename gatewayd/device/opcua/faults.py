@@ -19,7 +19,7 @@ from gatewayd.errors import (
     DeviceTimeout,
     DeviceUnreachable,
 )
-from gatewayd.model.config import OpcuaDevice
+from gatewayd.model.device import OpcuaDevice
 
 TOO_MUCH = {
     StatusCodes.BadTooManyOperations,

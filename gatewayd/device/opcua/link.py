@@ -33,7 +33,7 @@ from gatewayd.errors import (
 )
 from gatewayd.model import quality
 from gatewayd.model.block import Block, Codec, ReadPlan
-from gatewayd.model.config import OpcuaDevice, OpcuaTag
+from gatewayd.model.device import OpcuaDevice, OpcuaTag
 
 _VARIANTS = {
     "bool": ua.VariantType.Boolean,

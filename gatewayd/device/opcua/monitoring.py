@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from gatewayd.device.opcua.fast_read import ATTRIBUTE_VALUE, TIMESTAMPS_SOURCE
 from gatewayd.device.opcua.service import Reader, broken
-from gatewayd.model.config import OpcuaScanClass, OpcuaTag
+from gatewayd.model.device import OpcuaScanClass, OpcuaTag
 
 CREATE_SUBSCRIPTION, SUBSCRIPTION_CREATED = 787, 790
 CREATE_ITEMS, ITEMS_CREATED = 751, 754

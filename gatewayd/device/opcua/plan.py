@@ -8,7 +8,7 @@ from gatewayd.device.opcua.elements import index_range, parse_element
 from gatewayd.device.opcua.node_id import parse_node_id
 from gatewayd.errors import ConfigError
 from gatewayd.model.block import Codec, PlanRow, ReadPlan, WireType
-from gatewayd.model.config import OpcuaDevice, OpcuaScanClass, OpcuaTag
+from gatewayd.model.device import OpcuaDevice, OpcuaScanClass, OpcuaTag
 
 NODES_PER_READ_DEFAULT = 1000  # when the configuration leaves it to the server, whose limit only a connection knows
 NODES_PER_PLAN_MAX = 10_000  # keeps a block's payload well below the 1 MiB that the core takes

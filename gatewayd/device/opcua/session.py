@@ -40,7 +40,7 @@ from gatewayd.device.opcua.faults import LIBRARY_ERRORS, translated
 from gatewayd.device.opcua.service import Reader, ServiceRequest, body_of
 from gatewayd.device.opcua.trust import Trust
 from gatewayd.errors import DeviceNotTrusted, DeviceRefused
-from gatewayd.model.config import OpcuaDevice
+from gatewayd.model.device import OpcuaDevice
 
 HANDSHAKE_S_MIN = 4.0  # RSA on a small PLC takes its time, whatever the timeout of a read
 NAMESPACES_MAX = 65_536

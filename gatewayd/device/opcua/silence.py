@@ -11,7 +11,7 @@ from typing import Protocol
 
 from gatewayd.device.opcua.data_values import only_value
 from gatewayd.device.opcua.monitoring import raw_deadband
-from gatewayd.model.config import OpcuaTag
+from gatewayd.model.device import OpcuaTag
 
 CANARIES = 8
 QUIET_KEEP_ALIVES = 3

@@ -26,7 +26,7 @@ from gatewayd.device.opcua.session import Session
 from gatewayd.device.opcua.subscription import MS, RETRY_FIRST_NS, RETRY_MOST_NS, Means, Subscription
 from gatewayd.errors import DeviceError, DeviceRefused, DeviceUnreachable
 from gatewayd.model.block import Block, Codec, ReadPlan
-from gatewayd.model.config import OpcuaDevice, OpcuaTag
+from gatewayd.model.device import OpcuaDevice, OpcuaTag
 from gatewayd.model.record import Gap
 
 OUTSTANDING_MIN, OUTSTANDING_MAX = 3, 12

@@ -54,7 +54,7 @@ from gatewayd.device.opcua.silence import CANARIES, Silence
 from gatewayd.errors import DeviceRefused, DeviceTimeout, DeviceUnreachable
 from gatewayd.model import quality
 from gatewayd.model.block import Block, Codec, ReadPlan
-from gatewayd.model.config import OpcuaScanClass, OpcuaTag
+from gatewayd.model.device import OpcuaScanClass, OpcuaTag
 from gatewayd.model.record import DeviceEvent, Gap
 
 MS = 1_000_000

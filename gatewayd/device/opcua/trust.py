@@ -14,7 +14,7 @@ from msgspec import Struct
 from gatewayd.device.opcua.certificate import Certificate, KeyPair, read_certificate, read_key_pair, read_secret
 from gatewayd.device.opcua.identity import own_identity
 from gatewayd.errors import DeviceNotTrusted
-from gatewayd.model.config import OpcuaDevice
+from gatewayd.model.device import OpcuaDevice
 
 PASSWORD_BYTES_MAX = 1024
 

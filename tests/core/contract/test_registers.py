@@ -16,8 +16,9 @@ from gatewayd.core.texts import Texts
 from gatewayd.device.build import plan_reads
 from gatewayd.model import quality
 from gatewayd.model.block import Block, Codec, WireOrder
-from gatewayd.model.config import Gateway, GatewayFile, ModbusTag, SiteConfig
+from gatewayd.model.config import Gateway, GatewayFile, SiteConfig
 from gatewayd.model.decision import Inputs
+from gatewayd.model.device import ModbusTag
 from tests.device.modbus.plant import device, tag
 
 FORM = os.environ.get("GATEWAYD_KERNELS", "python")

@@ -15,7 +15,7 @@ from gatewayd.device.modbus.link import ModbusLink
 from gatewayd.device.modbus.plan import plan_reads
 from gatewayd.errors import UnitsLost
 from gatewayd.model.block import Block, Codec
-from gatewayd.model.config import (
+from gatewayd.model.device import (
     ModbusDevice,
     ModbusRtuOverTcpDevice,
     ModbusSerialDevice,

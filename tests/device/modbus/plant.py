@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gatewayd.model.config import ModbusTag, ModbusTcpDevice
+from gatewayd.model.device import ModbusTag, ModbusTcpDevice
 
 
 def device(**settings: Any) -> ModbusTcpDevice:

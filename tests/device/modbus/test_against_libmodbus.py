@@ -21,7 +21,7 @@ from gatewayd.device.modbus.plan import plan_reads
 from gatewayd.device.modbus.scan import Scan
 from gatewayd.errors import DeviceError, DeviceRefused
 from gatewayd.model.block import Block, Codec
-from gatewayd.model.config import ByteOrder, ModbusTag, RegisterType
+from gatewayd.model.device import ByteOrder, ModbusTag, RegisterType
 from gatewayd.model.registers import words
 from tests.device.modbus.bus_site import cable, serial_device, site_of
 from tests.device.modbus.plant import device, tag

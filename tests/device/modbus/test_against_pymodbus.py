@@ -13,7 +13,7 @@ from pymodbus import FramerType
 from pymodbus.server import ModbusSerialServer, ModbusTcpServer, ModbusTlsServer, ModbusUdpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
-from gatewayd.model.config import ModbusDevice, ModbusTag
+from gatewayd.model.device import ModbusDevice, ModbusTag
 from tests.device.modbus.bus_site import (
     cable,
     rtu_over_tcp_device,

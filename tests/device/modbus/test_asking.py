@@ -14,7 +14,7 @@ from gatewayd.device.modbus.identification import BASIC, Page, encode_page
 from gatewayd.device.modbus.rtu import crc16
 from gatewayd.device.modbus.scan import Scan, identify
 from gatewayd.errors import DeviceProtocolError, DeviceRefused, DeviceTimeout, DeviceUnreachable
-from gatewayd.model.config import ModbusDevice, ModbusTcpDevice
+from gatewayd.model.device import ModbusDevice, ModbusTcpDevice
 from hil.plants.rtu_bus import Replies, RtuBus, garbage_only
 from tests.device.modbus.bus_site import rtu_over_tcp_device, serial_device, tls_device, udp_device
 from tests.device.modbus.peer import Caller, playing

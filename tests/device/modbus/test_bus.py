@@ -16,7 +16,7 @@ from gatewayd.device.modbus.rtu import RtuFraming
 from gatewayd.errors import DeviceProtocolError, DeviceRefused, DeviceTimeout, DeviceUnreachable, UnitsLost
 from gatewayd.model import quality
 from gatewayd.model.block import Block, Codec
-from gatewayd.model.config import ModbusSerialDevice, ModbusUdpDevice
+from gatewayd.model.device import ModbusSerialDevice, ModbusUdpDevice
 from tests.clock import ManualClock
 
 MS = 1_000_000

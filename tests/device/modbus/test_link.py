@@ -18,7 +18,7 @@ from gatewayd.device.modbus.plan import plan_reads
 from gatewayd.errors import DeviceError, DeviceProtocolError, DeviceRefused, DeviceTimeout, DeviceUnreachable
 from gatewayd.model import quality
 from gatewayd.model.block import Block, Codec
-from gatewayd.model.config import ModbusTag
+from gatewayd.model.device import ModbusTag
 from tests.clock import ManualClock
 from tests.device.modbus.peer import Asked, Caller, answers_everything, playing
 from tests.device.modbus.plant import device, tag

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gatewayd.device.modbus.plan import plan_reads
 from gatewayd.errors import ConfigError
 from gatewayd.model.block import Codec, PlanRow, ReadPlan, WireOrder, WireType
-from gatewayd.model.config import ModbusTag, RegisterType
+from gatewayd.model.device import ModbusTag, RegisterType
 from gatewayd.model.registers import words
 from tests.device.modbus.plant import device, tag
 

@@ -15,7 +15,7 @@ from gatewayd.device.modbus.scanner import REQUESTS_PER_SCAN_MAX, Scanner
 from gatewayd.errors import DeviceTimeout
 from gatewayd.model import quality
 from gatewayd.model.block import Block, Codec, ReadPlan
-from gatewayd.model.config import ModbusTag
+from gatewayd.model.device import ModbusTag
 from gatewayd.model.registers import span
 from tests.clock import ManualClock
 from tests.device.modbus.plant import device, tag

@@ -11,7 +11,7 @@ from gatewayd.device.modbus.bus import Bus
 from gatewayd.device.modbus.connection import Connection
 from gatewayd.device.modbus.transport import Opener, address, character_ns
 from gatewayd.errors import DeviceTimeout, DeviceUnreachable
-from gatewayd.model.config import ModbusDevice
+from gatewayd.model.device import ModbusDevice
 from tests.device.modbus.bus_site import rtu_over_tcp_device, serial_device, tcp_device, udp_device
 from tests.device.modbus.peer import playing
 

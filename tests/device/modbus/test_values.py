@@ -15,7 +15,7 @@ from gatewayd.device.modbus.plan import plan_reads
 from gatewayd.errors import DeviceRefused
 from gatewayd.model import quality
 from gatewayd.model.block import WireType
-from gatewayd.model.config import ByteOrder, ModbusTag, RegisterValueType
+from gatewayd.model.device import ByteOrder, ModbusTag, RegisterValueType
 from gatewayd.model.registers import BYTES, FLOATS, INTEGER_RANGE, span, words
 from kernels.decode_modbus_registers import decode_modbus_registers
 from tests.device.modbus.plant import device, tag

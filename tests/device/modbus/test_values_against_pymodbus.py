@@ -22,8 +22,9 @@ from gatewayd.device.modbus.link import ModbusLink
 from gatewayd.errors import DeviceRefused
 from gatewayd.model import quality
 from gatewayd.model.block import Block
-from gatewayd.model.config import ByteOrder, Gateway, GatewayFile, ModbusTag, SiteConfig
+from gatewayd.model.config import Gateway, GatewayFile, SiteConfig
 from gatewayd.model.decision import Inputs
+from gatewayd.model.device import ByteOrder, ModbusTag
 from gatewayd.model.registers import words
 from tests.device.modbus.plant import device, tag
 

@@ -12,7 +12,7 @@ from gatewayd.device.modbus.outcome import Answer
 from gatewayd.device.modbus.writing import TagWriter
 from gatewayd.errors import DeviceRefused
 from gatewayd.model import quality
-from gatewayd.model.config import ModbusTag
+from gatewayd.model.device import ModbusTag
 from tests.device.modbus.plant import device, tag
 
 

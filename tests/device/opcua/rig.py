@@ -17,7 +17,7 @@ from gatewayd.device.link import silent
 from gatewayd.device.opcua.link import OpcuaLink
 from gatewayd.device.opcua.plan import plan_reads
 from gatewayd.model.block import Block, Codec
-from gatewayd.model.config import OpcuaDevice, OpcuaTag
+from gatewayd.model.device import OpcuaDevice, OpcuaTag
 from kernels.opcua_value import read_data_value
 
 URI = "urn:gatewayd:test"

@@ -14,7 +14,7 @@ from pathlib import Path
 from gatewayd.clock import SystemClock
 from gatewayd.device.opcua.link import OpcuaLink
 from gatewayd.model.block import Block, Codec
-from gatewayd.model.config import OpcuaScanClass, OpcuaTag
+from gatewayd.model.device import OpcuaScanClass, OpcuaTag
 from gatewayd.model.record import Body, Gap
 from tests.device.opcua.conftest import READY_S, ServerProcess
 from tests.device.opcua.rig import device, kernel_reads, link_to

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from gatewayd.device.opcua.browse import Node
 from gatewayd.device.opcua.found_tags import tag_list
-from gatewayd.model.config import OpcuaDevice, OpcuaTag
+from gatewayd.model.device import OpcuaDevice, OpcuaTag
 from gatewayd.site.problem import Findings
 from gatewayd.site.source import Source
 from gatewayd.site.tag_list import read_tag_list

@@ -12,7 +12,7 @@ from gatewayd.device.opcua import monitoring
 from gatewayd.device.opcua.node_id import encode_node_id, parse_node_id
 from gatewayd.device.opcua.service import Reader
 from gatewayd.errors import DeviceProtocolError
-from gatewayd.model.config import OpcuaScanClass
+from gatewayd.model.device import OpcuaScanClass
 from tests.device.opcua.rig import tag
 from tests.kernels.test_decode_opcua_notification import ODD, record
 

@@ -10,7 +10,7 @@ import pytest
 from gatewayd.device.opcua.plan import plan_reads
 from gatewayd.errors import ConfigError
 from gatewayd.model.block import Codec, PlanRow, ReadPlan, WireType
-from gatewayd.model.config import OpcuaDevice, OpcuaScanClass, OpcuaTag
+from gatewayd.model.device import OpcuaDevice, OpcuaScanClass, OpcuaTag
 
 CLASSES = {"fast": OpcuaScanClass(scan_rate_ms=100), "slow": OpcuaScanClass(scan_rate_ms=5000)}
 

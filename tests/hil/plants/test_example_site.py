@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gatewayd.model.config import ModbusTag
+from gatewayd.model.device import ModbusTag
 from gatewayd.site.load import load_site
 from hil.plants.modbus_server import encode
 from hil.plants.opcua_server import PATH

@@ -17,8 +17,8 @@ from gatewayd.core.state import State
 from gatewayd.core.step import bind, step
 from gatewayd.model import quality
 from gatewayd.model.block import Block, Codec, PlanRow, ReadPlan, WireType
-from gatewayd.model.config import ModbusTag
 from gatewayd.model.decision import Inputs, Mode, OutcomeResult, SetMode, SetOverride, WriteOutcome
+from gatewayd.model.device import ModbusTag
 from gatewayd.model.record import Actor, AlarmEvent, RuleEvent
 from gatewayd.site.digest import digests
 from gatewayd.site.load import load_site
