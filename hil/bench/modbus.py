@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
@@ -45,12 +46,13 @@ class Size(Struct, frozen=True):
     device_tags: int = 30
     late_s: float = 20.0
     warm_up_s: float = 3.0
+    bus_s: float = 60.0
     peer_tags: int = 20_000
     peer_s: float = 20.0
 
 
 FULL = Size(rounds=7, seconds=3.0, steady_s=20.0)
-QUICK = Size(rounds=1, seconds=1.0, steady_s=4.0, late_s=4.0, warm_up_s=2.0, peer_tags=5_000, peer_s=8.0)
+QUICK = Size(rounds=1, seconds=0.7, steady_s=3.0, late_s=3.0, warm_up_s=1.5, bus_s=8.0, peer_tags=5_000, peer_s=8.0)
 
 
 def run(*, quick: bool, peers: bool = False) -> dict[str, Any]:
@@ -66,7 +68,7 @@ def run(*, quick: bool, peers: bool = False) -> dict[str, Any]:
         steady(size, bulk, figures)
     say(f"{size.devices:,} devices x {size.device_tags} tags at 1 s")
     late(size, figures)
-    dead_unit(quick, figures, settings)
+    dead_unit(size, figures, settings)
     if peers:
         from hil.bench.peers.measured import add_peers
 
@@ -153,15 +155,16 @@ def late(size: Size, figures: dict[str, float]) -> None:
     figures["scans_missed_1000x30"] = found["overruns"]
 
 
-def dead_unit(quick: bool, figures: dict[str, float], settings: dict[str, Any]) -> None:
-    """One dead unit of 32 on a bus, where that bench is part of this checkout."""
+def dead_unit(size: Size, figures: dict[str, float], settings: dict[str, Any]) -> None:
+    """One dead unit of 32 on a serial bus, where that bench is part of this checkout."""
     try:
-        from hil.bench import bus  # type: ignore[attr-defined, unused-ignore]
-    except ImportError:
+        bus = importlib.import_module("hil.bench.bus")
+    except ModuleNotFoundError:
         settings["dead_unit_scan_loss_pct"] = "not measured: hil.bench.bus is missing"
         return
-    say("one dead unit of 32 on a bus")
-    figures["dead_unit_scan_loss_pct"] = bus.dead_unit_scan_loss_pct(quick=quick)
+    say("one dead unit of 32 on a serial bus")
+    figures["dead_unit_scan_loss_pct"] = bus.dead_unit_scan_loss_pct(seconds=size.bus_s)
+    settings["dead_unit_scan_loss_pct"] = f"{size.bus_s:.0f} s with and without the dead unit"
 
 
 def _settings(size: Size) -> Mapping[str, Any]:
