@@ -44,7 +44,7 @@ class Size(Struct, frozen=True):
     peer_s: float = 20.0
 
 
-FULL = Size(rounds=7, seconds=3.0, steady_s=20.0)
+FULL = Size(rounds=5, seconds=3.0, steady_s=20.0)
 QUICK = Size(rounds=1, seconds=0.7, steady_s=3.0, warm_up_s=1.5, peer_tags=2_000, peer_s=8.0)
 
 

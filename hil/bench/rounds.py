@@ -39,7 +39,7 @@ def run_rounds(clients: Mapping[str, Measure], rounds: int) -> Rounds:
     """Measure every client once per round, each round beginning with another one."""
     runs: dict[str, list[Run]] = {name: [] for name in clients}
     for number in range(rounds):
-        say(f"round {number + 1} of {rounds}: {', '.join(clients)}")
+        say(f"round {number + 1} of {rounds}: {', '.join(name or 'ours' for name in clients)}")
         for name in _turned(list(clients), number):
             runs[name].append(clients[name]())
     return Rounds(runs)

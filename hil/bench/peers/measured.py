@@ -7,6 +7,7 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,17 @@ TAGS_PER_SERVER = 10_000
 PEERS: tuple[tuple[str, Callable[[Path, Task], Peer]], ...] = (
     ("thingsboard", thingsboard.make),
     ("nodered", nodered.make),
+    ("nodered_unqueued", partial(nodered.make, is_queued=False)),
 )
+ONLY_MODBUS = {"nodered_unqueued"}
 
 
 def add_peers(protocol: str, tags: int, seconds: float, figures: dict[str, float], settings: dict[str, Any]) -> None:
     """Measure each peer; one that cannot be had is named in `settings["missing"]` with the reason."""
     settings["peers_load"] = f"{tags} tags at 1 s for {seconds:.0f} s, after {WARM_UP_S:.0f} s"
     for name, make in PEERS:
+        if name in ONLY_MODBUS and protocol != "modbus":
+            continue
         say(f"{name}: {tags:,} {protocol} tags at 1 s")
         try:
             _measure(name, make, protocol, tags, seconds, figures, settings)

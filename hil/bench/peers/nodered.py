@@ -34,22 +34,27 @@ return { topic: "bench/%s", payload: msg.payload.map((read) => read.value.value)
 """
 
 
-def make(folder: Path, task: Task) -> Peer:
+def make(folder: Path, task: Task, *, is_queued: bool = True) -> Peer:
     """Write its flow.
+
+    Args:
+        folder: where it runs.
+        task: what it is to do.
+        is_queued: Modbus requests go through contrib-modbus' own queue, which is its default; else straight to the socket.
 
     Raises:
         BenchError: it cannot be installed.
     """
     node, installed = node_red()
     folder.mkdir(parents=True, exist_ok=True)
-    flow = _modbus(task) if task.protocol == "modbus" else _opcua(task)
+    flow = _modbus(task, is_queued) if task.protocol == "modbus" else _opcua(task)
     flows = folder / f"{task.protocol}.json"
     flows.write_text(json.dumps([{"id": FLOW, "type": "tab", "label": "bench"}, *_broker(task), *flow], indent=1))
     settings = folder / "settings.js"
     settings.write_text(_SETTINGS % free_port())
     how = (
-        f"one modbus-read per {REGISTERS_PER_REQUEST} registers, one modbus-client per server, bufferCommands "
-        "off (on, the default, costs it three times as much)"
+        f"one modbus-read per {REGISTERS_PER_REQUEST} registers, one modbus-client per server, "
+        f"bufferCommands {'on, commandDelay 1 ms (defaults)' if is_queued else 'off'}"
         if task.protocol == "modbus"
         else f"one OpcUa-Client per {NODES_PER_BLOCK} nodes, action readmultiple with payload ALL, one message per block"
     )
@@ -85,7 +90,7 @@ def _node(name: str, kind: str, **settings: Any) -> dict[str, Any]:
     return {"id": name, "type": kind, "z": FLOW, "name": name, "x": 100, "y": 100, **settings}
 
 
-def _modbus(task: Task) -> list[dict[str, Any]]:
+def _modbus(task: Task, is_queued: bool) -> list[dict[str, Any]]:
     nodes: list[dict[str, Any]] = []
     for number, port in enumerate(task.ports):
         nodes.append(
@@ -94,7 +99,7 @@ def _modbus(task: Task) -> list[dict[str, Any]]:
                 "type": "modbus-client",
                 "name": f"port {port}",  # never an id: Node-RED would take it for a reference
                 "clienttype": "tcp",
-                "bufferCommands": False,
+                "bufferCommands": is_queued,
                 "stateLogEnabled": False,
                 "queueLogEnabled": False,
                 "failureLogEnabled": True,
