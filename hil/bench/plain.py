@@ -46,7 +46,7 @@ async def asyncua_scans(port: int, tags: int, nodes_per_request: int, seconds: f
     from asyncua import Client, ua
 
     logging.getLogger("asyncua").setLevel(logging.WARNING)
-    async with Client(f"opc.tcp://127.0.0.1:{port}", timeout=60) as client:
+    async with Client(f"opc.tcp://127.0.0.1:{port}", timeout=60, watchdog_intervall=60) as client:
         index = await client.get_namespace_index(NAMESPACE)
         nodes = [client.get_node(ua.NodeId(ua.String(node_name(number)), ua.Int16(index))) for number in range(tags)]
         chunks = [nodes[start : start + nodes_per_request] for start in range(0, tags, nodes_per_request)]
