@@ -121,7 +121,8 @@ class Contract:
         rooms, state = self._rooms, self._rooms.state
         wall_ns, mono_ns = rooms.clock.wall_ns(), rooms.clock.monotonic_ns()
         state.pass_number += 1
-        fresh = take(state, rooms.site, rooms.kernels, blocks, now_wall_ns=wall_ns)
+        fresh, unfinished = take(state, rooms.site, rooms.kernels, blocks, now_wall_ns=wall_ns)
+        assert not unfinished, "only notifications hold several samples of a tag"
         judge(state, rooms.kernels, fresh, tag_count=len(rooms.site.tags), now_wall_ns=wall_ns, now_mono_ns=mono_ns)
 
 

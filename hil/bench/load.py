@@ -11,9 +11,10 @@ from gatewayd.model.config import (
     Device,
     Gateway,
     GatewayFile,
-    ModbusDevice,
     ModbusTag,
+    ModbusTcpDevice,
     OpcuaDevice,
+    OpcuaScanClass,
     OpcuaTag,
     ScanClass,
     SiteConfig,
@@ -36,7 +37,7 @@ def modbus_site(ports: Sequence[int], *, tags: int, scan_rate_ms: int = 1000, ma
     wanted = tuple(ModbusTag(name=f"v{number}", register_type="holding", address=number) for number in range(tags))
     for number, port in enumerate(ports):
         name = f"plc{number}"
-        devices[name] = ModbusDevice(
+        devices[name] = ModbusTcpDevice(
             name=name,
             host="127.0.0.1",
             port=port,
@@ -58,7 +59,7 @@ def opcua_site(port: int, *, tags: int, nodes_per_request: int, scan_rate_ms: in
         insecure="accepted-by=bench",
         timeout_ms=20_000,
         max_nodes_per_read=nodes_per_request,
-        scan_classes={"default": ScanClass(scan_rate_ms=scan_rate_ms)},
+        scan_classes={"default": OpcuaScanClass(mode="poll", scan_rate_ms=scan_rate_ms)},
     )
     wanted = tuple(
         OpcuaTag(name=f"v{number}", node_id=f"nsu={NAMESPACE};s={node_name(number)}") for number in range(tags)

@@ -125,6 +125,7 @@ def test_the_modbus_bench_reports_its_figures(monkeypatch, tmp_path, capsys):
         devices=8,
         device_tags=30,
         late_s=1.0,
+        bus_s=2.0,
         peer_tags=1,
         peer_s=0,
     )

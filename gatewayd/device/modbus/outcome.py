@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from msgspec import Struct
 
@@ -14,6 +14,8 @@ from gatewayd.errors import DeviceError
 from gatewayd.model import quality
 from gatewayd.model.block import Block, Codec
 
+TELLS_ITSELF: Final = 1 << 30  # more than ever arrives, so that such an answer is always looked at closely
+
 
 class Query(Struct, frozen=True, gc=False):
     """A request as a connection sends it, again and again if it belongs to a plan.
@@ -23,7 +25,7 @@ class Query(Struct, frozen=True, gc=False):
         request: what is asked and what a good answer looks like.
         frame: all of it on TCP and UDP but the transaction id.
         answer_head: how the frame of a good answer goes on after the transaction id, up to what a read asked for.
-        answer_size: bytes of that frame.
+        answer_size: bytes of that frame; `TELLS_ITSELF` when only the answer says.
         plan: index of the read plan it fills, -1 for a request of its own.
         codec: of the block that a good answer becomes.
     """
@@ -44,7 +46,7 @@ def make_query(unit_id: int, request: Request, plan: int = -1, codec: Codec = Co
         request,
         without_transaction_id(unit_id, request.pdu),
         HEADER_WITHOUT_ID.pack(0, 1 + request.size, unit_id) + request.head,
-        HEADER_SIZE + request.size,
+        HEADER_SIZE + request.size if request.size else TELLS_ITSELF,
         plan,
         codec,
     )
