@@ -27,9 +27,10 @@ from gatewayd.device.build import build_link, plan_reads
 from gatewayd.device.link import Link
 from gatewayd.errors import StoreError, StoreFull, TransientError
 from gatewayd.facade import GatewayFacade
+from gatewayd.model.block import ReadPlan
 from gatewayd.model.config import SiteConfig
 from gatewayd.model.decision import Command, Mode, NewRecord, SetMode, Stop
-from gatewayd.model.device import OpcuaDevice
+from gatewayd.model.device import OpcuaDevice, Tag
 from gatewayd.model.record import ConfigLoaded, Decision, Gap, Start, Stopped
 from gatewayd.observe.events import EventLog, for_stderr
 from gatewayd.observe.notify import Notifier, from_environment
@@ -112,7 +113,9 @@ class Gateway:
         )
         for writer in self.act.writers.values():
             writer.on_sent = self.cycle.pace.decision.add
-        self.pollers = tuple(self._poller(name, link) for name, link in links.items())
+        self.pollers = tuple(
+            self._poller(name, link, place, len(links)) for place, (name, link) in enumerate(links.items())
+        )
         self._links_open = links
         self.uplink = self._build_uplink()
         self.facade = self._build_facade(kernels)
@@ -127,12 +130,18 @@ class Gateway:
 
     def _links(self) -> dict[str, Link]:
         folder = Path(self._config.folder)
+        tags: dict[str, list[tuple[int, Tag]]] = {name: [] for name in self._config.devices}
+        plans: dict[str, list[ReadPlan]] = {name: [] for name in self._config.devices}
+        for tag in self.site.tags:
+            tags[tag.device].append((tag.row, tag.config))
+        for plan in self.site.plans:
+            plans[plan.device].append(plan)
         return {
             name: BoundedLink(
                 build_link(
                     device,
-                    [(tag.row, tag.config) for tag in self.site.tags if tag.device == name],
-                    [plan for plan in self.site.plans if plan.device == name],
+                    tags[name],
+                    plans[name],
                     clock=self._clock,
                     folder=folder,
                     identity_folder=self._storage.folder / "identity",
@@ -143,14 +152,14 @@ class Gateway:
             for name, device in self._config.devices.items()
         }
 
-    def _poller(self, name: str, link: Link) -> Poller:
+    def _poller(self, name: str, link: Link, place: int, places: int) -> Poller:
         device = self._config.devices[name]
         periods_ns = {
             scan_class: settings.period_ms * 1_000_000 for scan_class, settings in device.scan_classes.items()
         }
         poller = Poller(
             link,
-            ScanSchedule(periods_ns, link.plans, start_mono_ns=self._clock.monotonic_ns()),
+            ScanSchedule(periods_ns, link.plans, start_mono_ns=self._clock.monotonic_ns(), place=place, places=places),
             Breaker(device.demote_after, round(device.demote_for_s * NS)),
             deliver=self.cycle.deliver,
             note=self.cycle.note,

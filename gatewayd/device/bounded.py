@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from gatewayd.clock import Clock
@@ -50,10 +50,10 @@ class BoundedLink:
 
     async def scan(self, plans: Sequence[ReadPlan], deliver: Deliver) -> None:
         """Run the requests of these plans; each block delivered is a sign of life."""
-        async with self._bounded("scan") as alive:
+        async with self._bounded("scan") as silence:
 
             def pass_on(block: Block) -> None:
-                alive()
+                silence.heard_mono_ns = block.response_mono_ns
                 deliver(block)
 
             await self._link.scan(plans, pass_on)
@@ -73,12 +73,12 @@ class BoundedLink:
         await self._link.close()
 
     @asynccontextmanager
-    async def _bounded(self, what: str) -> AsyncIterator[Callable[[], None]]:
-        """Bound a body; the value it gets is called at each sign of life."""
+    async def _bounded(self, what: str) -> AsyncIterator[_Silence]:
+        """Bound a body; it notes the signs of life."""
         silence = _Silence(self._clock, self._bound_ns)
         try:
             async with silence.scope:
-                yield silence.alive
+                yield silence
         except TimeoutError as error:
             if not silence.scope.expired():
                 raise
@@ -97,17 +97,14 @@ class _Silence:
         self.scope = asyncio.timeout(None)
         self._clock = clock
         self._bound_ns = bound_ns
-        self._heard_mono_ns = clock.monotonic_ns()
-        self._timer = clock.call_at(self._heard_mono_ns + bound_ns, self._look)
-
-    def alive(self) -> None:
-        self._heard_mono_ns = self._clock.monotonic_ns()
+        self.heard_mono_ns = clock.monotonic_ns()
+        self._timer = clock.call_at(self.heard_mono_ns + bound_ns, self._look)
 
     def end(self) -> None:
         self._timer.cancel()
 
     def _look(self) -> None:
-        deadline_ns = self._heard_mono_ns + self._bound_ns
+        deadline_ns = self.heard_mono_ns + self._bound_ns
         if self._clock.monotonic_ns() < deadline_ns:
             self._timer = self._clock.call_at(deadline_ns, self._look)
         else:

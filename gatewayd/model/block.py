@@ -96,7 +96,7 @@ class ReadPlan(Struct, frozen=True, array_like=True):
     unit: int = 0  # which of several units behind the device's connection answers it; a plan never mixes units
 
 
-class Block(Struct, frozen=True, array_like=True):
+class Block(Struct, frozen=True, array_like=True, gc=False):
     """One response as it arrived, or the fact that none did.
 
     Args:

@@ -1,4 +1,4 @@
-"""`python -m hil.bench NAME [--quick] [--json FILE]`: one bench, its figures as a table and as JSON."""
+"""`python -m hil.bench NAME [--quick] [--peers] [--json FILE]`: one bench, its figures as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -11,10 +11,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+from hil.bench.goals import print_goals
+
 BENCHES = {
     "loop": "decision latency, cycle time, memory and start-up of the whole daemon",
     "journal": "durable records per second, and what a commit costs",
+    "modbus": "Modbus TCP tags per second, CPU per tag and lateness, beside pymodbus, libmodbus and a C client",
+    "opcua": "OPC UA values per second and CPU per value, beside asyncua",
 }
+HAVE_PEERS = ("modbus", "opcua")
 
 
 def main() -> int:
@@ -25,11 +30,21 @@ def main() -> int:
     )
     parser.add_argument("bench", choices=sorted(BENCHES), metavar="NAME", help=", ".join(sorted(BENCHES)))
     parser.add_argument("--quick", action="store_true", help="fewer repetitions, at most 45 s")
+    parser.add_argument(
+        "--peers",
+        action="store_true",
+        help=f"measure other gateways, too, installed under build/: only {', '.join(HAVE_PEERS)}; minutes",
+    )
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the result there, too")
     arguments = parser.parse_args()
-    result = importlib.import_module(f"hil.bench.{arguments.bench}").run(quick=arguments.quick)
+    if arguments.peers and arguments.bench not in HAVE_PEERS:
+        parser.error(f"{arguments.bench} has no peers; --peers is for {' and '.join(HAVE_PEERS)}")
+    options = {"quick": arguments.quick, **({"peers": True} if arguments.peers else {})}
+    result = importlib.import_module(f"hil.bench.{arguments.bench}").run(**options)
     report = {"bench": arguments.bench, **result, "machine": machine(), "commit": commit()}
     print_table(report)
+    if "goals" in report:
+        print_goals(report["goals"])
     if arguments.json is not None:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
         arguments.json.write_text(json.dumps(report, indent=2) + "\n")

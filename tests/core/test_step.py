@@ -6,12 +6,40 @@ import math
 
 import pytest
 
+from gatewayd.compiled import load_kernels
 from gatewayd.core.site import NS
+from gatewayd.core.state import State
+from gatewayd.core.step import idle_kernels
 from gatewayd.model import quality
-from gatewayd.model.config import Alarm, Contract
+from gatewayd.model.config import Alarm, Contract, Cusum, Ewma
 from gatewayd.model.decision import ClearOverride, Mode, SetMode
 from gatewayd.model.record import Decision, ModeChanged
-from tests.core.scenario import ANA, HOT, MEMBERS, Scenario, hot_plant, point, rule, same
+from tests.core.scenario import ANA, HOT, MEMBERS, Scenario, hot_plant, point, rule, same, site_of
+
+# --- what a cycle calls ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("contract", "when", "busy"),
+    [
+        (Contract(), "temp > 85", set()),
+        (Contract(stuck_after_s=5), "temp > 85", {"stuck_check"}),
+        (Contract(ewma=Ewma()), "temp > 85", {"ewma", "verdict"}),
+        (Contract(cusum=Cusum()), "temp > 85", {"cusum", "verdict"}),
+        (Contract(), "avg(temp, 5s) > 85", {"window_update"}),
+    ],
+    ids=["nothing", "stuck", "ewma", "cusum", "window"],
+)
+def test_a_kernel_is_left_out_only_while_no_tag_asks_for_it(contract, when, busy):
+    plant = Scenario(rules=[rule(when)], contracts={**MEMBERS, "flow": Contract(), "temp": contract})
+    every = {"source_age", "stuck_check", "ewma", "cusum", "verdict", "window_update"}  # rules need due_programs
+    assert idle_kernels(plant.state) == every - busy
+
+
+def test_without_rules_no_program_is_due():
+    state = State(site_of([], []), load_kernels("python"), now_mono_ns=1)
+    assert "due_programs" in idle_kernels(state)
+
 
 # --- rules ------------------------------------------------------------------------------------------------------------
 

@@ -7,8 +7,19 @@ import json
 import sys
 from pathlib import Path
 
+import pytest
+
 from hil.bench import __main__ as bench
-from hil.bench import bus, journal, loop
+from hil.bench import bus, goals, journal, loop, modbus, opcua
+from hil.bench.peers import measured, nodered, thingsboard
+from hil.bench.peers.peer import Task
+from hil.bench.peers.sink import Sink
+from hil.bench.processes import BenchError, Run
+from hil.bench.rounds import run_rounds
+from tests.foreign.availability import require
+from tests.foreign.libmodbus.build import build_server as build_libmodbus
+from tests.foreign.node_opcua.build import Node
+from tests.foreign.node_opcua.build import build_server as build_node_opcua
 
 ROOT = Path(__file__).resolve().parents[2]
 PART_S = 0.1
@@ -23,6 +34,26 @@ LOOP_FIGURES = {
     "rss_mb_10k",
     "start_to_first_decision_s",
 }
+MODBUS_FIGURES = {
+    "tags_per_s",
+    "tags_per_s_pymodbus",
+    "tags_per_s_libmodbus",
+    "cpu_us_per_tag",
+    "cpu_us_per_tag_pymodbus",
+    "requests_per_scan",
+    "lateness_p99_ms_1000x30",
+    "ratio_to_pipelined",
+}
+OPCUA_FIGURES = {
+    "values_per_s",
+    "values_per_s_asyncua",
+    "cpu_us_per_value",
+    "cpu_us_per_value_asyncua",
+    "values_per_s_100_nodes",
+    "values_per_s_10000_nodes",
+    "values_per_s_asyncua_server",
+}
+TINY = {"rounds": 1, "seconds": 0.2, "steady_s": 1.0, "warm_up_s": 0.5}
 
 
 def report(monkeypatch, tmp_path, name: str) -> dict:
@@ -35,7 +66,7 @@ def report(monkeypatch, tmp_path, name: str) -> dict:
 
 
 def assert_is_a_report(found: dict, name: str, figures: set[str]) -> None:
-    assert set(found) == {"bench", "figures", "settings", "machine", "commit"}
+    assert set(found) - {"goals"} == {"bench", "figures", "settings", "machine", "commit"}
     assert found["bench"] == name
     assert figures <= set(found["figures"])
     assert all(isinstance(value, int | float) and value >= 0 for value in found["figures"].values())
@@ -80,3 +111,115 @@ def test_the_loop_bench_reports_its_figures_and_cleans_up(monkeypatch, tmp_path,
 def test_the_bus_figure_is_a_share():
     """Two runs too short to mean anything, since a scan that is late at their end does not count."""
     assert 0.0 <= bus.dead_unit_scan_loss_pct(seconds=2.0) <= 100.0
+
+
+def test_the_modbus_bench_reports_its_figures(monkeypatch, tmp_path, capsys):
+    """Every client and every part of the real bench, over a few hundred tags."""
+    require(build_libmodbus)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    size = modbus.Size(
+        **TINY,
+        tags=300,
+        steady_devices=2,
+        steady_tags=200,
+        devices=8,
+        device_tags=30,
+        late_s=1.0,
+        bus_s=2.0,
+        peer_tags=1,
+        peer_s=0,
+    )
+    monkeypatch.setattr(modbus, "QUICK", size)
+
+    found = report(monkeypatch, tmp_path, "modbus")
+
+    assert_is_a_report(found, "modbus", MODBUS_FIGURES)
+    assert found["figures"]["requests_per_scan"] == 3
+    assert {row["goal"] for row in found["goals"]} == {goal.what for goal in modbus.GOALS}
+    assert "goals" in capsys.readouterr().out
+
+
+def test_the_opcua_bench_reports_its_figures(monkeypatch, tmp_path, capsys):
+    require(build_node_opcua)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setattr(opcua, "QUICK", opcua.Size(**TINY, tags=200, asyncua_server_tags=100))
+
+    found = report(monkeypatch, tmp_path, "opcua")
+
+    assert_is_a_report(found, "opcua", OPCUA_FIGURES)
+    assert {row["goal"] for row in found["goals"]} == {goal.what for goal in opcua.GOALS}
+    assert "goals" in capsys.readouterr().out
+
+
+def test_peers_are_for_the_field_benches_only(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["hil.bench", "journal", "--peers"])
+    with pytest.raises(SystemExit):
+        bench.main()
+    assert "journal has no peers" in capsys.readouterr().err
+
+
+def test_a_peer_that_cannot_be_had_is_reported_with_the_reason(monkeypatch):
+    require(build_libmodbus)
+
+    def nothing(*_):
+        raise BenchError("no such package")
+
+    monkeypatch.setattr(measured, "PEERS", (("thingsboard", nothing), ("nodered", nothing)))
+    figures, settings = {}, {}
+    measured.add_peers("modbus", 100, 0.1, figures, settings)
+    assert figures == {}
+    assert settings["missing"] == {"thingsboard": "no such package", "nodered": "no such package"}
+
+
+@pytest.mark.parametrize("protocol", ["modbus", "opcua"])
+def test_every_peer_is_told_to_read_every_tag(monkeypatch, tmp_path, protocol):
+    monkeypatch.setattr(thingsboard, "thingsboard", lambda: Path("python"))
+    monkeypatch.setattr(nodered, "node_red", lambda: (Node("node", ("npm",)), tmp_path))
+    task = Task(protocol, (5020, 5021), 2500, 2, 1883)
+
+    peers = [make(tmp_path, task) for make in (thingsboard.make, nodered.make)]
+
+    connectors = json.loads((tmp_path / "config" / "tb_gateway.json").read_text())["connectors"]
+    assert [connector["configuration"] for connector in connectors] == [f"{protocol}0.json", f"{protocol}1.json"]
+    flow = json.loads((tmp_path / f"{protocol}.json").read_text())
+    ids = {node["id"] for node in flow}
+    assert {target for node in flow for wire in node.get("wires", ()) for target in wire} <= ids
+    assert sum(node["type"] in ("modbus-read", "OpcUa-Client") for node in flow) == 2 * (
+        20 if protocol == "modbus" else 3
+    )
+    assert sum(int(node.get("quantity", 0)) for node in flow) == (5000 if protocol == "modbus" else 0)
+    assert all(peer.settings for peer in peers)
+
+
+def test_a_sample_that_arrives_twice_counts_once():
+    sink = Sink("thingsboard")
+    said = json.dumps({"plc0": [{"ts": 1, "values": {"v0": 1, "v1": 2}}]}).encode()
+    later = json.dumps({"plc0": [{"ts": 2, "values": {"v0": 1}}]}).encode()
+    for payload in (said, said, later):
+        sink.take(None, "v1/gateway/telemetry", payload, 1, None)
+    assert (sink.values, len(sink.newest)) == (3, 2)
+
+
+def test_a_goal_is_met_missed_or_not_measured():
+    wanted = (
+        goals.floor("fast", "ours", "theirs", 8),
+        goals.ceiling("cheap", "ours", "", 5),
+        goals.floor("beside none", "ours", "missing", 8),
+    )
+    rows = goals.judged(wanted, {"ours": 16.0, "theirs": 2.0})
+    assert [(row["reached"], row["met"]) for row in rows] == [(8.0, True), (16.0, False), (None, None)]
+
+
+def test_rounds_compare_clients_within_a_round():
+    """A busy minute of the machine slows both sides of a ratio."""
+    walls = iter([1.0, 2.0, 20.0, 10.0, 1.0, 2.0])
+    order = []
+
+    def client(name):
+        order.append(name)
+        return Run(tags=100, wall_s=next(walls), cpu_s=1.0, requests=1)
+
+    rounds = run_rounds({"ours": lambda: client("ours"), "theirs": lambda: client("theirs")}, 3)
+    assert order == ["ours", "theirs", "theirs", "ours", "ours", "theirs"]
+    assert rounds.ratio("ours", "theirs", "tags_per_s") == 2.0
+    assert rounds.median("ours", "wall_s") == 1.0

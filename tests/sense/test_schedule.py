@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gatewayd.model.block import Codec, ReadPlan
-from gatewayd.sense.schedule import ScanSchedule
+from gatewayd.sense.schedule import ScanSchedule, phase_ns
 
 MS = 1_000_000
 
@@ -44,3 +44,19 @@ def test_a_scan_class_without_plans_is_never_due():
 
 def test_a_device_without_plans_has_nothing_due():
     assert ScanSchedule({}, [], start_mono_ns=5).next_due_ns == 0
+
+
+def test_many_devices_share_the_period_between_them_and_each_keeps_its_own_grid():
+    """A thousand devices due at one instant would make the last of them late by all the others' scans."""
+    grids = [
+        ScanSchedule({"fast": 100 * MS}, [plan(0, "fast")], start_mono_ns=0, place=place, places=1000)
+        for place in range(1000)
+    ]
+    assert [grid.next_due_ns for grid in grids] == [place * MS // 10 for place in range(1000)]
+    grids[7].take_due(5 * MS)
+    assert grids[7].next_due_ns == 100 * MS + 7 * MS // 10
+
+
+def test_a_few_devices_start_almost_at_once_however_slow_they_are_scanned():
+    assert [phase_ns(place, 3, 3_600_000 * MS) for place in range(3)] == [0, 5 * MS, 10 * MS]
+    assert phase_ns(0, 1, 100 * MS) == 0

@@ -258,3 +258,10 @@ async def stop(bench: Bench) -> None:
     assert bench.task is not None
     bench.task.cancel()
     await asyncio.gather(bench.task, return_exceptions=True)
+
+
+def test_a_device_of_another_protocol_is_a_single_unit_however_many_plans_it_has():
+    plans = [ReadPlan(index, "scada", "default", Codec.OPCUA_READ, (), ("ns=2;s=a", "ns=2;s=b")) for index in range(2)]
+    units = Units(plans, demote_after=3, demote_for_ns=S)
+    assert not units.are_many
+    assert units.split(plans, 0) == (plans, [])

@@ -18,7 +18,7 @@ FRAME_MAX: Final = 6 + LENGTH_MAX
 TRANSACTION_IDS: Final = 65_536
 
 _HEADER: Final = struct.Struct(">HHHB")
-_HEADER_WITHOUT_ID: Final = struct.Struct(">HHB")
+HEADER_WITHOUT_ID: Final = struct.Struct(">HHB")
 
 OnFrame = Callable[[int, int, bytes], None]
 
@@ -26,7 +26,7 @@ OnFrame = Callable[[int, int, bytes], None]
 def without_transaction_id(unit_id: int, pdu: bytes) -> bytes:
     """Return a frame without its first two bytes, which are the transaction id, big-endian."""
     assert LENGTH_MIN <= 1 + len(pdu) <= LENGTH_MAX
-    return _HEADER_WITHOUT_ID.pack(0, 1 + len(pdu), unit_id) + pdu
+    return HEADER_WITHOUT_ID.pack(0, 1 + len(pdu), unit_id) + pdu
 
 
 class FrameReader:
@@ -43,6 +43,11 @@ class FrameReader:
         self._device = device
         self._on_frame = on_frame
         self._rest = b""
+
+    @property
+    def is_between_frames(self) -> bool:
+        """Say whether the next byte begins a frame."""
+        return not self._rest
 
     def feed(self, arrived: bytes) -> None:
         """Take what arrived and report every frame it completes.

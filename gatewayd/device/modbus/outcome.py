@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from msgspec import Struct
 
 from gatewayd.device.link import Deliver
-from gatewayd.device.modbus.frame import without_transaction_id
+from gatewayd.device.modbus.frame import HEADER_SIZE, HEADER_WITHOUT_ID, without_transaction_id
 from gatewayd.device.modbus.pdu import Request
 from gatewayd.errors import DeviceError
 from gatewayd.model import quality
 from gatewayd.model.block import Block, Codec
+
+TELLS_ITSELF: Final = 1 << 30  # more than ever arrives, so that such an answer is always looked at closely
 
 
 class Query(Struct, frozen=True, gc=False):
@@ -22,6 +24,8 @@ class Query(Struct, frozen=True, gc=False):
         unit_id: who is asked.
         request: what is asked and what a good answer looks like.
         frame: all of it on TCP and UDP but the transaction id.
+        answer_head: how the frame of a good answer goes on after the transaction id, up to what a read asked for.
+        answer_size: bytes of that frame; `TELLS_ITSELF` when only the answer says.
         plan: index of the read plan it fills, -1 for a request of its own.
         codec: of the block that a good answer becomes.
     """
@@ -29,13 +33,23 @@ class Query(Struct, frozen=True, gc=False):
     unit_id: int
     request: Request
     frame: bytes
+    answer_head: bytes
+    answer_size: int
     plan: int = -1
     codec: Codec = Codec.LOST
 
 
 def make_query(unit_id: int, request: Request, plan: int = -1, codec: Codec = Codec.LOST) -> Query:
     """Prepare a request for sending."""
-    return Query(unit_id, request, without_transaction_id(unit_id, request.pdu), plan, codec)
+    return Query(
+        unit_id,
+        request,
+        without_transaction_id(unit_id, request.pdu),
+        HEADER_WITHOUT_ID.pack(0, 1 + request.size, unit_id) + request.head,
+        HEADER_SIZE + request.size if request.size else TELLS_ITSELF,
+        plan,
+        codec,
+    )
 
 
 class Arrival(NamedTuple):
@@ -83,7 +97,7 @@ class Scan:
 
     def take(self, query: Query, payload: bytes, sent_ns: int, arrival: Arrival) -> None:
         """Deliver the payload as it is."""
-        self._put(Block(query.plan, query.codec, sent_ns, arrival.wall_ns, arrival.mono_ns, payload))
+        self._put(Block(query.plan, query.codec, sent_ns, *arrival, payload))
 
     def refuse(self, query: Query, error: DeviceError, sent_ns: int, arrival: Arrival) -> None:
         """Deliver that this plan has no values; the others of the scan go on."""

@@ -9,9 +9,11 @@ from asyncua import ua
 from asyncua.client.client import Client
 from asyncua.client.ua_client import UaClient, UASocketProtocol
 from asyncua.common.connection import TransportLimits
+from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import uatcp_to_binary
 from asyncua.ua.uaerrors._base import UaError
 
+from gatewayd.device.opcua.plain_chunk import opened
 from gatewayd.model.device import OpcuaDevice
 
 CHUNK_BYTES_MAX = 65_536
@@ -52,6 +54,11 @@ class _Protocol(UASocketProtocol):
             return await acknowledged
 
     def data_received(self, data: bytes) -> None:
+        whole = None if self.receive_buffer else opened(self._connection, data, self._callbackmap)
+        if whole is not None:
+            request_id, body = whole
+            self._call_callback(request_id, Buffer(body))
+            return
         super().data_received(data)
         if (
             self.receive_buffer is not None

@@ -1,17 +1,16 @@
 """Keep what the decoding kernel cannot get past out of a payload: structures, node ids, values within values.
 
 The kernel reads scalars and skips strings and arrays, but behind a structure it is lost, and one structure in a plan must
-not cost a thousand other tags their values. So such a value is cut out here and its record gets Bad_TypeMismatch. Once a
-payload of fixed-size values has been walked, the next ones are only compared with its layout (which runs in C), until
-one differs. Pure; bytes in, bytes out.
+not cost a thousand other tags their values. So such a value is cut out here and its record gets Bad_TypeMismatch. Values
+of fixed size, nearly all there are, are stepped over by a table, or only compared with the layout of the payloads before.
+Pure; bytes in, bytes out.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
-from operator import itemgetter
 
+from gatewayd.device.opcua.layout import Layout, fixed_places
 from gatewayd.errors import DeviceProtocolError
 from gatewayd.model import quality
 
@@ -35,6 +34,20 @@ _U32 = struct.Struct("<I")
 _I32 = struct.Struct("<i")
 
 
+def _fixed_sizes() -> bytes:
+    sizes = bytearray(1 << 16)
+    for mask, rest in enumerate(_REST):
+        for second in range(256):
+            if not mask & _VALUE:
+                sizes[mask << 8 | second] = 1 + rest
+            elif second in _SCALARS:
+                sizes[mask << 8 | second] = 2 + _SCALARS[second] + rest
+    return bytes(sizes)
+
+
+_SIZES = _fixed_sizes()  # of a record, by mask and type, 0 where that is not fixed
+
+
 class Screen:
     """The layout of the answers to one request.
 
@@ -44,14 +57,12 @@ class Screen:
             else it is an array like any other, and no number.
     """
 
-    __slots__ = ("_are_elements", "_count", "_layout", "_pick", "_size")
+    __slots__ = ("_are_elements", "_count", "_layout")
 
     def __init__(self, count: int, *, are_elements: bool = False) -> None:
         self._count = count
         self._are_elements = are_elements
-        self._size = -1
-        self._pick: Callable[[bytes], object] = itemgetter(0)
-        self._layout: object = None
+        self._layout = Layout()
 
     def passed(self, payload: bytes) -> bytes:
         """Return the payload with every value the kernel cannot get past replaced by a Bad status.
@@ -61,19 +72,20 @@ class Screen:
         """
         if self.knows(payload):
             return payload
-        positions, foreign, is_fixed = walk(payload, self._count, are_elements=self._are_elements)
-        if not is_fixed or not positions:
-            self._size = -1
-            return _without(payload, foreign) if foreign else payload
-        self._size = len(payload)
-        self._pick = itemgetter(*positions)
-        self._layout = self._pick(payload)
-        return payload
+        places = fixed_places(payload, self._count, _SIZES)
+        if places is not None:
+            self._layout.note(payload, places)
+            return payload
+        places, foreign, is_fixed = walk(payload, self._count, are_elements=self._are_elements)
+        if is_fixed:
+            self._layout.learn(payload, places)
+            return payload
+        self._layout.forget()
+        return _without(payload, foreign) if foreign else payload
 
     def knows(self, payload: bytes) -> bool:
-        """Say whether a payload has the layout of the last one that was walked, and only values of fixed size."""
-        # Same length, same mask and type bytes at the same places, all of fixed size: by induction the same records.
-        return len(payload) == self._size and self._pick(payload) == self._layout
+        """Say whether a payload has the layout of those before it, and only values of fixed size."""
+        return self._layout.is_of(payload)
 
 
 def walk(payload: bytes, count: int, *, are_elements: bool = False) -> tuple[list[int], list[tuple[int, int]], bool]:

@@ -37,6 +37,7 @@ from gatewayd.device.opcua.bounded_client import BoundedClient
 from gatewayd.device.opcua.certificate import first_certificate
 from gatewayd.device.opcua.fast_read import ReadRequest, results_of
 from gatewayd.device.opcua.faults import LIBRARY_ERRORS, translated
+from gatewayd.device.opcua.plain_chunk import sealed
 from gatewayd.device.opcua.service import Reader, ServiceRequest, body_of
 from gatewayd.device.opcua.trust import Trust
 from gatewayd.errors import DeviceNotTrusted, DeviceRefused
@@ -97,7 +98,8 @@ class Session:
         """
         with translated(self._device, "reading"):
             async with asyncio.timeout(self._device.timeout_ms / 1000):
-                await self._renew_token()
+                if self._clock.monotonic_ns() >= self._renew_at_ns:
+                    await self._renew_token()
                 handle, answer = self._send(request)
                 response = bytes(await answer)
         return results_of(response, handle=handle, count=request.count)
@@ -249,7 +251,9 @@ class Session:
         protocol._request_handle = handle = protocol._request_handle % 0xFFFF_FFFF + 1
         protocol._request_id += 1
         body = request.stamped(handle, self._clock.wall_ns())
-        message = protocol._connection.message_to_binary(body, request_id=protocol._request_id)
+        message = sealed(protocol._connection, body, protocol._request_id)
+        if message is None:
+            message = protocol._connection.message_to_binary(body, request_id=protocol._request_id)
         answer: asyncio.Future[Buffer] = asyncio.get_running_loop().create_future()
         protocol._callbackmap[protocol._request_id] = answer
         protocol.transport.write(message)

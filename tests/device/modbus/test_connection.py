@@ -372,3 +372,23 @@ async def test_a_scan_of_nothing_is_done_at_once() -> None:
     bench = Bench()
     await bench.connection.read([], bench.blocks.append)
     assert bench.wire.sent == []
+
+
+async def test_an_exception_among_good_answers_in_one_segment_costs_its_own_plan_only() -> None:
+    """What is no good answer is looked at closely, and what follows it in the segment is not lost."""
+    bench = Bench(outstanding=4)
+    bench.window.is_unproven = False
+    scan = bench.scan(10, 11, 12, 13)
+    await asyncio.sleep(0)
+    (asked,) = bench.wire.sent
+    refused = asked[1].frame(b"\x83\x02")
+    segment = asked[0].good() + refused + asked[2].good() + asked[3].good()
+    bench.connection.data_received(segment[:-3])
+    bench.connection.data_received(segment[-3:])
+    await scan
+    assert [(block.plan, block.codec is Codec.LOST) for block in bench.blocks] == [
+        (10, False),
+        (11, True),
+        (12, False),
+        (13, False),
+    ]

@@ -77,3 +77,13 @@ async def test_a_single_request_that_was_cancelled_ignores_what_comes() -> None:
     single.take(QUERY, b"", 100, ARRIVAL)
     single.fail(LOST)
     assert single.is_over
+
+
+def test_a_query_knows_how_a_good_answer_begins_and_how_long_it_is() -> None:
+    read = b"\x00\x01" + bytes.fromhex("00000005070302002a")
+    assert read[2:].startswith(QUERY.answer_head)
+    assert read[2 + len(QUERY.answer_head) :] == b"\x00\x2a"
+    assert QUERY.answer_size == len(read)
+    write = make_query(7, pdu.write_register_request(3, 5))
+    assert b"\x00\x01" + write.answer_head == b"\x00\x01" + write.frame
+    assert write.answer_size == len(write.frame) + 2

