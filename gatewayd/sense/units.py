@@ -42,7 +42,7 @@ class Units:
         for plan in plans:
             by_unit.setdefault(plan.unit, []).append(plan)
         self.are_many = len(by_unit) > 1
-        self._cheapest = {unit: min(of_unit, key=_cost) for unit, of_unit in by_unit.items()}
+        self._cheapest = {unit: min(of_unit, key=_cost) for unit, of_unit in by_unit.items()} if self.are_many else {}
         self._breakers = {unit: Breaker(demote_after, demote_for_ns) for unit in by_unit}
         self._rests_until_ns: dict[int, int] = {}  # of units that fail and are not demoted yet
         self._reported = dict.fromkeys(by_unit, "connected")

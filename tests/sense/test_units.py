@@ -247,6 +247,12 @@ async def test_a_probe_on_which_the_line_breaks_is_survived(bench):
     assert units.demoted == ()
 
 
+def test_an_opcua_device_has_no_units_and_its_requests_are_no_numbers():
+    plans = [ReadPlan(index, "scada", "default", Codec.OPCUA_READ, (), ("ns=2;s=a", "ns=2;s=b")) for index in range(2)]
+    units = Units(plans, 3, S)
+    assert (units.are_many, units.split(plans, 0), units.due_probe(0)) == (False, (plans, []), None)
+
+
 def test_units_without_plans_count_nothing():
     """A unit that is only written to has no scans to lose."""
     units = Units([plan(1, 1), plan(2, 2)], 1, S)
