@@ -16,9 +16,11 @@ async def test_policies_modes_and_the_certificate_are_listed(secure_server, serv
     offered = {(each.policy, each.mode, each.is_usable) for each in offer.endpoints}
     assert offered == {
         ("None", "None", True),
-        ("Basic256Sha256", "SignAndEncrypt", True),
-        ("Basic256Sha256", "Sign", True),
-        ("Aes256_Sha256_RsaPss", "SignAndEncrypt", True),
+        *(
+            (policy, mode, True)
+            for policy in ("Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss")
+            for mode in ("Sign", "SignAndEncrypt")
+        ),
     }
     (certificate,) = offer.certificates
     assert certificate.der == server_certificate.der
