@@ -27,6 +27,7 @@ from gatewayd.device.opcua.fast_read import results_of
 from gatewayd.device.recording import Exchange, Header, RecordingWriter, parse_recording
 from gatewayd.errors import ConfigError, DeviceError, DeviceProtocolError
 from gatewayd.model.block import WireOrder, WireType
+from hil.fuzz import notifications
 from hil.fuzz.columns import GuardedKernel
 
 Run = Callable[[bytes], str]
@@ -434,4 +435,6 @@ TARGETS: dict[str, Target] = {
     "opcua-element": Target(
         [bytes((place,)) + each for place in range(len(_PATHS)) for each in (*_VALUES, *_STRUCTURES)], _opcua_element
     ),
+    "opcua-notifications": Target(notifications.corpus(_VALUES), notifications.into_the_kernel),
+    "opcua-publish": Target(notifications.responses(_VALUES), notifications.from_the_response),
 }
