@@ -20,7 +20,7 @@ from tests.scenarios.rig import Gateway, pumping_station, replace, running, scra
 
 QUOTA_MB = 16
 BLOB_BYTES = 131_072
-FILE_BYTES_MAX = 16_384  # of any file the daemon writes: less than where LMDB has to put a page
+FILE_BYTES_MAX = 2_048  # of any file the daemon writes: less than one page, of the redo file or of LMDB's
 HELD_S = 2.0
 
 

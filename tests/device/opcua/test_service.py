@@ -40,14 +40,20 @@ def test_a_response_is_stripped_to_its_body():
     assert read(response()) == b"body"
 
 
-@pytest.mark.parametrize("raw", [response(397, result=0x800A0000), response(result=0x80280000)])
+@pytest.mark.parametrize(
+    "raw", [response(397, result=0x800A0000), response(result=0x80280000)], ids=["fault", "bad result"]
+)
 def test_a_refusal_keeps_the_servers_code(raw):
     with pytest.raises(DeviceRefused, match="to publish") as refused:
         read(raw)
     assert refused.value.code in (0x800A0000, 0x80280000)
 
 
-@pytest.mark.parametrize("raw", [response(830), response(handle=8), b"", response()[:20], b"\x09" + response()])
+@pytest.mark.parametrize(
+    "raw",
+    [response(830), response(handle=8), b"", response()[:20], b"\x09" + response()],
+    ids=["another service", "another handle", "nothing", "cut short", "no type id"],
+)
 def test_anything_else_is_a_protocol_error(raw):
     with pytest.raises(DeviceProtocolError):
         read(raw)
