@@ -13,6 +13,8 @@ from gatewayd.sense.breaker import Breaker
 from gatewayd.sense.schedule import ScanSchedule
 from gatewayd.sense.units import Units
 
+_LOST = Codec.LOST  # Python 3.11 takes 0.2 us to look a member up
+
 Deliver = Callable[[Block], None]
 
 
@@ -125,7 +127,7 @@ class Poller:
 
     def _pass_on(self, block: Block, waiting: dict[int, ReadPlan]) -> None:
         plan = waiting.pop(block.plan, None)
-        if block.codec is Codec.LOST:
+        if block.codec is _LOST:
             self._lost.add(block.plan)
             self._note_cost(plan)
         else:

@@ -13,6 +13,7 @@ from gatewayd.model.block import Block, Codec
 
 TURNS_MAX = 128  # samples of one tag in one block; more than an item's queue may hold
 _MORE = 1  # cell of `out`
+_CONFIRMED, _NOTIFICATION = Codec.CONFIRMED, Codec.OPCUA_NOTIFICATION  # Python 3.11 takes 0.2 us to look a member up
 
 _DECODER = {
     Codec.MODBUS_REGISTERS: "decode_modbus_registers",
@@ -31,7 +32,7 @@ def passes(blocks: Sequence[Block]) -> Iterator[list[Block]]:
         if block.plan in taken:
             yield current
             taken, current = set(), []
-        if block.codec is not Codec.CONFIRMED:  # brings no sample
+        if block.codec is not _CONFIRMED:  # brings no sample
             taken.add(block.plan)
         current.append(block)
     if current:
@@ -74,11 +75,11 @@ def take(
             fresh = _take_around(state, site, kernels, block, fresh, now_wall_ns)
             continue
         first, count = state.plan_first[block.plan], len(site.plans[block.plan].rows)
-        if block.codec is Codec.CONFIRMED:
+        if block.codec is _CONFIRMED:
             kernels["confirm"](first, count, block.response_mono_ns)
             continue
         result = _decode(state, kernels, block, (first, count, fresh), now_wall_ns, turn)
-        if result >= 0 and block.codec is Codec.OPCUA_NOTIFICATION and state.column("out.value")[_MORE]:
+        if result >= 0 and block.codec is _NOTIFICATION and state.column("out.value")[_MORE]:
             unfinished.append(block)
         if result < 0:
             result = kernels["mark_lost"](
@@ -110,7 +111,7 @@ def _decode(
         return -1
     state.column("inbox.byte")[:size] = block.payload
     times = (block.response_time_ns, block.response_mono_ns, now_wall_ns, state.pass_number)
-    turns = (turn,) if block.codec is Codec.OPCUA_NOTIFICATION else ()
+    turns = (turn,) if block.codec is _NOTIFICATION else ()
     return kernels[_DECODER[block.codec]](0, size, *span, *times, *turns)
 
 

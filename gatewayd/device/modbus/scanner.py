@@ -18,6 +18,8 @@ from gatewayd.errors import DeviceError
 from gatewayd.model import quality
 from gatewayd.model.block import Block, Codec, ReadPlan
 
+_LOST: Final = Codec.LOST  # Python 3.11 takes 0.2 us to look a member up
+
 REQUESTS_PER_SCAN_MAX: Final = 32  # of one plan; the search for what is refused goes on in the next scan
 
 Read = Callable[[Sequence[Query], Deliver], Awaitable[None]]
@@ -130,7 +132,7 @@ class _Scan:
 
     def take(self, block: Block) -> None:
         """Take the answer to one query."""
-        if block.codec is not Codec.LOST and block.plan < self._ticket_first:  # as nearly all are
+        if block.codec is not _LOST and block.plan < self._ticket_first:  # as nearly all are
             self._deliver(block)
             return
         is_refused = block.codec is Codec.LOST and block.status == quality.BAD_NODE_ID_UNKNOWN
