@@ -53,7 +53,7 @@ class BoundedLink:
         async with self._bounded("scan") as silence:
 
             def pass_on(block: Block) -> None:
-                silence.heard_mono_ns = block.response_mono_ns
+                silence.heard_mono_ns = self._clock.monotonic_ns()
                 deliver(block)
 
             await self._link.scan(plans, pass_on)

@@ -51,7 +51,7 @@ def test_nothing_is_written_while_a_row_has_a_problem(gatewayd, site, tmp_path):
     said = gatewayd(*arguments)
     assert (said.code, said.out) == (1, "")
     assert not out.exists()
-    assert "kepware.csv:4: row 4.type is 'String'" in said.err
+    assert "kepware.csv:4: row 4.length is 'empty'" in said.err
     assert "remedy: " in said.err
     assert "--skip-bad" in said.err
     assert gatewayd(*arguments, "--skip-bad").code == 0

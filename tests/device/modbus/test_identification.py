@@ -46,9 +46,11 @@ def test_what_one_side_encodes_the_other_reads(page):
 
 @given(st.binary(max_size=300) | st.binary(max_size=250).map(lambda rest: b"\x2b\x0e\x01" + rest))
 def test_no_bytes_are_too_strange_to_be_refused_in_words(response):
-    """Fuzz: a page, or one of our errors; never anything else."""
+    """Fuzz: a page, or one of our errors; never anything else. Of the bytes only the next object of a last page says nothing."""
     with suppress(DeviceError):
-        assert encode_page(decode_page(response, BASIC, "plc")) == response
+        page = decode_page(response, BASIC, "plc")
+        said = response if page.next_object is not None else response[:5] + b"\0" + response[6:]
+        assert encode_page(page) == said
         assert len(response) <= PDU_BYTES_MAX
 
 
