@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from hashlib import sha256
 from typing import Literal
 
 import msgspec
@@ -19,7 +18,7 @@ from msgspec import Struct
 
 from gatewayd.clock import Clock
 from gatewayd.errors import StoreError, StoreFull
-from gatewayd.journal import index, tail
+from gatewayd.journal import blob, index, tail
 from gatewayd.journal.group import GroupCommit
 from gatewayd.journal.guarded import guard
 from gatewayd.journal.leaf import (
@@ -48,7 +47,6 @@ AHEAD_EXTRA_BYTES_MAX = 65_536  # larger rows of others, such as sealed blocks, 
 INLINE_FSYNC_NS_MAX = 2_000_000
 MEASURED_COMMITS = 10
 MEASURE_NS_MAX = 100_000_000
-BLOB_BYTES_MAX = 4 << 20
 RESERVED_KINDS = frozenset({Kind.GENESIS, Kind.START, Kind.CONFIG, Kind.STOP, Kind.MODE, Kind.GAP, Kind.OUTCOME})
 
 _encoder = msgspec.msgpack.Encoder()
@@ -185,19 +183,14 @@ class Journal(Records):
         await self._group.submit(item, at_once=False)
 
     async def put_blob(self, content: bytes) -> bytes:
-        """Store bytes under their SHA-256 and return it.
+        """Store bytes, compressed, under their SHA-256 and return it.
 
         Raises:
             StoreError: too large, or not durable.
         """
-        if len(content) > BLOB_BYTES_MAX:
-            raise StoreError(
-                f"{len(content)} bytes are too large to keep (at most {BLOB_BYTES_MAX})",
-                remedy="Split the configuration into smaller files.",
-            )
-        digest = sha256(content).digest()
-        if self._store.get(Table.BLOB, digest) != content:
-            await self.commit_with((), lambda writing, _: writing.put(Table.BLOB, digest, content))
+        digest, packed = blob.pack(content)
+        if self._store.get(Table.BLOB, digest) != packed:
+            await self.commit_with((), lambda writing, _: writing.put(Table.BLOB, digest, packed))
         return digest
 
     async def run(self) -> None:

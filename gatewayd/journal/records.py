@@ -7,7 +7,7 @@ from hashlib import sha256
 import msgspec
 from msgspec import Struct
 
-from gatewayd.journal import index, tail
+from gatewayd.journal import blob, index, tail
 from gatewayd.journal.guarded import unguard
 from gatewayd.journal.leaf import decode_leaf, decode_personal, wrong_personal_field
 from gatewayd.model.decision import Command
@@ -124,10 +124,13 @@ class Records:
         Raises:
             JournalDamaged: what is kept has another hash.
         """
-        content = self._store.get(Table.BLOB, digest)
-        if content is not None and sha256(content).digest() != digest:
-            raise tail.damaged(0, f"the configuration bytes {digest.hex()[:16]} have changed")
-        return content
+        packed = self._store.get(Table.BLOB, digest)
+        if packed is None:
+            return None
+        try:
+            return blob.unpack(packed, digest)
+        except ValueError as error:
+            raise tail.damaged(0, f"the configuration bytes {digest.hex()[:16]} have changed: {error}") from error
 
     def prove_inclusion(self, seq: int, size: int) -> list[bytes]:
         """Return the audit path of record `seq` under the tree of `size` records."""
