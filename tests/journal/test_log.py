@@ -318,7 +318,7 @@ async def test_configuration_bytes_are_kept_by_their_hash(journal, store):
     with pytest.raises(JournalDamaged):
         journal.get_blob(digest)
     with pytest.raises(StoreError, match="too large"):
-        await journal.put_blob(bytes(5 << 20))
+        await journal.put_blob(bytes((64 << 20) + 1))
 
 
 async def test_clock_quality_is_that_of_the_moment(journal):
