@@ -97,7 +97,7 @@ def test_the_loop_bench_reports_its_figures_and_cleans_up(monkeypatch, tmp_path,
     measured = functools.cache(lambda port: measure(port, tags=20, seconds=1.0))
     monkeypatch.setattr(loop, "measure", lambda port, **_: measured(port))
     monkeypatch.setattr(loop, "cycle_ms", lambda tags, repeat: cycle_ms(100, repeat=2))
-    monkeypatch.setattr(loop, "fsync_ms", lambda count: fsync_ms(20))
+    monkeypatch.setattr(loop, "fsync_ms", lambda count, **_: fsync_ms(20))
 
     found = report(monkeypatch, tmp_path, "loop")
 
