@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 
 import iotcore
+
+from hil.ports import free_port
 
 PAYLOAD_MAX = 65_536
 _CONFIG = """
@@ -53,9 +54,3 @@ class Broker:
 
     def __exit__(self, *_: object) -> None:
         self.kill()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from gatewayd.model.config import Cloud
-from hil.broker import PAYLOAD_MAX, Broker, free_port
+from hil.broker import PAYLOAD_MAX, Broker
 
-__all__ = ["PAYLOAD_MAX", "TestBroker", "broker", "free_port", "running_broker"]
+__all__ = ["PAYLOAD_MAX", "TestBroker", "broker", "running_broker"]
 
 
 class TestBroker(Broker):

@@ -10,7 +10,7 @@ import sys
 from asyncua import Server, ua
 
 from hil.bench.load import NAMESPACE, node_name
-from hil.broker import free_port
+from hil.ports import free_port
 
 
 async def serve(doubles: int) -> None:

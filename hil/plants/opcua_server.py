@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import socket
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -15,6 +14,7 @@ from asyncua.server.user_managers import UserManager
 from hil.plants.child import Child, run_child
 from hil.plants.tags import NAMESPACE, NODES, Node
 from hil.plants.writes_log import WritesLog
+from hil.ports import free_port
 
 EXTRA_PER_FOLDER = 100
 PATH = "/gatewayd/station"
@@ -108,14 +108,6 @@ async def _serve(child: Child) -> None:
     async with server:
         child.ready(port)
         await child.stopped()
-
-
-def free_port() -> int:
-    """Return a port that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def main(child: Child) -> None:

@@ -14,7 +14,8 @@ from deltalake import write_deltalake
 from gatewayd.cli.cloud import cloud
 from gatewayd.cloud.ledger import Run
 from gatewayd.cloud.table import JournalTable
-from tests.broker import free_port, running_broker
+from hil.ports import free_port
+from tests.broker import running_broker
 from tests.sync.outbound import leaf
 
 KEY = ("plant/a", "journal", 1)

@@ -8,8 +8,8 @@ from contextlib import ExitStack
 import pytest
 
 from gatewayd.model.record import AlarmEvent, DeviceEvent
-from hil.broker import free_port
 from hil.plants.client import Plant
+from hil.ports import free_port
 from tests.scenarios import hostile
 from tests.scenarios.rig import (
     Gateway,

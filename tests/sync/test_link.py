@@ -13,7 +13,7 @@ from gatewayd.errors import LinkError
 from gatewayd.sync import link as link_module
 from gatewayd.sync.endpoint import Endpoint, endpoint_of
 from gatewayd.sync.link import Confirmed, Link, Received
-from tests.broker import free_port
+from hil.ports import free_port
 from tests.sync.certificates import write_certificates
 
 CONNACK = bytes.fromhex("2003000000")

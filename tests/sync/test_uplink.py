@@ -18,7 +18,8 @@ from gatewayd.sync.endpoint import endpoint_of
 from gatewayd.sync.link import Link, Received
 from gatewayd.sync.uplink import STREAM, TURN_RECORDS_MAX, Cursor, Cursors, Uplink
 from gatewayd.sync.wire import Ack, Batch
-from tests.broker import TestBroker, free_port
+from hil.ports import free_port
+from tests.broker import TestBroker
 from tests.sync.outbound import GATEWAY, MemoryCursors, MemoryJournal
 
 Answer = Callable[[Batch, int], Ack | None]

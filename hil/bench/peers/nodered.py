@@ -9,7 +9,7 @@ from typing import Any
 from hil.bench.load import REGISTERS_PER_REQUEST, node_name
 from hil.bench.peers.install import node_red
 from hil.bench.peers.peer import Peer, Task
-from hil.broker import free_port
+from hil.ports import free_port
 
 NODES_PER_BLOCK = 1000
 FLOW = "flow"
