@@ -139,19 +139,19 @@ class Cycle:
 
     # --- what the rooms around put in -------------------------------------------------------------------------------
 
-    def deliver(self, block: Block) -> None:
-        """Take a block; when too many wait, the oldest goes, and its successor of the same plan tells the truth.
+    def deliver(self, blocks: Sequence[Block]) -> None:
+        """Take blocks; when too many wait, the oldest goes, and its successor of the same plan tells the truth.
 
         A subscribed plan has no such successor, for its next block tells other changes: it is lost until it is read anew.
         """
-        if len(self._blocks) >= BLOCKS_WAITING_MAX:
+        self._blocks.extend(blocks)
+        while len(self._blocks) > BLOCKS_WAITING_MAX:
             dropped = self._blocks.popleft()
             self.blocks_dropped += 1
             is_subscribed = self.plant.site.plans[dropped.plan].codec is Codec.OPCUA_NOTIFICATION
             if is_subscribed and dropped.codec is not Codec.CONFIRMED:
                 lost = msgspec.structs.replace(dropped, codec=Codec.LOST, payload=b"", status=quality.BAD_DATA_LOST)
                 self._holes[dropped.plan] = lost
-        self._blocks.append(block)
         self._wake.set()
 
     def report(self, outcome: WriteOutcome) -> None:

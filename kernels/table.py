@@ -72,7 +72,7 @@ TABLES: dict[str, tuple[tuple[str, str], ...]] = {
     # one row per tag of a read plan; a plan is a run of rows
     "plan": (
         ("row", "i8"),
-        ("offset", "i8"),
+        ("offset", "i8"),  # bytes; of registers, less the `base` of the response
         ("type", "i8"),
         ("order", "i8"),
         ("bit", "i8"),
@@ -80,7 +80,7 @@ TABLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("seen_pass", "i8"),
         ("special", "i8"),  # 1 = `not_a_value` counts, 2 = `scale_offset` counts, 3 = both; nearly always 0
         ("not_a_value", "i8"),
-        ("scale_offset", "i8"),
+        ("scale_offset", "i8"),  # as offset
     ),
     # detectors
     "ewma": (
@@ -139,6 +139,8 @@ TABLES: dict[str, tuple[tuple[str, str], ...]] = {
     "changed": (("program", "i8"),),  # programs whose result changed in this pass
     "stack": (("value", "f8"),),
     "inbox": (("byte", "u1"),),  # payloads of the pass, back to back
+    # responses to be decoded in one call
+    "response": (("cell", "i8"),),  # 6 cells each; see decode_modbus_registers
     "nest": (("value", "i8"),),  # 32 cells; where a walk through values within values stands
     "out": (("value", "i8"),),  # 8 cells; out[0] = next deadline (boot-clock ns, 0 = none)
 }
@@ -150,6 +152,7 @@ VIEWS: dict[str, tuple[str, str]] = {"tag.value_bits": ("tag.value", "i8")}
 STACK_MAX = 16
 NEST_CELLS = 32
 OUT_CELLS = 8
+RESPONSE_CELLS = 6
 
 # Negative results. A kernel never raises.
 ERROR_BOUNDS = -1  # a row, offset or length is outside its buffer
@@ -194,9 +197,9 @@ KERNELS: tuple[Kernel, ...] = (
     Kernel(
         "decode_modbus_registers",
         "decode_modbus_registers",
-        _INBOX + _PLAN + _DECODED + _VALUE_BITS + _FRESH_OUT,
-        _DECODE_SCALARS,
-        _DECODE_SIZES,
+        _columns("response", "cell", "r") + (_INBOX + _PLAN + _DECODED + _VALUE_BITS + _FRESH_OUT),
+        _i8("responses", "fresh_count", "now", "pass_number"),
+        ("response", *_DECODE_SIZES),
     ),
     Kernel(
         "decode_modbus_bits",

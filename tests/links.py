@@ -37,7 +37,7 @@ class HandLink:
         for place, plan in enumerate(plans):
             if place == 1:
                 self._fail("scan after one")
-            deliver(Block(plan.index, Codec.COLUMNS, 1, 2, 3, b""))
+            deliver([Block(plan.index, Codec.COLUMNS, 1, 2, 3, b"")])
         await self._hang("scan")
         self._fail("scan")
 

@@ -90,7 +90,7 @@ class Bench:
     async def sample(self, **values: float) -> None:
         self.plant.wall_ns, self.plant.mono_ns = self.clock.wall_ns(), self.clock.monotonic_ns()
         for name, value in values.items():
-            self.cycle.deliver(self.plant.block(name, value))
+            self.cycle.deliver([self.plant.block(name, value)])
         await self.clock.settle()
 
     async def auto(self) -> None:
@@ -220,7 +220,7 @@ async def test_notes_of_other_rooms_become_records(bench):
 async def test_the_queue_of_blocks_is_bounded(bench):
     """P-BOUND"""
     for _ in range(BLOCKS_WAITING_MAX + 10):
-        bench.cycle.deliver(bench.plant.block("temp", 1.0))
+        bench.cycle.deliver([bench.plant.block("temp", 1.0)])
     assert bench.cycle.blocks_dropped == 10
 
 
@@ -232,7 +232,7 @@ async def test_changes_that_a_full_queue_dropped_leave_their_tags_bad_not_old(be
     await bench.sample(temp=60.0, flow=5.0)
     nothing_new = msgspec.structs.replace(bench.plant.block("temp", 0.0), codec=Codec.OPCUA_NOTIFICATION, payload=b"")
     for _ in range(BLOCKS_WAITING_MAX + 1):
-        bench.cycle.deliver(nothing_new)
+        bench.cycle.deliver([nothing_new])
     await bench.cycle.run_once()
     assert bench.plant.state.column("tag.status")[row] == quality.BAD_DATA_LOST
     assert bench.plant.state.column("tag.status")[bench.plant.row["flow"]] == quality.GOOD

@@ -138,7 +138,7 @@ async def _listen(link: Link, plans: Sequence[ReadPlan], clock: Clock) -> _Heard
 async def _ask(link: Link, plan: ReadPlan, heard: _Heard, clock: Clock, *, has_units: bool) -> None:
     began_ns = clock.monotonic_ns()
     with contextlib.suppress(UnitsLost):  # the request's quality says it, and the next unit may answer
-        await link.scan([plan], lambda block: heard.blocks.update({block.plan: block}))
+        await link.scan([plan], lambda blocks: heard.blocks.update({block.plan: block for block in blocks}))
     block = heard.blocks.get(plan.index)
     heard.requests.append(
         ProbeRequest(

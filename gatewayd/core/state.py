@@ -21,6 +21,8 @@ from gatewayd.model.device import OpcuaTag
 from gatewayd.model.record import Actor
 
 INBOX_BYTES = 1 << 20  # the largest payload a block may carry
+RESPONSES_PER_CALL = 256
+RESPONSE_CELLS = 6  # as in `kernels.table`
 SLOTS = 16
 _FORMAT: dict[str, Literal["d", "q", "i", "B"]] = {"f8": "d", "i8": "q", "i4": "i", "u1": "B"}
 _SIZE = {"f8": 8, "i8": 8, "i4": 4, "u1": 1}
@@ -101,7 +103,8 @@ class State:
 
     def __init__(self, site: Site, kernels: Kernels, *, now_mono_ns: int) -> None:
         self.columns: dict[str, memoryview[Any]] = {}
-        self.plan_first: list[int] = []
+        self.plan_first: list[int] = []  # of each read plan, its first row in table plan; at last, how many there are
+        self.plan_base: list[int] = []  # of each, where its payload would begin if all of registers stood back to back
         self.texts = Texts()
         self.text_rows = _text_rows(site)
         rows = _row_counts(site)
@@ -157,12 +160,15 @@ class State:
                 self.column(f"tag.{kind}_row")[tag.row] = at
 
     def _fill_plans(self, site: Site) -> None:
-        at = 0
+        at = base = 0
         for plan in site.plans:
             self.plan_first.append(at)
+            self.plan_base.append(base if plan.size else 0)
             for row in plan.rows:
-                self._set("plan", at, _plan_columns(row))
+                self._set("plan", at, _plan_columns(row, self.plan_base[-1]))
                 at += 1
+            base += plan.size
+        self.plan_first.append(at)
 
     def _fill_windows(self, site: Site) -> None:
         first = 0
@@ -250,20 +256,21 @@ def _row_counts(site: Site) -> dict[str, int]:
         "stack": 64,
         "nest": 32,
         "inbox": INBOX_BYTES,
+        "response": RESPONSE_CELLS * RESPONSES_PER_CALL,
         "out": 8,
     }
 
 
-def _plan_columns(row: PlanRow) -> dict[str, float | int]:
+def _plan_columns(row: PlanRow, base: int) -> dict[str, float | int]:
     return {
         "row": row.row,
-        "offset": row.offset,
+        "offset": base + row.offset,
         "type": row.type,
         "order": row.order,
         "bit": row.bit,
         "special": (row.not_a_value is not None) | (row.scale_offset >= 0) << 1,
         "not_a_value": row.not_a_value or 0,
-        "scale_offset": row.scale_offset,
+        "scale_offset": base + row.scale_offset,
     }
 
 

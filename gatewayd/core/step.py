@@ -116,7 +116,7 @@ def _sample(
         The programs whose results changed, and the blocks that hold more samples of the same tags, for another turn.
     """
     state.pass_number += 1
-    fresh, unfinished = take(state, site, kernels, blocks, now_wall_ns=draft.wall_ns, turn=turn)
+    fresh, unfinished = take(state, kernels, blocks, now_wall_ns=draft.wall_ns, turn=turn)
     fresh = judge(state, kernels, fresh, tag_count=len(site.tags), now_wall_ns=draft.wall_ns, now_mono_ns=draft.mono_ns)
     watch(kernels, fresh)
     if fresh:

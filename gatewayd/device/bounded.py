@@ -52,9 +52,9 @@ class BoundedLink:
         """Run the requests of these plans; each block delivered is a sign of life."""
         async with self._bounded("scan") as silence:
 
-            def pass_on(block: Block) -> None:
+            def pass_on(blocks: Sequence[Block]) -> None:
                 silence.heard_mono_ns = self._clock.monotonic_ns()
-                deliver(block)
+                deliver(blocks)
 
             await self._link.scan(plans, pass_on)
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 from gatewayd.model.block import Block, ReadPlan
 from gatewayd.model.record import Body
 
-Deliver = Callable[[Block], None]
+Deliver = Callable[[Sequence[Block]], None]  # takes what came together, in order; it is not changed afterwards
 Note = Callable[[Body], None]
 
 
@@ -42,13 +42,13 @@ class Link(Protocol):
         ...
 
     async def scan(self, plans: Sequence[ReadPlan], deliver: Deliver) -> None:
-        """Run the requests of these plans, delivering one block each as its last byte arrives.
+        """Run the requests of these plans, delivering one block each as its last byte arrives; those of one read together.
 
         A plan that the device refuses (exception code, service fault) is delivered as a LOST block with the matching
         status; the others go on. When the link itself fails, every plan not yet delivered is the caller's to report.
 
         A subscribed plan (OPCUA_NOTIFICATION) is looked after instead: its subscription is made if there is none, and
-        found to be alive. `deliver` is kept for it, and gets a block whenever the device has news, until the link is
+        found to be alive. `deliver` is kept for it, and gets blocks whenever the device has news, until the link is
         closed or fails.
 
         Raises:

@@ -117,7 +117,7 @@ class Recorder:
         block.cycles.append(encoded)
         block.last_cycle = inputs.cycle
         block.size += len(encoded)
-        block.samples += sum(self._samples_of(read.plan) for read in inputs.blocks)
+        block.samples += sum(self._samples_of(read.plan, read.plans) for read in inputs.blocks)
 
     async def run(self) -> None:
         """Seal blocks as they become due, for as long as the task lives."""
@@ -165,8 +165,8 @@ class Recorder:
         self._open = None
         self._has_waiting.set()
 
-    def _samples_of(self, plan: int) -> int:
-        return self._samples_per_plan[plan] if plan < len(self._samples_per_plan) else 0
+    def _samples_of(self, plan: int, plans: int) -> int:
+        return sum(self._samples_per_plan[plan : plan + plans])
 
     # --- sealing ------------------------------------------------------------------------------------------------------
 

@@ -85,28 +85,41 @@ class PlanRow(Struct, frozen=True, array_like=True):
 
 
 class ReadPlan(Struct, frozen=True, array_like=True):
-    """One request of a scan class and the rows its response fills. `index` is its place in `Site.plans`."""
+    """One request of a scan class and the rows its response fills.
+
+    Args:
+        index: its place in `Site.plans`.
+        device: who is asked.
+        scan_class: when.
+        codec: of a good response; a lost one says LOST in its block.
+        rows: where the values stand in the payload.
+        request: the driver's own: (function, start, count) or node ids.
+        unit: which of several units behind the device's connection answers it; a plan never mixes units.
+        size: bytes of a good payload of registers, 0 of all others, whose payload alone tells.
+    """
 
     index: int
     device: str
     scan_class: str
-    codec: Codec  # of a good response; a lost one says LOST in its block
+    codec: Codec
     rows: tuple[PlanRow, ...]
-    request: tuple[int | str, ...]  # the driver's own: (function, start, count) or node ids
-    unit: int = 0  # which of several units behind the device's connection answers it; a plan never mixes units
+    request: tuple[int | str, ...]
+    unit: int = 0
+    size: int = 0
 
 
 class Block(Struct, frozen=True, array_like=True, gc=False):
-    """One response as it arrived, or the fact that none did.
+    """One response as it arrived, or the fact that none did; or several of registers that arrived together.
 
     Args:
         plan: index into the site's read plans.
-        request_time_ns: wall clock when the request was sent.
+        request_time_ns: wall clock when the request was sent; of several, the first.
         response_time_ns: wall clock when the last byte arrived; this is the samples' ingest time.
         response_mono_ns: the same instant on the boot clock, for durations.
         status: OPC UA status code for every row when the codec is LOST, else 0.
         lost: rows that the payload lacks although the others are there, because the device refuses their addresses:
             (first row of the plan, count, OPC UA status code), ascending.
+        plans: how many plans, from `plan` on, have their whole payloads here, back to back.
     """
 
     plan: int
@@ -117,3 +130,4 @@ class Block(Struct, frozen=True, array_like=True, gc=False):
     payload: bytes = b""
     status: int = 0
     lost: tuple[tuple[int, int, int], ...] = ()
+    plans: int = 1

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from gatewayd.clock import Clock
-from gatewayd.device.link import Link, Note
+from gatewayd.device.link import Deliver, Link, Note
 from gatewayd.errors import DeviceError, DeviceTimeout, UnitsLost
 from gatewayd.model.block import Block, Codec, ReadPlan
 from gatewayd.model.record import DeviceEvent
@@ -15,8 +15,6 @@ from gatewayd.sense.units import Units
 
 _LOST = Codec.LOST  # Python 3.11 takes 0.2 us to look a member up
 
-Deliver = Callable[[Block], None]
-
 
 class Poller:
     """One task per device. It never raises a DeviceError: the device's own tags turn bad, nothing else does.
@@ -25,7 +23,7 @@ class Poller:
         link: the device's only connection, shared with `act`.
         schedule: when which plans are due.
         breaker: when the device is left alone; each of several units behind it gets one with the same limits.
-        deliver: takes each block into the next cycle.
+        deliver: takes blocks into the next cycle.
         note: takes the changes of the device's state into the journal.
         clock: wall and boot time.
     """
@@ -84,7 +82,7 @@ class Poller:
         failures: Mapping[int, DeviceError] = {}
         try:
             await self.link.connect()
-            await self.link.scan(plans, lambda block: self._pass_on(block, waiting))
+            await self.link.scan(plans, lambda blocks: self._pass_on(blocks, waiting))
         except UnitsLost as error:
             failures = error.failures
         except DeviceError as error:
@@ -115,7 +113,7 @@ class Poller:
         failures: Mapping[int, DeviceError] = {}
         try:
             await self.link.connect()
-            await self.link.scan([plan], lambda block: self._pass_on(block, {}))
+            await self.link.scan([plan], lambda blocks: self._pass_on(blocks, {}))
         except UnitsLost as error:
             failures = error.failures
         except DeviceError as error:
@@ -125,16 +123,20 @@ class Poller:
         self.units.note_probe(plan, answered=not failures, took_ns=now_ns - began_ns, now_mono_ns=now_ns)
         self._report_units(failures)
 
-    def _pass_on(self, block: Block, waiting: dict[int, ReadPlan]) -> None:
-        plan = waiting.pop(block.plan, None)
-        if block.codec is _LOST:
-            self._lost.add(block.plan)
-            self._note_cost(plan)
-        else:
-            self._lost.discard(block.plan)
+    def _pass_on(self, blocks: Sequence[Block], waiting: dict[int, ReadPlan]) -> None:
+        for block in blocks:
+            if block.codec is _LOST:
+                self._lost.add(block.plan)
+                self._note_cost(waiting.pop(block.plan, None))
+                continue
+            plans = range(block.plan, block.plan + block.plans)
+            for plan in plans:
+                waiting.pop(plan, None)
+            if self._lost:
+                self._lost.difference_update(plans)
         if self.units.are_many:
             self._last_block_ns = self._clock.monotonic_ns()
-        self._deliver(block)
+        self._deliver(blocks)
 
     def _note_cost(self, plan: ReadPlan | None) -> None:
         """Remember how long it took to know that a unit does not answer."""
@@ -154,18 +156,10 @@ class Poller:
 
     def _deliver_lost(self, plans: Sequence[ReadPlan], status: int) -> None:
         wall_ns, mono_ns = self._clock.wall_ns(), self._clock.monotonic_ns()
-        for plan in plans:
-            self._lost.add(plan.index)
-            self._deliver(
-                Block(
-                    plan=plan.index,
-                    codec=Codec.LOST,
-                    request_time_ns=wall_ns,
-                    response_time_ns=wall_ns,
-                    response_mono_ns=mono_ns,
-                    status=status,
-                )
-            )
+        self._lost.update(plan.index for plan in plans)
+        lost = [Block(plan.index, _LOST, wall_ns, wall_ns, mono_ns, status=status) for plan in plans]
+        if lost:
+            self._deliver(lost)
 
     def _report(self, status: int, detail: str) -> None:
         """Journal a change of state, not its repetition."""

@@ -7,6 +7,7 @@ import math
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 
 import uvloop
 
@@ -77,9 +78,10 @@ async def _poll(port: str, seconds: float) -> Counter[int]:
     assert len(plans) == UNITS
     good: Counter[int] = Counter()
 
-    def count(block: Block) -> None:
-        if block.codec is not Codec.LOST:
-            good[plans[block.plan].unit] += 1
+    def count(blocks: Sequence[Block]) -> None:
+        for block in blocks:
+            if block.codec is not Codec.LOST:
+                good[plans[block.plan].unit] += 1
 
     link = ModbusLink(device, tags, plans, clock)
     await link.connect()

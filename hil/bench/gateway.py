@@ -14,7 +14,7 @@ import gc
 import json
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from gatewayd.core.step import bind
 from gatewayd.cycle import BLOCKS_PER_CYCLE_MAX, Cycle, Plant
 from gatewayd.device.bounded import BoundedLink
 from gatewayd.device.build import build_link, plan_reads
-from gatewayd.device.link import Link
+from gatewayd.device.link import Deliver, Link
 from gatewayd.model.block import Block, ReadPlan
 from gatewayd.model.config import SiteConfig
 from gatewayd.model.decision import Command, NewRecord
@@ -105,8 +105,8 @@ class Contract:
         self._blocks: list[Block] = []
         self._wake = asyncio.Event()
 
-    def deliver(self, block: Block) -> None:
-        self._blocks.append(block)
+    def deliver(self, blocks: Sequence[Block]) -> None:
+        self._blocks.extend(blocks)
         self._wake.set()
 
     async def run(self) -> None:
@@ -122,7 +122,7 @@ class Contract:
         rooms, state = self._rooms, self._rooms.state
         wall_ns, mono_ns = rooms.clock.wall_ns(), rooms.clock.monotonic_ns()
         state.pass_number += 1
-        fresh, unfinished = take(state, rooms.site, rooms.kernels, blocks, now_wall_ns=wall_ns)
+        fresh, unfinished = take(state, rooms.kernels, blocks, now_wall_ns=wall_ns)
         assert not unfinished, "only notifications hold several samples of a tag"
         judge(state, rooms.kernels, fresh, tag_count=len(rooms.site.tags), now_wall_ns=wall_ns, now_mono_ns=mono_ns)
 
@@ -149,7 +149,7 @@ class Watched(ScanSchedule):
         return plans
 
 
-def make_pollers(rooms: Rooms, deliver: Callable[[Block], None]) -> list[Poller]:
+def make_pollers(rooms: Rooms, deliver: Deliver) -> list[Poller]:
     start_ns = rooms.clock.monotonic_ns()
     pollers = []
     for place, (name, link) in enumerate(rooms.links.items()):

@@ -111,9 +111,10 @@ class _Columns:
         self.state = State(self.site, kernels, now_mono_ns=SystemClock().monotonic_ns())
         self._kernels = bind(kernels, self.state)
 
-    def deliver(self, block: Block) -> None:
-        self.state.pass_number += 1
-        take(self.state, self.site, self._kernels, [block], now_wall_ns=block.response_time_ns)
+    def deliver(self, blocks: Sequence[Block]) -> None:
+        for block in blocks:
+            self.state.pass_number += 1
+            take(self.state, self._kernels, [block], now_wall_ns=block.response_time_ns)
 
     @property
     def taken(self) -> int:

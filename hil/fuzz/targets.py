@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import re
 import struct
+from array import array
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -29,6 +30,7 @@ from gatewayd.errors import ConfigError, DeviceError, DeviceProtocolError
 from gatewayd.model.block import WireOrder, WireType
 from hil.fuzz import notifications
 from hil.fuzz.columns import GuardedKernel
+from kernels.table import RESPONSE_CELLS
 
 Run = Callable[[bytes], str]
 INBOX = 4096
@@ -172,16 +174,27 @@ def _modbus_registers() -> Run:
                 kernel.columns["plan.special"][row] = special % 5
                 kernel.columns["plan.not_a_value"][row] = (0, -1, -(2**15), -(2**63))[special // 5 % 4]
                 kernel.columns["plan.scale_offset"][row] = scale_offset - 2
-        return _decoded(forms, payload)
+        return _decoded(forms, payload, _call_for_registers)
 
     return run
 
 
 _PLAN_BYTES = 6  # of the input, for one row
-_ROW_COUNTS = {"inbox": INBOX, "plan": ROWS, "tag": ROWS, "fresh": ROWS}
+_ROW_COUNTS = {"response": 2 * RESPONSE_CELLS, "inbox": INBOX, "plan": ROWS, "tag": ROWS, "fresh": ROWS}
 
 
-def _decoded(forms: Sequence[GuardedKernel], payload: bytes) -> str:
+def _call_for_registers(kernel: GuardedKernel, at: int, size: int) -> int:
+    """Decode one response behind another that fills no row."""
+    kernel.columns["response.cell"][:] = array("q", (0, 0, at, 0, 0, 0, 0, ROWS, size, 0, 10, 20))
+    return kernel(responses=2, fresh_count=0, now=30, pass_number=1)
+
+
+def _call_for_values(kernel: GuardedKernel, at: int, size: int) -> int:
+    times = {"response_time": 10, "response_mono": 20, "now": 30}
+    return kernel(at=at, size=size, first=0, count=ROWS, fresh_count=0, pass_number=1, **times)
+
+
+def _decoded(forms: Sequence[GuardedKernel], payload: bytes, call: Callable[[GuardedKernel, int, int], int]) -> str:
     results = []
     for kernel in forms:
         inbox = kernel.columns["inbox.byte"]
@@ -189,19 +202,7 @@ def _decoded(forms: Sequence[GuardedKernel], payload: bytes) -> str:
         inbox[at:] = payload
         for row in range(ROWS):
             kernel.columns["tag.fresh_mark"][row] = 0
-        results.append(
-            kernel(
-                at=at,
-                size=len(payload),
-                first=0,
-                count=ROWS,
-                fresh_count=0,
-                response_time=10,
-                response_mono=20,
-                now=30,
-                pass_number=1,
-            )
-        )
+        results.append(call(kernel, at, len(payload)))
     compiled, plain = forms
     assert results[0] == results[1], f"compiled {results[0]}, plain {results[1]}"
     for name in ("tag.status", "tag.bits", "tag.value_bits", "tag.source_time"):
@@ -295,7 +296,7 @@ def _opcua_values() -> Run:
     def run(content: bytes) -> str:
         for kernel in forms:
             kernel.columns["plan.row"][:] = memoryview(bytearray(struct.pack(f"{ROWS}q", *range(ROWS)))).cast("q")
-        return _decoded(forms, content[:INBOX])
+        return _decoded(forms, content[:INBOX], _call_for_values)
 
     return run
 

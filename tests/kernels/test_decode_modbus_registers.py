@@ -1,3 +1,4 @@
+import functools
 import random
 import struct
 from collections.abc import Iterator
@@ -6,10 +7,12 @@ from typing import NamedTuple
 import pytest
 
 from gatewayd.model.block import WireOrder, WireType
+from kernels.table import RESPONSE_CELLS
 from tests.kernels.decoded import BAD_DECODING, ERROR_BOUNDS, LOST, TIMES, Sample, reference, tag_columns
 from tests.kernels.harness import NAN, Columns, agree, canonical, refused
 
 KERNEL = "decode_modbus_registers"
+NOW = TIMES["now"]
 FORMATS = {
     WireType.INT16: ">h",
     WireType.UINT16: ">H",
@@ -116,13 +119,33 @@ def meaning(unpacked: int | float | bytes, cell: Cell) -> int | float | None:
     return unpacked
 
 
-def samples(columns: Columns, payload: bytes, plans: range) -> Iterator[Sample]:
+def samples(columns: Columns, payload: bytes, plans: range, *, base: int, time: int, mono: int) -> Iterator[Sample]:
     for i in plans:
         cell = Cell(*(columns[f"plan.{name}"][i] for name in Cell._fields))
-        yield read(payload, cell)._replace(source=TIMES["response_time"], event=TIMES["response_mono"])
+        cell = cell._replace(offset=cell.offset - base, scale_offset=cell.scale_offset - base)
+        yield read(payload, cell)._replace(source=time, event=mono)
 
 
-REFERENCE = reference(samples)
+def decode(columns: Columns, *, responses: int, **scalars: int) -> int:
+    """Decode one response after another."""
+    fresh, at = scalars.pop("fresh_count"), 0
+    for i in range(responses):
+        first, count, size, base, time, mono = columns["response.cell"][RESPONSE_CELLS * i :][:RESPONSE_CELLS]
+        one = reference(functools.partial(samples, base=base, time=time, mono=mono))
+        span = {"at": at, "size": size, "first": first, "count": count}
+        fresh = one(columns, **span, fresh_count=fresh, response_time=time, response_mono=mono, **scalars)
+        if fresh < 0:
+            return ERROR_BOUNDS
+        at += size
+    return fresh
+
+
+def answers(*sizes: int, first: int = 0, count: int = 1) -> Columns:
+    """Responses with payloads of so many bytes; all but the last, of other devices, fill no row."""
+    *others, last = sizes
+    times = (TIMES["response_time"], TIMES["response_mono"])
+    cells = [cell for size in others for cell in (0, 0, size, 0, *times)]
+    return {"response.cell": [*cells, first, count, last, 0, *times]}
 
 
 def one(wire: bytes, kind: int, order: int = 0, bit: int = -1, **more: int) -> tuple[float, int, int]:
@@ -130,8 +153,8 @@ def one(wire: bytes, kind: int, order: int = 0, bit: int = -1, **more: int) -> t
     cell = Cell(type=kind, order=order, bit=bit)._replace(**more)
     plan = {f"plan.{name}": [number] for name, number in zip(Cell._fields, cell, strict=True)} | {"plan.row": [0]}
     given = plan | tag_columns(random.Random(1), 1) | {"inbox.byte": list(b"\xee\xee\xee" + wire)}
-    span = {"at": 3, "size": len(wire), "first": 0, "count": 1, "fresh_count": 0, "pass_number": 9}
-    result, after = agree(KERNEL, given, REFERENCE, **span, **TIMES)
+    given |= answers(3, len(wire))
+    result, after = agree(KERNEL, given, decode, responses=2, fresh_count=0, pass_number=9, now=NOW)
     assert result == 1
     return after["tag.value"][0], after["tag.bits"][0], after["tag.status"][0]
 
@@ -267,8 +290,8 @@ def test_a_row_that_does_not_fit_is_bad_and_the_next_goes_on() -> None:
         "plan.bit": [-1, -1, -1, -1],
     }
     given = plan | tag_columns(random.Random(2), 3) | {"inbox.byte": list(b"\x00\x05\x01\x02\x03")}
-    span = {"at": 0, "size": 5, "first": 0, "count": 4, "fresh_count": 0, "pass_number": 9}
-    result, after = agree(KERNEL, given, REFERENCE, **span, **TIMES)
+    given |= answers(5, count=4)
+    result, after = agree(KERNEL, given, decode, responses=1, fresh_count=0, pass_number=9, now=NOW)
     assert (result, after["fresh.row"]) == (3, [2, 0, 1])  # row 2 came twice, and is listed once
     assert after["tag.status"] == [0, 0x80070000, 0x80070000]
     assert after["tag.value"][0] == 5.0
@@ -278,7 +301,6 @@ def test_random_plans_over_random_payloads() -> None:
     rng = random.Random(11)
     for _ in range(300):
         tags, plans, inbox = rng.randint(1, 9), rng.randint(0, 20), rng.randint(0, 60)
-        at = rng.randint(0, inbox)
         given = tag_columns(rng, tags) | {
             "inbox.byte": [rng.choice((0, 0x7F, 0x80, 0xFF, rng.randrange(256))) for _ in range(inbox)],
             "plan.row": [rng.randrange(tags) for _ in range(plans)],
@@ -290,20 +312,31 @@ def test_random_plans_over_random_payloads() -> None:
             "plan.not_a_value": [rng.choice((-1, 0, -32768, 127)) for _ in range(plans)],
             "plan.scale_offset": [rng.choice((rng.randint(0, 40), -1, 2**63 - 1)) for _ in range(plans)],
         }
-        first = rng.randint(0, plans)
-        span = {"at": at, "size": rng.randint(0, inbox - at), "first": first, "count": rng.randint(0, plans - first)}
-        agree(KERNEL, given, REFERENCE, **span, fresh_count=0, pass_number=4, **TIMES)
+        given["response.cell"], left = [], inbox
+        for _ in range(rng.randint(0, 4)):
+            first, size = rng.randint(0, plans), rng.randint(0, left)
+            left -= size
+            times = rng.getrandbits(61), rng.getrandbits(61)
+            given["response.cell"] += (first, rng.randint(0, plans - first), size, rng.choice((0, 0, 6)), *times)
+        responses = len(given["response.cell"]) // RESPONSE_CELLS
+        agree(KERNEL, given, decode, responses=responses, fresh_count=0, pass_number=4, now=NOW)
 
 
 def test_ranges_and_rows_outside_their_buffers_are_refused() -> None:
     plan = {"plan.row": [0], "plan.offset": [0], "plan.type": [2], "plan.order": [0], "plan.bit": [-1]}
-    given = plan | tag_columns(random.Random(3), 1) | {"inbox.byte": [1, 2]}
-    good = {"at": 0, "size": 2, "first": 0, "count": 1, "fresh_count": 0, "pass_number": 9} | TIMES
+    given = plan | tag_columns(random.Random(3), 1) | {"inbox.byte": [1, 2, 3]} | answers(1, 2)
+    good = {"responses": 2, "fresh_count": 0, "pass_number": 9, "now": NOW}
     assert refused(KERNEL, given, **good) == {1}
-    wrong = [("at", 1), ("at", -1), ("size", 3), ("size", -1), ("first", 1), ("first", -1), ("count", 2), ("count", -1)]
-    wrong += [("fresh_count", 1), ("fresh_count", -1), ("at", 2**63 - 1), ("size", 2**63 - 1), ("first", 2**63 - 1)]
-    for name, number in wrong:
-        assert refused(KERNEL, given, **(good | {name: number})) == {ERROR_BOUNDS}, (name, number)
+    huge = (2**63 - 1, -(2**63), -1)
+    for name, numbers in {"responses": (3, *huge), "fresh_count": (1, *huge)}.items():
+        for number in numbers:
+            assert refused(KERNEL, given, **(good | {name: number})) == {ERROR_BOUNDS}, (name, number)
+    first, count, size = range(RESPONSE_CELLS, RESPONSE_CELLS + 3)
+    for place, numbers in {first: (1, *huge), count: (2, *huge), size: (3, *huge)}.items():
+        for number in numbers:
+            cells = list(given["response.cell"])
+            cells[place] = number
+            assert refused(KERNEL, given | {"response.cell": cells}, **good) == {ERROR_BOUNDS}, (place, number)
     for row in (-1, 1, 2**63 - 1, -(2**63)):
         assert refused(KERNEL, given | {"plan.row": [row]}, **good) == {ERROR_BOUNDS}
 

@@ -29,7 +29,7 @@ class Bench:
             self.link,
             ScanSchedule({"default": 100 * MS}, PLANS, start_mono_ns=self.clock.monotonic_ns()),
             Breaker(3, 10 * S),
-            deliver=self.blocks.append,
+            deliver=self.blocks.extend,
             note=self.notes.append,
             clock=self.clock,
         )

@@ -51,7 +51,7 @@ class Bus(HandLink):
             if is_dead:
                 failures[each.unit] = DeviceTimeout(f"no reply of unit {each.unit}", remedy="look")
             status = DeviceTimeout.status if is_dead else 0
-            deliver(Block(each.index, Codec.LOST if is_dead else each.codec, 1, 2, 3, b"", status))
+            deliver([Block(each.index, Codec.LOST if is_dead else each.codec, 1, 2, 3, b"", status)])
         if failures:
             raise UnitsLost("bus", failures)
 
@@ -66,7 +66,7 @@ class Bench:
             self.link,
             ScanSchedule({"default": S, "slow": 7 * S}, plans, start_mono_ns=self.clock.monotonic_ns()),
             Breaker(demote_after, demote_for_ns),
-            deliver=self.blocks.append,
+            deliver=self.blocks.extend,
             note=self.notes.append,
             clock=self.clock,
         )

@@ -1,22 +1,23 @@
-"""Blocks into columns: one kernel call per block, no object per sample."""
+"""Blocks into columns: one kernel call per block or fewer, no object per sample."""
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from gatewayd.core.contract.text import take_texts
 from gatewayd.core.kernels import BoundKernel
-from gatewayd.core.site import Site
-from gatewayd.core.state import INBOX_BYTES, State
+from gatewayd.core.state import INBOX_BYTES, RESPONSES_PER_CALL, State
 from gatewayd.model import quality
 from gatewayd.model.block import Block, Codec
 
 TURNS_MAX = 128  # samples of one tag in one block; more than an item's queue may hold
 _MORE = 1  # cell of `out`
-_CONFIRMED, _NOTIFICATION = Codec.CONFIRMED, Codec.OPCUA_NOTIFICATION  # Python 3.11 takes 0.2 us to look a member up
+# Python 3.11 takes 0.2 us to look a member up.
+_CONFIRMED, _NOTIFICATION, _REGISTERS = Codec.CONFIRMED, Codec.OPCUA_NOTIFICATION, Codec.MODBUS_REGISTERS
 
 _DECODER = {
-    Codec.MODBUS_REGISTERS: "decode_modbus_registers",
     Codec.MODBUS_BITS: "decode_modbus_bits",
     Codec.OPCUA_READ: "decode_opcua",
     Codec.OPCUA_NOTIFICATION: "decode_opcua_notification",
@@ -26,14 +27,18 @@ _DECODER = {
 
 def passes(blocks: Sequence[Block]) -> Iterator[list[Block]]:
     """Split blocks, in order, so that no plan occurs twice in a pass: kernels see every sample, one at a time per tag."""
+    if len(blocks) == 1:
+        yield list(blocks)
+        return
     taken: set[int] = set()
     current: list[Block] = []
     for block in blocks:
-        if block.plan in taken:
+        plans = range(block.plan, block.plan + block.plans)
+        if not taken.isdisjoint(plans):
             yield current
             taken, current = set(), []
         if block.codec is not _CONFIRMED:  # brings no sample
-            taken.add(block.plan)
+            taken.update(plans)
         current.append(block)
     if current:
         yield current
@@ -41,7 +46,6 @@ def passes(blocks: Sequence[Block]) -> Iterator[list[Block]]:
 
 def take(
     state: State,
-    site: Site,
     kernels: Mapping[str, BoundKernel],
     blocks: Sequence[Block],
     *,
@@ -58,7 +62,6 @@ def take(
 
     Args:
         state: changed in place.
-        site: what the state was made for.
         kernels: bound to the state.
         blocks: of one pass; in a later turn, those the turn before returned.
         now_wall_ns: time of the cycle.
@@ -69,79 +72,120 @@ def take(
     """
     fresh = 0
     unfinished: list[Block] = []
-    text_rows = state.text_rows
-    for block in blocks:
+    this = _Pass(state, kernels, now_wall_ns)
+    for run in _runs(blocks):
+        block = run[0]
         if block.lost:
-            fresh = _take_around(state, site, kernels, block, fresh, now_wall_ns)
-            continue
-        first, count = state.plan_first[block.plan], len(site.plans[block.plan].rows)
-        if block.codec is _CONFIRMED:
-            kernels["confirm"](first, count, block.response_mono_ns)
-            continue
-        result = _decode(state, kernels, block, (first, count, fresh), now_wall_ns, turn)
-        if result >= 0 and block.codec is _NOTIFICATION and state.column("out.value")[_MORE]:
-            unfinished.append(block)
-        if result < 0:
-            result = kernels["mark_lost"](
-                first,
-                count,
-                fresh,
-                block.response_time_ns,
-                now_wall_ns,
-                state.pass_number,
-                block.status or quality.BAD_DECODING,
-            )
-        elif text_rows and block.plan in text_rows:
-            take_texts(state, block, [row for _, row in text_rows[block.plan]])
-        fresh = result
+            fresh = this.take_around(block, fresh)
+        elif block.codec is _REGISTERS:
+            fresh = this.take_registers(run, fresh)
+        elif block.codec is _CONFIRMED:
+            kernels["confirm"](*this.span(block), block.response_mono_ns)
+        else:
+            decoded = this.decode(block, this.span(block), fresh, turn)
+            if decoded < 0:
+                decoded = this.lose(block, this.span(block), fresh)
+            elif block.codec is _NOTIFICATION and state.column("out.value")[_MORE]:
+                unfinished.append(block)
+            fresh = decoded
     return fresh, unfinished
 
 
-def _decode(
-    state: State,
-    kernels: Mapping[str, BoundKernel],
-    block: Block,
-    span: tuple[int, int, int],
-    now_wall_ns: int,
-    turn: int,
-) -> int:
-    """Copy a payload into the inbox and call its kernel; negative when nothing can be decoded."""
-    size = len(block.payload)
-    if block.codec not in _DECODER or size > INBOX_BYTES:
-        return -1
-    state.column("inbox.byte")[:size] = block.payload
-    times = (block.response_time_ns, block.response_mono_ns, now_wall_ns, state.pass_number)
-    turns = (turn,) if block.codec is _NOTIFICATION else ()
-    return kernels[_DECODER[block.codec]](0, size, *span, *times, *turns)
-
-
-def _take_around(
-    state: State, site: Site, kernels: Mapping[str, BoundKernel], block: Block, fresh: int, now_wall_ns: int
-) -> int:
-    """Decode a block that lacks some rows of its plan: what is there as ever, run by run, the others as lost."""
-    at = state.plan_first[block.plan]
-    texts = state.text_rows.get(block.plan, ())
-    for first, rows, status in _runs(block, len(site.plans[block.plan].rows)):
-        result = -1
-        if not status:
-            result = _decode(state, kernels, block, (at + first, rows, fresh), now_wall_ns, 0)
-        if result < 0:
-            result = kernels["mark_lost"](
-                at + first,
-                rows,
-                fresh,
-                block.response_time_ns,
-                now_wall_ns,
-                state.pass_number,
-                status or block.status or quality.BAD_DECODING,
-            )
+def _runs(blocks: Sequence[Block]) -> Iterator[Sequence[Block]]:
+    """Split a pass, in order, into whole responses of registers that one call can decode, and single blocks."""
+    if len(blocks) == 1:
+        yield blocks
+        return
+    run: list[Block] = []
+    for block in blocks:
+        is_alone = block.codec is not _REGISTERS or block.lost
+        if run and (is_alone or len(run) == RESPONSES_PER_CALL):
+            yield run
+            run = []
+        if is_alone:
+            yield [block]
         else:
-            take_texts(state, block, [row for place, row in texts if first <= place < first + rows])
-        fresh = result
-    return fresh
+            run.append(block)
+    if run:
+        yield run
 
 
-def _runs(block: Block, count: int) -> Iterator[tuple[int, int, int]]:
+class _Pass(NamedTuple):
+    """One pass of blocks on its way into a state; `fresh` is how many rows are on the fresh list, before and after."""
+
+    state: State
+    kernels: Mapping[str, BoundKernel]
+    now_wall_ns: int
+
+    def span(self, block: Block) -> tuple[int, int]:
+        """Return the first of a block's rows in table plan, and how many there are."""
+        first = self.state.plan_first[block.plan]
+        return first, self.state.plan_first[block.plan + block.plans] - first
+
+    def take_registers(self, blocks: Sequence[Block], fresh: int, part: tuple[int, int] | None = None) -> int:
+        """Decode responses of registers in one call; of the only one, if so told, just a part of its plan's rows."""
+        state, plan_base = self.state, self.state.plan_base
+        payloads = b"".join([block.payload for block in blocks])
+        result = -1
+        if len(payloads) <= INBOX_BYTES:
+            cells: list[int] = []
+            for block in blocks:
+                times = block.response_time_ns, block.response_mono_ns
+                cells += (*(part or self.span(block)), len(block.payload), plan_base[block.plan], *times)
+            state.columns["response.cell"][: len(cells)] = array("q", cells)
+            state.columns["inbox.byte"][: len(payloads)] = payloads
+            result = self.kernels["decode_modbus_registers"](len(blocks), fresh, self.now_wall_ns, state.pass_number)
+        elif len(blocks) > 1:  # some are larger than any device's
+            for block in blocks:
+                fresh = self.take_registers([block], fresh)
+            return fresh
+        for block in blocks if result < 0 or state.text_rows else ():
+            span = part or self.span(block)
+            if result < 0:
+                fresh = self.lose(block, span, fresh)
+            else:
+                self.take_texts(block, span)
+        return fresh if result < 0 else result
+
+    def take_texts(self, block: Block, span: tuple[int, int]) -> None:
+        """Decode the texts among some rows of a block."""
+        state, (begin, rows) = self.state, span
+        for plan in range(block.plan, block.plan + block.plans):
+            at = state.plan_first[plan]
+            payload = block.payload[state.plan_base[plan] - state.plan_base[block.plan] :]
+            texts = [row for place, row in state.text_rows.get(plan, ()) if begin <= at + place < begin + rows]
+            take_texts(state, payload, texts)
+
+    def decode(self, block: Block, span: tuple[int, int], fresh: int, turn: int = 0) -> int:
+        """Decode a payload of its own, or a part of it; negative when nothing can be decoded."""
+        size = len(block.payload)
+        if block.codec not in _DECODER or size > INBOX_BYTES:
+            return -1
+        self.state.columns["inbox.byte"][:size] = block.payload
+        times = (block.response_time_ns, block.response_mono_ns, self.now_wall_ns, self.state.pass_number)
+        turns = (turn,) if block.codec is _NOTIFICATION else ()
+        return self.kernels[_DECODER[block.codec]](0, size, *span, fresh, *times, *turns)
+
+    def lose(self, block: Block, span: tuple[int, int], fresh: int, status: int = 0) -> int:
+        """Turn rows Bad."""
+        status = status or block.status or quality.BAD_DECODING
+        arrived_ns = block.response_time_ns
+        return self.kernels["mark_lost"](*span, fresh, arrived_ns, self.now_wall_ns, self.state.pass_number, status)
+
+    def take_around(self, block: Block, fresh: int) -> int:
+        """Decode a block that lacks some rows of its plan: what is there as ever, run by run, the others as lost."""
+        at, count = self.span(block)
+        for begin, rows, status in _spans(block, count):
+            span = at + begin, rows
+            if not status and block.codec is _REGISTERS:
+                fresh = self.take_registers([block], fresh, span)
+                continue
+            decoded = -1 if status else self.decode(block, span, fresh)
+            fresh = decoded if decoded >= 0 else self.lose(block, span, fresh, status)
+        return fresh
+
+
+def _spans(block: Block, count: int) -> Iterator[tuple[int, int, int]]:
     """Yield (first row of the plan, rows, status) over all its rows; status 0 = the payload has them."""
     at = 0
     for first, rows, status in block.lost:

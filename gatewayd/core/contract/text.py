@@ -7,20 +7,20 @@ from collections.abc import Sequence
 from gatewayd.core.state import State
 from gatewayd.core.texts import NO_ROOM
 from gatewayd.model import quality
-from gatewayd.model.block import Block, PlanRow, WireOrder
+from gatewayd.model.block import PlanRow, WireOrder
 
 
-def take_texts(state: State, block: Block, rows: Sequence[PlanRow]) -> None:
+def take_texts(state: State, payload: bytes, rows: Sequence[PlanRow]) -> None:
     """Give rows that the decoding kernel has stamped their texts.
 
     Args:
         state: a row's value becomes the id of its text; one that does not fit the payload keeps Bad_DecodingError.
-        block: a response of registers.
+        payload: a response of registers; of several, from here on.
         rows: the texts of its plan that were read.
     """
     value, status = state.column("tag.value"), state.column("tag.status")
     for row in rows:
-        wire = block.payload[row.offset : row.offset + row.length]
+        wire = payload[row.offset : row.offset + row.length]
         if len(wire) != row.length or row.offset < 0:
             continue
         text_id = state.texts.hold(row.row, decode_text(wire, row.order))

@@ -109,7 +109,7 @@ class Bus:
             if failure is not None:
                 failures[query.unit_id] = failure
                 now_ns, mono_ns = self._clock.wall_ns(), self._clock.monotonic_ns()
-                deliver(Block(query.plan, Codec.LOST, now_ns, now_ns, mono_ns, b"", failure.status))
+                deliver([Block(query.plan, Codec.LOST, now_ns, now_ns, mono_ns, b"", failure.status)])
         if failures:
             raise UnitsLost(self._device.name, failures)
 
@@ -152,14 +152,14 @@ class Bus:
                 if error.status == quality.BAD_NO_COMMUNICATION:  # a gateway behind this line lost the unit
                     return error
                 now_ns, mono_ns = self._clock.wall_ns(), self._clock.monotonic_ns()
-                deliver(Block(query.plan, Codec.LOST, now_ns, now_ns, mono_ns, b"", error.status))
+                deliver([Block(query.plan, Codec.LOST, now_ns, now_ns, mono_ns, b"", error.status)])
                 return None
             except DeviceError as error:
                 if self.failure is not None:
                     raise
                 failure = error
             else:
-                deliver(Block(query.plan, query.codec, sent_ns, arrival.wall_ns, arrival.mono_ns, payload))
+                deliver([Block(query.plan, query.codec, sent_ns, arrival.wall_ns, arrival.mono_ns, payload)])
                 return None
         return failure
 

@@ -10,14 +10,13 @@ import asyncio
 import socket
 from collections import deque
 from collections.abc import Sequence
+from itertools import repeat
 from typing import Final, cast
-
-from msgspec import Struct
 
 from gatewayd.clock import Clock
 from gatewayd.device.link import Deliver
 from gatewayd.device.modbus.frame import HEADER_SIZE, TRANSACTION_IDS, FrameReader, wrong_unit
-from gatewayd.device.modbus.outcome import Answer, Arrival, Outcome, Query, Scan, Single
+from gatewayd.device.modbus.outcome import Answer, Arrival, Given, Outcome, Query, Scan, Single
 from gatewayd.device.modbus.pdu import check_response
 from gatewayd.device.modbus.window import OutstandingWindow
 from gatewayd.errors import DeviceError, DeviceProtocolError, DeviceRefused, DeviceTimeout, DeviceUnreachable
@@ -31,11 +30,7 @@ TcpDevice = ModbusTcpDevice | ModbusTlsDevice
 Failure = DeviceTimeout | DeviceUnreachable | DeviceProtocolError
 
 
-class _Pending(Struct):
-    query: Query
-    outcome: Outcome
-    sent_ns: int  # wall
-    deadline: float  # loop time, s
+_Pending = tuple[Query, Outcome, int, float]  # sent (wall ns), deadline (loop time, s); a Struct takes longer to make
 
 
 class Connection(asyncio.Protocol):
@@ -95,7 +90,7 @@ class Connection(asyncio.Protocol):
             return
         assert len(self._reads) + len(queries) <= READS_WAITING_MAX, "scans of one class overlap"
         scan = kind(deliver, len(queries), self._loop.create_future())
-        self._reads.extend((query, scan) for query in queries)
+        self._reads.extend(zip(queries, repeat(scan)))
         self._pump()
         try:
             await scan.done
@@ -164,7 +159,7 @@ class Connection(asyncio.Protocol):
         if exc is not None and not isinstance(exc, OSError):
             self._fail_waiting_with(exc)  # a bug in whoever took a block, not the device's doing: it must come to light
         oldest = next(iter(self._pending.values()), None)
-        while_open = f" while {oldest.query.request} was open" if oldest else ""
+        while_open = f" while {oldest[0].request} was open" if oldest else ""
         self._fail(
             DeviceUnreachable(
                 f"{self._device.name}: the connection was lost{while_open} ({exc or 'closed by the device'})",
@@ -188,7 +183,7 @@ class Connection(asyncio.Protocol):
         frames: list[bytes] = []
         for query, outcome in entries:
             transaction_id = (transaction_id + 1) % TRANSACTION_IDS
-            pending[transaction_id] = _Pending(query, outcome, sent_ns, deadline)
+            pending[transaction_id] = query, outcome, sent_ns, deadline
             frames += (transaction_id.to_bytes(2, "big"), query.frame)
         self.transaction_id = transaction_id
         self._quiet_until = now_s + self._delay_s
@@ -252,21 +247,35 @@ class Connection(asyncio.Protocol):
         start, size = 0, len(arrived)
         if self._window.is_unproven or not self._reader.is_between_frames:
             return start
-        arrival, all_pending = self._arrival, self._pending
+        all_pending = self._pending
+        outcome: Outcome | None = None
+        answers: list[Given] = []
         while size - start > HEADER_SIZE:
             transaction_id = arrived[start] << 8 | arrived[start + 1]
-            pending = all_pending.get(transaction_id)
-            if pending is None:
+            if transaction_id not in all_pending:
                 break
-            query = pending.query
+            query, asked_by, sent_ns, _ = all_pending[transaction_id]
             end = start + query.answer_size
             if end > size or not arrived.startswith(query.answer_head, start + 2):
                 break
-            payload = arrived[start + 2 + len(query.answer_head) : end]
-            pending.outcome.take(query, payload, pending.sent_ns, arrival)
-            del all_pending[transaction_id]  # only now: had `take` raised, the scan must still be found to be failed
+            if asked_by is not outcome:
+                self._hand_over(outcome, answers)
+                outcome, answers = asked_by, []
+            answers.append((query, arrived[start + query.payload_at : end], sent_ns))
+            del all_pending[transaction_id]
             start = end
+        self._hand_over(outcome, answers)
         return start
+
+    def _hand_over(self, outcome: Outcome | None, answers: Sequence[Given]) -> None:
+        """Give an outcome its answers, which are no longer pending."""
+        if outcome is None:
+            return
+        try:
+            outcome.take(answers, self._arrival)
+        except Exception as bug:  # whose end `connection_lost` reports to all others
+            outcome.fail(bug)
+            raise
 
     def _take_frame(self, transaction_id: int, unit_id: int, response: bytes) -> None:
         pending = self._pending.get(transaction_id)
@@ -278,7 +287,7 @@ class Connection(asyncio.Protocol):
         if self._window.is_unproven:
             is_oldest = transaction_id == next(iter(self._pending))
             self._window.note_answer(is_oldest=is_oldest, outstanding=len(self._pending))
-        query, outcome, sent_ns = pending.query, pending.outcome, pending.sent_ns
+        query, outcome, sent_ns, _ = pending
         if unit_id != query.unit_id:
             raise wrong_unit(self._device.name, unit_id, query.unit_id)
         try:
@@ -288,7 +297,7 @@ class Connection(asyncio.Protocol):
         except DeviceError as error:
             outcome.refuse(query, error, sent_ns, self._arrival)
         else:
-            outcome.take(query, payload, sent_ns, self._arrival)
+            outcome.take([(query, payload, sent_ns)], self._arrival)
         del self._pending[transaction_id]  # only now: had `take` raised, the scan must still be found to be failed
 
     def _check_deadline(self) -> None:
@@ -297,12 +306,13 @@ class Connection(asyncio.Protocol):
         oldest = next(iter(self._pending.values()), None)
         if oldest is None:
             return
-        if self._loop.time() < oldest.deadline:
-            self._timer = self._loop.call_at(oldest.deadline, self._check_deadline)
+        query, _, _, deadline = oldest
+        if self._loop.time() < deadline:
+            self._timer = self._loop.call_at(deadline, self._check_deadline)
             return
         self._fail(
             DeviceTimeout(
-                f"{self._device.name}: no reply to {oldest.query.request} in {self._device.timeout_ms} ms",
+                f"{self._device.name}: no reply to {query.request} in {self._device.timeout_ms} ms",
                 remedy=f"Check the cable, unit_id and timeout_ms; run `gatewayd device probe {self._device.name}`.",
             )
         )
@@ -313,7 +323,7 @@ class Connection(asyncio.Protocol):
         """End it for what the device did or did not do; the first reason counts."""
         if self.failure is None:
             oldest = next(iter(self._pending.values()), None)
-            self.blamed_unit = oldest.query.unit_id if oldest else None
+            self.blamed_unit = oldest[0].unit_id if oldest else None
             self._end(self._blamed_on_pipelining(failure) or failure)
 
     def _end(self, failure: Failure) -> None:
@@ -341,8 +351,8 @@ class Connection(asyncio.Protocol):
     def _fail_waiting_with(self, bug: Exception | None) -> None:
         """Fail every request, each waiter with an error of its own: one exception cannot be raised in two tasks."""
         failures: dict[Outcome, Exception] = {}
-        for pending in self._pending.values():
-            failures[pending.outcome] = bug or _again(self.failure)
+        for _, outcome, _, _ in self._pending.values():
+            failures[outcome] = bug or _again(self.failure)
         for _, scan in self._reads:
             failures.setdefault(scan, bug or _again(self.failure))
         for query, single in self._singles:

@@ -16,6 +16,7 @@ LENGTH_MIN: Final = 2  # counts the unit id and at least a function code
 LENGTH_MAX: Final = 254
 FRAME_MAX: Final = 6 + LENGTH_MAX
 TRANSACTION_IDS: Final = 65_536
+TRANSACTION_ID_SIZE: Final = 2
 
 _HEADER: Final = struct.Struct(">HHHB")
 HEADER_WITHOUT_ID: Final = struct.Struct(">HHB")

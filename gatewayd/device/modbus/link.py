@@ -18,7 +18,7 @@ from gatewayd.device.modbus.units import UnitsScan
 from gatewayd.device.modbus.writing import TagWriter
 from gatewayd.errors import DeviceError, DeviceUnreachable
 from gatewayd.model import quality
-from gatewayd.model.block import ReadPlan
+from gatewayd.model.block import Codec, ReadPlan
 from gatewayd.model.device import ModbusDevice, ModbusTag, unit_of
 from gatewayd.model.registers import span
 
@@ -149,4 +149,5 @@ class ModbusLink:
 
 
 def _scan_query(plan: ReadPlan, request: pdu.Request, number: int) -> Query:
-    return make_query(plan.unit, request, number, plan.codec)
+    is_whole = number == plan.index and plan.codec is Codec.MODBUS_REGISTERS
+    return make_query(plan.unit, request, number, plan.codec, joins=is_whole)

@@ -114,6 +114,7 @@ def _plan(device: ModbusDevice, index: int, run: list[_Place]) -> ReadPlan:
         rows=tuple(_bit_row(place, start) if is_bits else _register_row(place, start) for place in run),
         request=(pdu.READ_FUNCTION[tag.register_type], start, count),
         unit=run[0].unit,
+        size=0 if is_bits else 2 * count,
     )
 
 

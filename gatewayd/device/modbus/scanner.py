@@ -130,11 +130,19 @@ class _Scan:
         if assembly.retried is not None:
             self._put_next(assembly, *assembly.retried, None)
 
-    def take(self, block: Block) -> None:
-        """Take the answer to one query."""
-        if block.codec is not _LOST and block.plan < self._ticket_first:  # as nearly all are
-            self._deliver(block)
+    def take(self, blocks: Sequence[Block]) -> None:
+        """Take the answers to queries."""
+        first = self._ticket_first
+        for block in blocks:
+            if block.codec is _LOST or block.plan >= first:
+                break
+        else:  # as nearly always
+            self._deliver(blocks)
             return
+        for block in blocks:
+            self._take(block)
+
+    def _take(self, block: Block) -> None:
         is_refused = block.codec is Codec.LOST and block.status == quality.BAD_NODE_ID_UNKNOWN
         ticket = block.plan - self._ticket_first
         if ticket >= 0:
@@ -150,7 +158,7 @@ class _Scan:
             self._assemblies.append(assembly)
             self._take_part(assembly, holes.parts[0], block, is_refused)
         else:
-            self._deliver(block)
+            self._deliver([block])
 
     def _ask(self, assembly: _Assembly, parts: Iterable[Part]) -> None:
         for part in parts:
@@ -191,7 +199,7 @@ class _Scan:
                 assembly.holes.postpone([part])
         for assembly in self._assemblies:
             if not assembly.waiting:
-                self._deliver(assembly.block(*self._scanner.now_ns))
+                self._deliver([assembly.block(*self._scanner.now_ns)])
             if assembly.is_forgotten:
                 assembly.holes.forget()
             self._scanner.close(assembly.plan, assembly.holes)

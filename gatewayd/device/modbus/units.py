@@ -78,13 +78,15 @@ class UnitsScan:
         except DeviceError as error:
             self._error = error
 
-    def _take(self, block: Block) -> None:
-        del self._waiting[block.plan]
-        self._deliver(block)
+    def _take(self, blocks: Sequence[Block]) -> None:
+        for block in blocks:
+            for plan in range(block.plan, block.plan + block.plans):
+                del self._waiting[plan]
+        self._deliver(blocks)
 
     def _give_up(self, unit: int, failure: DeviceError) -> None:
         self._failures[unit] = failure
         now_ns, mono_ns = self._clock.wall_ns(), self._clock.monotonic_ns()
         for query in [query for query in self._waiting.values() if query.unit_id == unit]:
             del self._waiting[query.plan]
-            self._deliver(Block(query.plan, Codec.LOST, now_ns, now_ns, mono_ns, b"", failure.status))
+            self._deliver([Block(query.plan, Codec.LOST, now_ns, now_ns, mono_ns, b"", failure.status)])

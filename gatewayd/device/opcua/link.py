@@ -145,7 +145,7 @@ class OpcuaLink:
                 if plan.codec is Codec.OPCUA_NOTIFICATION:
                     await self._subscriber_of(session).tend(plan, deliver)
                 else:
-                    deliver(await self._read_plan(session, plan))
+                    deliver([await self._read_plan(session, plan)])
             except (DeviceTimeout, DeviceUnreachable, DeviceProtocolError):
                 self._drop(session)
                 raise

@@ -162,7 +162,7 @@ class Subscriber:
         now_ns, wall_ns = self._clock.monotonic_ns(), self._clock.wall_ns()
         wait_ns = min(RETRY_FIRST_NS << min(failures, 10), RETRY_MOST_NS)
         self._refusals[plan.index] = failures + 1, now_ns + wait_ns
-        deliver(Block(plan.index, Codec.LOST, wall_ns, wall_ns, now_ns, status=refused.status))
+        deliver([Block(plan.index, Codec.LOST, wall_ns, wall_ns, now_ns, status=refused.status)])
 
     async def _call(self, kind: int, answer: int, body: bytes, doing: str) -> Reader:
         try:

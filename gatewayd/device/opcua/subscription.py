@@ -134,7 +134,7 @@ class Subscription:
         self.scan = scan
         self.items = [Item(tag) for tag in tags]
         self.granted = Granted(0, scan.publishing_ms, 0, 1)
-        self.deliver: Deliver = lambda block: None
+        self.deliver: Deliver = lambda blocks: None
         self.overflows = 0
         self.heard_wall_ns = 0
         self.numbers = Numbers()
@@ -225,7 +225,7 @@ class Subscription:
         if self.numbers.is_whole and now_ns - self._confirmed_mono_ns >= self._wished_ns // 2:
             self._confirmed_mono_ns = now_ns
             self._silence.keep_alive()
-            self.deliver(Block(self.plan.index, Codec.CONFIRMED, wall_ns, wall_ns, now_ns))
+            self.deliver([Block(self.plan.index, Codec.CONFIRMED, wall_ns, wall_ns, now_ns)])
 
     def _pass_on(self, message: Notification, wall_ns: int, mono_ns: int) -> None:
         if message.ended:
@@ -238,7 +238,7 @@ class Subscription:
         for count, records in message.changes:
             for screened in self._means.screen.passed(records, count, handles=len(self.items)):
                 codec, payload = Codec.OPCUA_NOTIFICATION, screened.payload
-                self.deliver(Block(self.plan.index, codec, wall_ns, wall_ns, mono_ns, payload))
+                self.deliver([Block(self.plan.index, codec, wall_ns, wall_ns, mono_ns, payload)])
                 self._recent.append(int.from_bytes(screened.payload[:4], "little"))
                 self._overflows_untold += screened.overflows
                 self.overflows += screened.overflows
@@ -396,7 +396,7 @@ class Subscription:
         unwatched = {place: item.status for place, item in enumerate(self.items) if not item.id}
         if unwatched and block.codec is Codec.OPCUA_READ:
             block = structs.replace(block, payload=with_statuses(payload, len(self.items), unwatched))
-        self.deliver(block)
+        self.deliver([block])
         if block.codec is Codec.OPCUA_READ and any(status in payload for status in _GONE_ON_WIRE):
             await self._part_with_the_gone(split(payload, len(self.items)))
 

@@ -8,6 +8,7 @@ import struct
 import pytest
 
 from gatewayd.compiled import load_kernels
+from gatewayd.core.contract.decode import passes
 from gatewayd.core.contract.text import decode_text
 from gatewayd.core.site import NS, Digests, compile_site
 from gatewayd.core.state import State
@@ -167,3 +168,63 @@ def test_a_block_whose_gaps_make_no_sense_gives_no_good_value_after_them(lost: t
     plc = Plc(*(tag(f"t{i}", address=i) for i in range(5)))
     plc.answer(bytes(10), *lost)
     assert plc.read(4)[1] == quality.BAD_DECODING
+
+
+# --- several plans in one block ---------------------------------------------------------------------------------------
+
+
+def spread_out() -> Plc:
+    """Four plans: a number, a text behind a number, a number with a scale register, a number."""
+    return Plc(
+        tag("a", address=0),
+        tag("b", address=500),
+        tag("name", address=501, type="string", length=2),
+        tag("c", address=1000, scale_register=1001),
+        tag("d", address=1500),
+    )
+
+
+def words(*numbers: int) -> bytes:
+    return struct.pack(f">{len(numbers)}h", *numbers)
+
+
+def joined(plc: Plc, first: int, plans: int, payload: bytes) -> None:
+    blocks = (Block(first, Codec.MODBUS_REGISTERS, 7, 8, NS, payload, 0, (), plans),)
+    plc.replay(Inputs(cycle=1, wall_ns=9, mono_ns=NS, blocks=blocks))
+
+
+def test_payloads_that_stand_back_to_back_are_read_as_if_each_had_come_alone() -> None:
+    payloads = (words(11), words(22) + b"abcd", words(33, 2), words(44))
+    alone, together = spread_out(), spread_out()
+    blocks = tuple(Block(plan, Codec.MODBUS_REGISTERS, 7, 8, NS, payload) for plan, payload in enumerate(payloads))
+    alone.replay(Inputs(cycle=1, wall_ns=9, mono_ns=NS, blocks=blocks))
+    joined(together, 0, 4, b"".join(payloads))
+    assert [together.read(row)[0] for row in (0, 1, 3, 4)] == [11.0, 22.0, 3300.0, 44.0]
+    assert together.text(2) == "abcd"
+    for table in ("value", "bits", "status", "source_time", "ingest_mono", "event_time", "sequence"):
+        assert list(together.state.column(f"tag.{table}")) == list(alone.state.column(f"tag.{table}")), table
+
+
+def test_a_run_may_begin_and_end_at_any_plan() -> None:
+    plc = spread_out()
+    joined(plc, 1, 2, words(22) + b"abcd" + words(33, 0))
+    assert [plc.read(row)[0] for row in (1, 3)] == [22.0, 33.0]
+    assert plc.text(2) == "abcd"
+    assert [plc.read(row)[1] for row in (0, 4)] == [quality.BAD_WAITING_FOR_INITIAL_DATA] * 2
+
+
+def test_a_run_that_is_too_short_turns_what_is_missing_bad() -> None:
+    plc = spread_out()
+    joined(plc, 0, 4, words(11, 22) + b"abcd" + words(33, 0))
+    assert [plc.read(row)[1] for row in (0, 1, 3, 4)] == [0, 0, 0, quality.BAD_DECODING]
+
+
+def test_a_plan_that_comes_again_within_another_run_is_taken_after_it() -> None:
+    """Every sample is seen, one at a time."""
+    plc = spread_out()
+    runs = [(0, 2, words(1, 2) + b"abcd"), (1, 2, words(3) + b"efgh" + words(4, 0))]
+    blocks = tuple(Block(first, Codec.MODBUS_REGISTERS, 7, 8, NS, run, 0, (), plans) for first, plans, run in runs)
+    assert [[block.plan for block in each] for each in passes(blocks)] == [[0], [1]]
+    plc.replay(Inputs(cycle=1, wall_ns=9, mono_ns=NS, blocks=blocks))
+    assert [plc.read(row)[0] for row in (0, 1, 3)] == [1.0, 3.0, 4.0]
+    assert list(plc.state.column("tag.sequence")) == [1, 2, 2, 1, 0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tty
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +24,7 @@ from gatewayd.model.device import (
     ModbusTlsDevice,
     ModbusUdpDevice,
 )
+from tests.device.modbus.joined import apart
 
 HOST = "127.0.0.1"
 
@@ -57,13 +58,16 @@ class BusSite:
         self.blocks: dict[int, Block] = {}
         self.failures: dict[int, Exception] = {}
 
+    def _take(self, blocks: Sequence[Block]) -> None:
+        self.blocks.update({block.plan: block for block in apart(blocks, self.link.plans)})
+
     async def scan(self) -> dict[tuple[int, int], list[int] | str]:
         """Scan everything once; return (unit, first address) -> registers, or the name of the failure."""
         self.blocks.clear()
         self.failures.clear()
         await self.link.connect()
         try:
-            await self.link.scan(self.link.plans, lambda block: self.blocks.update({block.plan: block}))
+            await self.link.scan(self.link.plans, self._take)
         except UnitsLost as error:
             self.failures.update(error.failures)
         read: dict[tuple[int, int], list[int] | str] = {}

@@ -24,6 +24,7 @@ from gatewayd.model.block import Block, Codec
 from gatewayd.model.device import ByteOrder, ModbusTag, RegisterType
 from gatewayd.model.registers import words
 from tests.device.modbus.bus_site import cable, serial_device, site_of
+from tests.device.modbus.joined import apart
 from tests.device.modbus.plant import device, tag
 from tests.foreign.availability import require
 from tests.foreign.libmodbus.build import build_server
@@ -82,7 +83,7 @@ async def linked(server: Server, *tags: ModbusTag, **settings: Any) -> AsyncIter
 
 async def scan(link: ModbusLink) -> list[Block]:
     blocks: list[Block] = []
-    await link.scan(link.plans, blocks.append)
+    await link.scan(link.plans, lambda some: blocks.extend(apart(some, link.plans)))
     return sorted(blocks, key=lambda block: block.plan)
 
 

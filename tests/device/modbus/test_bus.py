@@ -69,7 +69,7 @@ class Bench:
     # --- the test
 
     def scan(self, *queries: Query) -> asyncio.Future[None]:
-        task = asyncio.ensure_future(self.bus.read(queries, self.blocks.append))
+        task = asyncio.ensure_future(self.bus.read(queries, self.blocks.extend))
         self.tasks.append(task)
         return task
 

@@ -66,7 +66,7 @@ class Bench:
 
     def scan(self, *addresses: int) -> asyncio.Task[None]:
         queries = [self.query(address) for address in addresses]
-        return asyncio.create_task(self.connection.read(queries, self.blocks.append))
+        return asyncio.create_task(self.connection.read(queries, self.blocks.extend))
 
     def ask(self, query: Query) -> asyncio.Task[Any]:
         return asyncio.create_task(self.connection.ask(query))
@@ -232,7 +232,7 @@ async def test_a_late_answer_is_never_the_answer_to_a_later_request() -> None:
     successor = Connection(bench.device, bench.clock, bench.window, bench.connection.transaction_id)
     successor.connection_made(Wire())
     bench.connection.data_received(late)
-    scan = asyncio.create_task(successor.read([bench.query(1)], bench.blocks.append))
+    scan = asyncio.create_task(successor.read([bench.query(1)], bench.blocks.extend))
     await turn()
     successor.data_received(late)  # as a serial gateway does that answers on whatever connection is open
     with pytest.raises(DeviceProtocolError, match="an answer to no open request"):
@@ -370,7 +370,7 @@ async def test_transaction_ids_go_round_after_65535() -> None:
 
 async def test_a_scan_of_nothing_is_done_at_once() -> None:
     bench = Bench()
-    await bench.connection.read([], bench.blocks.append)
+    await bench.connection.read([], bench.blocks.extend)
     assert bench.wire.sent == []
 
 

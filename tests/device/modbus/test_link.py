@@ -20,6 +20,7 @@ from gatewayd.model import quality
 from gatewayd.model.block import Block, Codec
 from gatewayd.model.device import ModbusTag
 from tests.clock import ManualClock
+from tests.device.modbus.joined import apart
 from tests.device.modbus.peer import Asked, Caller, answers_everything, playing
 from tests.device.modbus.plant import device, tag
 
@@ -37,7 +38,7 @@ class Site:
     async def scan(self) -> dict[int, bytes]:
         """Scan everything once; return payloads by plan."""
         self.blocks.clear()
-        await self.link.scan(self.link.plans, self.blocks.append)
+        await self.link.scan(self.link.plans, lambda blocks: self.blocks.extend(apart(blocks, self.link.plans)))
         return {block.plan: block.payload for block in self.blocks}
 
 

@@ -39,6 +39,7 @@ def test_neighbours_of_one_scan_class_share_a_request() -> None:
             rows=(PlanRow(40, 0, WireType.UINT16), PlanRow(41, 2, WireType.FLOAT32, WireOrder.CDAB)),
             request=(3, 10, 3),
             unit=1,
+            size=6,
         ),
     )
 

@@ -46,9 +46,10 @@ class Plc:
         assert self.blocks.keys() == {plan.index for plan in self.plans}
         return self.blocks[5]
 
-    def _deliver(self, block: Block) -> None:
-        assert block.plan not in self.blocks, "a plan is delivered once"
-        self.blocks[block.plan] = block
+    def _deliver(self, blocks: Sequence[Block]) -> None:
+        for block in blocks:
+            assert block.plan not in self.blocks, "a plan is delivered once"
+            self.blocks[block.plan] = block
 
     async def _read(self, queries: Sequence[Query], deliver: Deliver) -> None:
         for query in queries:
@@ -63,7 +64,7 @@ class Plc:
             payload = b"" if status else _held(query)
             codec = Codec.LOST if status else query.codec
             now_ns = self.clock.wall_ns()
-            deliver(Block(query.plan, codec, now_ns - 1_000_000, now_ns, self.clock.monotonic_ns(), payload, status))
+            deliver([Block(query.plan, codec, now_ns - 1_000_000, now_ns, self.clock.monotonic_ns(), payload, status)])
 
 
 def _held(query: Query) -> bytes:

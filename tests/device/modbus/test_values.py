@@ -285,8 +285,9 @@ def scanned(read: ModbusTag, answer: bytes) -> float:
     columns = [array("q", [cell]) for cell in cells]
     tag_columns = [value, array("q", [0]), status, *(array("q", [0]) for _ in range(8))]
     out = [value.cast("B").cast("q"), array("q", [0])]
-    sizes = (len(answer), 1, 1, 1)
-    taken = decode_modbus_registers(answer, *columns, *tag_columns, *out, 0, len(answer), 0, 1, 0, 1, 1, 1, 1, *sizes)
+    response = array("q", (0, 1, len(answer), 0, 1, 1))
+    sizes = (len(response), len(answer), 1, 1, 1)
+    taken = decode_modbus_registers(response, answer, *columns, *tag_columns, *out, 1, 0, 1, 1, *sizes)
     assert taken == 1
     return value[0] * read.scale + read.offset if status[0] == 0 else math.nan
 

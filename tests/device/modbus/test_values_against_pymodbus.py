@@ -80,7 +80,7 @@ class Twin:
         twin.link = ModbusLink(target, list(enumerate(tags)), site.plans, SystemClock())
         blocks: list[Block] = []
         await twin.link.connect()
-        await twin.link.scan(site.plans, blocks.append)
+        await twin.link.scan(site.plans, blocks.extend)
         step(
             twin.state,
             site,

@@ -51,7 +51,7 @@ def link_to(
 
 async def scan(link: OpcuaLink) -> list[Block]:
     blocks: list[Block] = []
-    await link.scan(link.plans, blocks.append)
+    await link.scan(link.plans, blocks.extend)
     return blocks
 
 

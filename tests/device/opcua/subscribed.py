@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gatewayd.clock import SystemClock
@@ -96,8 +96,12 @@ class Watcher:
     def count(self, codec: Codec) -> int:
         return sum(block.codec is codec for block in self.blocks)
 
-    def take(self, block: Block) -> None:
-        self.blocks.append(block)
+    def take(self, blocks: Sequence[Block]) -> None:
+        self.blocks.extend(blocks)
+        for block in blocks:
+            self._take(block)
+
+    def _take(self, block: Block) -> None:
         rows = [row.row for row in self.link.plans[block.plan].rows]
         if block.codec is Codec.OPCUA_NOTIFICATION:
             for handle, sample in read_notification(block.payload):
