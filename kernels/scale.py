@@ -20,7 +20,8 @@ def scale(
     """Replace the value of every fresh Good or Uncertain row by `value * scale + offset`, two roundings, no fused form.
 
     `fresh` (fresh_size,) holds rows; the other columns are (tag_size,). `scale` is contract units per raw unit, `offset`
-    contract units. Bad rows and NaN stay as they are; a NaN that comes out is the canonical one.
+    contract units; 1 and 0 leave a value as it is, its sign of zero too. Bad rows and NaN stay; a NaN that comes out is the
+    canonical one.
 
     Returns:
         Rows scaled; ERROR_BOUNDS when a row is outside the tag table.
@@ -33,7 +34,7 @@ def scale(
         if row < 0 or row >= tag_size:
             return ERROR_BOUNDS
         raw = value[row]
-        if status[row] >> 30 > 1 or raw != raw:
+        if status[row] >> 30 > 1 or raw != raw or (scale[row] == 1.0 and offset[row] == 0.0):
             continue
         result = raw * scale[row] + offset[row]
         if result != result:  # infinity * 0

@@ -154,6 +154,12 @@ NEST_CELLS = 32
 OUT_CELLS = 8
 RESPONSE_CELLS = 6
 
+# What `judge` looks at; a gateway of whose tags none asks for a check saves it.
+CHECK_RANGE = 1
+CHECK_AGE = 2
+CHECK_RATE = 4
+CHECK_STUCK = 8
+
 # Negative results. A kernel never raises.
 ERROR_BOUNDS = -1  # a row, offset or length is outside its buffer
 ERROR_FORMAT = -2  # bytes from outside cannot be decoded by this kernel (OPCUA: use the library's decoder)
@@ -265,35 +271,13 @@ KERNELS: tuple[Kernel, ...] = (
         ("fresh", "tag"),
     ),
     Kernel(
-        "range_check",
-        "range_check",
-        _FRESH + _columns("tag", "value range_low range_high", "r") + _columns("tag", "status", "w"),
-        _i8("fresh_count"),
-        ("fresh", "tag"),
-    ),
-    Kernel(
-        "source_age",
-        "source_age",
-        _FRESH + _columns("tag", "source_time source_age_max", "r") + _columns("tag", "status", "w"),
-        _i8("fresh_count", "now"),
-        ("fresh", "tag"),
-    ),
-    Kernel(
-        "rate_check",
-        "rate_check",
+        "judge",
+        "judge",
         _FRESH
-        + _columns("tag", "value event_time rate_max", "r")
-        + _columns("tag", "status rate_value rate_time", "w"),
-        _i8("fresh_count"),
-        ("fresh", "tag"),
-    ),
-    Kernel(
-        "stuck_check",
-        "stuck_check",
-        _FRESH
-        + _columns("tag", "value ingest_mono stuck_after stuck_deadband", "r")
-        + _columns("tag", "status stuck_value stuck_since", "w"),
-        _i8("fresh_count"),
+        + _columns("tag", "value range_low range_high source_time source_age_max event_time rate_max", "r")
+        + _columns("tag", "ingest_mono stuck_after stuck_deadband", "r")
+        + _columns("tag", "status rate_value rate_time stuck_value stuck_since", "w"),
+        _i8("checks", "fresh_count", "now"),
         ("fresh", "tag"),
     ),
     Kernel(

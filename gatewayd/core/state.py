@@ -22,7 +22,13 @@ from gatewayd.model.record import Actor
 
 INBOX_BYTES = 1 << 20  # the largest payload a block may carry
 RESPONSES_PER_CALL = 256
-RESPONSE_CELLS = 6  # as in `kernels.table`
+
+# As in `kernels.table`.
+RESPONSE_CELLS = 6
+CHECK_RANGE = 1
+CHECK_AGE = 2
+CHECK_RATE = 4
+CHECK_STUCK = 8
 SLOTS = 16
 _FORMAT: dict[str, Literal["d", "q", "i", "B"]] = {"f8": "d", "i8": "q", "i4": "i", "u1": "B"}
 _SIZE = {"f8": 8, "i8": 8, "i4": 4, "u1": 1}
@@ -127,6 +133,7 @@ class State:
         self.dirty: set[int] = set(range(len(site.points)))  # points to arbitrate
         self.stopping = False
         self._fill(site, now_mono_ns)
+        self.checks = self._checks()  # what `judge` has to look at
 
     def column(self, name: str) -> memoryview[Any]:
         """Return the live view of `table.column`."""
@@ -146,6 +153,14 @@ class State:
         self._fill_plans(site)
         self._fill_windows(site)
         self._fill_programs(site)
+
+    def _checks(self) -> int:
+        asked = {
+            CHECK_AGE: any(self.column("tag.source_age_max")),
+            CHECK_RATE: any(limit == limit for limit in self.column("tag.rate_max")),
+            CHECK_STUCK: any(self.column("tag.stuck_after")),
+        }
+        return CHECK_RANGE + sum(check for check, is_asked in asked.items() if is_asked)
 
     def _fill_tags(self, site: Site, now_mono_ns: int) -> None:
         detectors = {"ewma": 0, "cusum": 0}

@@ -34,10 +34,7 @@ KERNEL_NAMES = (
     "confirm",
     "mark_lost",
     "scale",
-    "range_check",
-    "source_age",
-    "rate_check",
-    "stuck_check",
+    "judge",
     "stale_check",
     "ewma",
     "cusum",
@@ -63,8 +60,7 @@ def idle_kernels(state: State) -> set[str]:
     ewma = any(row >= 0 for row in state.column("tag.ewma_row"))
     cusum = any(row >= 0 for row in state.column("tag.cusum_row"))
     has_work = {
-        "source_age": any(state.column("tag.source_age_max")),
-        "stuck_check": any(state.column("tag.stuck_after")),
+        "scale": any(factor != 1.0 for factor in state.column("tag.scale")) or any(state.column("tag.offset")),
         "ewma": ewma,
         "cusum": cusum,
         "verdict": ewma or cusum,

@@ -14,6 +14,7 @@ from gatewayd.model import quality
 from gatewayd.model.config import Alarm, Contract, Cusum, Ewma
 from gatewayd.model.decision import ClearOverride, Mode, SetMode
 from gatewayd.model.record import Decision, ModeChanged
+from kernels.table import CHECK_RANGE, CHECK_RATE, CHECK_STUCK
 from tests.core.scenario import ANA, HOT, MEMBERS, Scenario, hot_plant, point, rule, same, site_of
 
 # --- what a cycle calls ---------------------------------------------------------------------------------------------
@@ -23,17 +24,30 @@ from tests.core.scenario import ANA, HOT, MEMBERS, Scenario, hot_plant, point, r
     ("contract", "when", "busy"),
     [
         (Contract(), "temp > 85", set()),
-        (Contract(stuck_after_s=5), "temp > 85", {"stuck_check"}),
         (Contract(ewma=Ewma()), "temp > 85", {"ewma", "verdict"}),
         (Contract(cusum=Cusum()), "temp > 85", {"cusum", "verdict"}),
         (Contract(), "avg(temp, 5s) > 85", {"window_update"}),
     ],
-    ids=["nothing", "stuck", "ewma", "cusum", "window"],
+    ids=["nothing", "ewma", "cusum", "window"],
 )
 def test_a_kernel_is_left_out_only_while_no_tag_asks_for_it(contract, when, busy):
     plant = Scenario(rules=[rule(when)], contracts={**MEMBERS, "flow": Contract(), "temp": contract})
-    every = {"source_age", "stuck_check", "ewma", "cusum", "verdict", "window_update"}  # rules need due_programs
+    every = {"scale", "ewma", "cusum", "verdict", "window_update"}  # rules need due_programs
     assert idle_kernels(plant.state) == every - busy
+
+
+@pytest.mark.parametrize(
+    ("contract", "checks"),
+    [
+        (Contract(), CHECK_RANGE),
+        (Contract(max_rate=1.0), CHECK_RANGE | CHECK_RATE),
+        (Contract(stuck_after_s=5), CHECK_RANGE | CHECK_STUCK),
+    ],
+    ids=["range", "rate", "stuck"],
+)
+def test_a_check_is_left_out_only_while_no_tag_asks_for_it(contract, checks):
+    plant = Scenario(rules=[], contracts={**MEMBERS, "flow": Contract(), "temp": contract})
+    assert plant.state.checks == checks
 
 
 def test_without_rules_no_program_is_due():

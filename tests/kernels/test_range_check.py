@@ -1,10 +1,11 @@
 import math
 import random
 
+from kernels.table import CHECK_RANGE
 from tests.kernels.harness import NAN, Columns, agree, numbers, refused, rows_of, statuses
 
 
-def reference(columns: Columns, fresh_count: int) -> int:
+def reference(columns: Columns, *, checks: int, fresh_count: int, now: int) -> int:
     marked = 0
     for row in columns["fresh.row"][:fresh_count]:
         if columns["tag.status"][row] >> 30:
@@ -31,7 +32,7 @@ def test_outside_the_range_is_bad_with_the_side_named_and_the_limits_are_inside(
         "tag.range_high": [100.0] * 6 + [NAN],
         "tag.status": [0] * 7,
     }
-    result, after = agree("range_check", given, reference, fresh_count=7)
+    result, after = agree("judge", given, reference, checks=CHECK_RANGE, fresh_count=7, now=0)
     assert result == 4
     assert after["tag.status"] == [0x803C0500, 0, 0, 0x803C0600, 0x808C0000, 0x808C0000, 0]
 
@@ -48,10 +49,10 @@ def test_random_and_adversarial_rows() -> None:
             "tag.range_high": [rng.choice((NAN, 22.0, 0.0, math.inf)) for _ in range(tags)],
             "tag.status": statuses(rng, tags),
         }
-        agree("range_check", given, reference, fresh_count=len(fresh))
+        agree("judge", given, reference, checks=CHECK_RANGE, fresh_count=len(fresh), now=0)
 
 
 def test_rows_outside_the_tag_table_are_refused() -> None:
     for row in (-1, 1):
-        assert refused("range_check", {"fresh.row": [row]}, {"tag": 1}, fresh_count=1) == {-1}
-    assert refused("range_check", {"fresh.row": [0]}, {"tag": 1}, fresh_count=2) == {-1}
+        assert refused("judge", {"fresh.row": [row]}, {"tag": 1}, checks=CHECK_RANGE, fresh_count=1, now=0) == {-1}
+    assert refused("judge", {"fresh.row": [0]}, {"tag": 1}, checks=CHECK_RANGE, fresh_count=2, now=0) == {-1}

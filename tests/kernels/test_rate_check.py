@@ -1,13 +1,14 @@
 import math
 import random
 
+from kernels.table import CHECK_RATE
 from tests.kernels.harness import NAN, Columns, agree, numbers, refused, rows_of, statuses
 
 SECOND = 1_000_000_000
 NOT_ACCURATE = 0x40930000
 
 
-def reference(columns: Columns, fresh_count: int) -> int:
+def reference(columns: Columns, *, checks: int, fresh_count: int, now: int) -> int:
     marked = 0
     for row in columns["fresh.row"][:fresh_count]:
         limit, value, time = (columns[f"tag.{name}"][row] for name in ("rate_max", "value", "event_time"))
@@ -30,7 +31,9 @@ def follow(values: list[float], times: list[int], statuses_in: list[int] | None 
     seen = []
     for value, time, status in zip(values, times, statuses_in or [0] * len(values), strict=True):
         given = {"fresh.row": [0], "tag.value": [value], "tag.event_time": [time], "tag.status": [status]}
-        _, after = agree("rate_check", given | {"tag.rate_max": [2.0]} | state, reference, fresh_count=1)
+        _, after = agree(
+            "judge", given | {"tag.rate_max": [2.0]} | state, reference, checks=CHECK_RATE, fresh_count=1, now=0
+        )
         state = {name: after[name] for name in state}
         seen.append(after["tag.status"][0])
     return seen
@@ -63,9 +66,9 @@ def test_random_and_adversarial_rows() -> None:
             "tag.rate_value": numbers(rng, tags),
             "tag.rate_time": [rng.choice(times[:-2]) for _ in range(tags)],
         }
-        agree("rate_check", given, reference, fresh_count=len(fresh))
+        agree("judge", given, reference, checks=CHECK_RATE, fresh_count=len(fresh), now=0)
 
 
 def test_rows_outside_the_tag_table_are_refused() -> None:
-    assert refused("rate_check", {"fresh.row": [-1]}, {"tag": 1}, fresh_count=1) == {-1}
-    assert refused("rate_check", {"fresh.row": [0]}, {"tag": 1}, fresh_count=2) == {-1}
+    assert refused("judge", {"fresh.row": [-1]}, {"tag": 1}, checks=CHECK_RATE, fresh_count=1, now=0) == {-1}
+    assert refused("judge", {"fresh.row": [0]}, {"tag": 1}, checks=CHECK_RATE, fresh_count=2, now=0) == {-1}

@@ -19,8 +19,9 @@ def reference(columns: Columns, fresh_count: int) -> int:
     for row in columns["fresh.row"][:fresh_count]:
         severity = ("good", "uncertain", "bad", "bad")[columns["tag.status"][row] >> 30]
         raw = columns["tag.value"][row]
-        if severity != "bad" and raw == raw:
-            columns["tag.value"][row] = canonical(raw * columns["tag.scale"][row] + columns["tag.offset"][row])
+        factor, offset = columns["tag.scale"][row], columns["tag.offset"][row]
+        if severity != "bad" and raw == raw and (factor, offset) != (1.0, 0.0):
+            columns["tag.value"][row] = canonical(raw * factor + offset)
             scaled += 1
     return scaled
 

@@ -1,12 +1,13 @@
 import random
 
+from kernels.table import CHECK_AGE
 from tests.kernels.harness import Columns, agree, refused, rows_of, statuses
 
 NOW = 1_750_000_000_000_000_000
 SECOND = 1_000_000_000
 
 
-def reference(columns: Columns, fresh_count: int, now: int) -> int:
+def reference(columns: Columns, *, checks: int, fresh_count: int, now: int) -> int:
     marked = 0
     for row in columns["fresh.row"][:fresh_count]:
         limit = columns["tag.source_age_max"][row]
@@ -24,7 +25,7 @@ def test_a_value_older_than_allowed_or_of_unknown_age_is_only_the_last_usable() 
         "tag.source_age_max": [5 * SECOND] * 4 + [0],
         "tag.status": [0] * 5,
     }
-    result, after = agree("source_age", given, reference, fresh_count=5, now=NOW)
+    result, after = agree("judge", given, reference, checks=CHECK_AGE, fresh_count=5, now=NOW)
     assert (result, after["tag.status"]) == (2, [0, 0x40900000, 0x40900000, 0, 0])
 
 
@@ -39,9 +40,9 @@ def test_random_and_adversarial_rows() -> None:
             "tag.source_age_max": [rng.choice((0, 1, SECOND, 31_536_000 * SECOND)) for _ in range(tags)],
             "tag.status": statuses(rng, tags),
         }
-        agree("source_age", given, reference, fresh_count=len(fresh), now=NOW)
+        agree("judge", given, reference, checks=CHECK_AGE, fresh_count=len(fresh), now=NOW)
 
 
 def test_rows_outside_the_tag_table_are_refused() -> None:
-    assert refused("source_age", {"fresh.row": [1]}, {"tag": 1}, fresh_count=1, now=NOW) == {-1}
-    assert refused("source_age", {"fresh.row": [0]}, {"tag": 1}, fresh_count=2, now=NOW) == {-1}
+    assert refused("judge", {"fresh.row": [1]}, {"tag": 1}, checks=CHECK_AGE, fresh_count=1, now=NOW) == {-1}
+    assert refused("judge", {"fresh.row": [0]}, {"tag": 1}, checks=CHECK_AGE, fresh_count=2, now=NOW) == {-1}

@@ -1,13 +1,14 @@
 import math
 import random
 
+from kernels.table import CHECK_STUCK
 from tests.kernels.harness import NAN, Columns, agree, numbers, refused, rows_of, statuses
 
 SECOND = 1_000_000_000
 STUCK = 0x808C0700
 
 
-def reference(columns: Columns, fresh_count: int) -> int:
+def reference(columns: Columns, *, checks: int, fresh_count: int, now: int) -> int:
     marked = 0
     for row in columns["fresh.row"][:fresh_count]:
         after = columns["tag.stuck_after"][row]
@@ -31,7 +32,7 @@ def follow(samples: list[tuple[float, int, int]], *, start: float = NAN, deadban
     for value, second, status in samples:
         given = {"fresh.row": [0], "tag.value": [value], "tag.ingest_mono": [second * SECOND], "tag.status": [status]}
         given |= {"tag.stuck_after": [10 * SECOND], "tag.stuck_deadband": [deadband]} | state
-        _, after = agree("stuck_check", given, reference, fresh_count=1)
+        _, after = agree("judge", given, reference, checks=CHECK_STUCK, fresh_count=1, now=0)
         state = {name: after[name] for name in state}
         seen.append(after["tag.status"][0])
     return seen
@@ -65,9 +66,9 @@ def test_random_and_adversarial_rows() -> None:
             "tag.stuck_value": numbers(rng, tags),
             "tag.stuck_since": [rng.choice((0, 1, 10)) * SECOND for _ in range(tags)],
         }
-        agree("stuck_check", given, reference, fresh_count=len(fresh))
+        agree("judge", given, reference, checks=CHECK_STUCK, fresh_count=len(fresh), now=0)
 
 
 def test_rows_outside_the_tag_table_are_refused() -> None:
-    assert refused("stuck_check", {"fresh.row": [1]}, {"tag": 1}, fresh_count=1) == {-1}
-    assert refused("stuck_check", {"fresh.row": [0]}, {"tag": 1}, fresh_count=2) == {-1}
+    assert refused("judge", {"fresh.row": [1]}, {"tag": 1}, checks=CHECK_STUCK, fresh_count=1, now=0) == {-1}
+    assert refused("judge", {"fresh.row": [0]}, {"tag": 1}, checks=CHECK_STUCK, fresh_count=2, now=0) == {-1}

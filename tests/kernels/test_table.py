@@ -3,8 +3,9 @@ import inspect
 
 import pytest
 
+from gatewayd.core import state
 from gatewayd.model.block import WireOrder, WireType
-from kernels import decode_modbus_registers, wire
+from kernels import decode_modbus_registers, table, wire
 from kernels.table import KERNELS, TABLES, VIEWS, Kernel
 
 
@@ -28,6 +29,11 @@ def test_each_column_stands_in_its_table_or_is_a_view_of_one_that_does(kernel: K
         assert cell in dict(TABLES[table])
         assert column.type == (VIEWS[name][1] if name in VIEWS else dict(TABLES[table])[cell])
     assert len({(column.table, column.name) for column in kernel.columns}) == len(kernel.columns)
+
+
+def test_the_core_and_the_kernels_number_the_checks_alike() -> None:
+    names = ("CHECK_RANGE", "CHECK_AGE", "CHECK_RATE", "CHECK_STUCK", "RESPONSE_CELLS")
+    assert [getattr(state, name) for name in names] == [getattr(table, name) for name in names]
 
 
 def test_kernels_and_blocks_number_byte_orders_and_types_alike() -> None:

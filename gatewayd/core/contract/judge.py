@@ -20,10 +20,7 @@ def judge(
     """Judge the fresh rows, then find the rows that have gone stale; return the new length of the fresh list."""
     if fresh:
         kernels["scale"](fresh)
-        kernels["range_check"](fresh)
-        kernels["source_age"](fresh, now_wall_ns)
-        kernels["rate_check"](fresh)
-        kernels["stuck_check"](fresh)
+        kernels["judge"](state.checks, fresh, now_wall_ns)
     if now_mono_ns >= state.next_stale_mono_ns:
         fresh = kernels["stale_check"](tag_count, fresh, now_mono_ns, state.pass_number)
         state.next_stale_mono_ns = state.column("out.value")[0]
