@@ -1,47 +1,20 @@
 from __future__ import annotations
 
-import select
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.device.opcua.certificates import Certificate
+from tests.device.opcua.nursery import ForkedServer
 from tests.device.opcua.rig import device, link_to
-
-SERVER = Path(__file__).with_name("server.py")
-READY_S = 60
+from tests.device.opcua.server import serve
 
 
-class ServerProcess:
-    """A server of `server.py` in its own process; everything by its handle."""
+class ServerProcess(ForkedServer):
+    """A server of `server.py`."""
 
     def __init__(self, *options: str, port: int = 0) -> None:
-        command = [sys.executable, str(SERVER), "--port", str(port), *options]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        assert self.process.stdout is not None
-        readable, _, _ = select.select([self.process.stdout], [], [], READY_S)
-        line = self.process.stdout.readline().split() if readable else []
-        if line[:1] != ["ready"]:
-            self.stop()
-            raise AssertionError(f"the server did not start: {line}")
-        self.port = int(line[1])
-        self.endpoint = f"opc.tcp://127.0.0.1:{self.port}/test"
-
-    def freeze(self) -> None:
-        self.process.send_signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        self.process.send_signal(signal.SIGCONT)
-
-    def stop(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        if self.process.stdout is not None:
-            self.process.stdout.close()
+        super().__init__(serve, *options, port=port)
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +36,6 @@ def start() -> Iterator[Callable[..., ServerProcess]]:
 
     yield begin
     for server in started:
-        server.thaw() if server.process.poll() is None else None
         server.stop()
 
 

@@ -1,4 +1,4 @@
-"""An OPC UA server in its own process, for the tests of the link. Prints `ready PORT`, then serves until it is killed."""
+"""An OPC UA server in its own process, for the tests of the link. Says its port, then serves until it is killed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import logging
 from datetime import UTC, datetime
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from asyncua import Server, ua
@@ -52,8 +53,8 @@ class Users:
 class LimitedReads:
     """Counts the nodes of each Read and refuses larger ones, whether or not the limit was told."""
 
-    def __init__(self, highest: int) -> None:
-        self.highest = highest
+    def __init__(self) -> None:
+        self.highest = 0
         self.largest = 0
         self._read = AttributeService.read
 
@@ -70,22 +71,36 @@ class LimitedReads:
         AttributeService.read = read
 
 
-async def main(options: argparse.Namespace) -> None:
-    logging.basicConfig(level=logging.ERROR)
-    limits = LimitedReads(options.nodes_per_read)
-    limits.install()
-    server = Server(user_manager=Users(options.password, options.user_certificate))
+LIMITS = LimitedReads()
+
+
+def serve(arguments: list[str], pipe: Connection) -> None:
+    """Run it; see `ServerProcess`."""
+    from tests.device.opcua.prepared import FILLED  # which imports this module
+
+    asyncio.run(main(FILLED, options_of(arguments), pipe))
+
+
+async def filled() -> Server:
+    """A server with all nodes, of which no client can know yet."""
+    server = Server()
     await server.init()
+    await add_nodes(server, await server.register_namespace(URI))
+    return server
+
+
+async def main(server: Server, options: argparse.Namespace, pipe: Connection) -> None:
+    logging.basicConfig(level=logging.ERROR)
+    LIMITS.highest = options.nodes_per_read
+    LIMITS.install()
+    server.iserver.set_user_manager(Users(options.password, options.user_certificate))
     server.set_endpoint(f"opc.tcp://127.0.0.1:{options.port}/test")
     await secure(server, options)
-    index = await server.register_namespace(URI)
-    await add_nodes(server, index, limits)
     if options.nodes_per_read and not options.silent_limit:
         limit = server.get_node(ua.ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerRead)
         await limit.write_value(ua.Variant(options.nodes_per_read, ua.VariantType.UInt32))
     async with server:
-        port = server.bserver._server.sockets[0].getsockname()[1]
-        print(f"ready {port}", flush=True)
+        pipe.send(server.bserver._server.sockets[0].getsockname()[1])
         await asyncio.Event().wait()
 
 
@@ -106,7 +121,7 @@ async def secure(server: Server, options: argparse.Namespace) -> None:
     server.set_identity_tokens(TOKENS)
 
 
-async def add_nodes(server: Server, index: int, limits: LimitedReads) -> None:
+async def add_nodes(server: Server, index: int) -> None:
     plant = await server.nodes.objects.add_object(ua.NodeId("plant", index), "plant")
 
     async def add(name: str, value: object, kind: ua.VariantType | None = None, *, writable: bool = False):
@@ -141,7 +156,7 @@ async def add_nodes(server: Server, index: int, limits: LimitedReads) -> None:
     server.iserver.aspace.set_attribute_value_callback(
         largest.nodeid,
         ua.AttributeIds.Value,
-        lambda *_: ua.DataValue(ua.Variant(limits.largest, ua.VariantType.UInt32)),
+        lambda *_: ua.DataValue(ua.Variant(LIMITS.largest, ua.VariantType.UInt32)),
     )
 
 
@@ -180,7 +195,7 @@ async def add_structures(server: Server, index: int, add) -> None:
     await add("motors", [made("x", 1.0), made("y", 2.0)], ua.VariantType.ExtensionObject)
 
 
-def arguments() -> argparse.Namespace:
+def options_of(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--certificate", type=Path)
@@ -191,8 +206,4 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--password")
     parser.add_argument("--nodes-per-read", type=int, default=0)
     parser.add_argument("--silent-limit", action="store_true")
-    return parser.parse_args()
-
-
-if __name__ == "__main__":
-    asyncio.run(main(arguments()))
+    return parser.parse_args(arguments)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import select
-import subprocess
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -16,11 +13,11 @@ from gatewayd.device.opcua.link import OpcuaLink
 from gatewayd.model.block import Block, Codec
 from gatewayd.model.device import OpcuaScanClass, OpcuaTag
 from gatewayd.model.record import Body, Gap
-from tests.device.opcua.conftest import READY_S, ServerProcess
+from tests.device.opcua.nursery import ForkedServer
 from tests.device.opcua.rig import device, kernel_reads, link_to
+from tests.device.opcua.told_server import serve
 from tests.kernels.notifications import read_notification
 
-TOLD = Path(__file__).with_name("told_server.py")
 SOON_S = 20.0  # generous: a condition that holds ends the wait at once
 
 
@@ -36,36 +33,11 @@ class PushedClock(SystemClock):
         self.pushed_ns += round(seconds * 1e9)
 
 
-class ToldServer(ServerProcess):
-    """The server of `told_server.py`."""
+class ToldServer(ForkedServer):
+    """A server of `told_server.py`."""
 
     def __init__(self, *options: str, port: int = 0) -> None:
-        command = [sys.executable, str(TOLD), "--port", str(port), *options]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
-        self.port = int(self._line("ready")[1])
-        self.endpoint = f"opc.tcp://127.0.0.1:{self.port}/test"
-
-    def tell(self, *words: object) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(" ".join(map(str, words)) + "\n")
-        self.process.stdin.flush()
-        self._line("done")
-
-    def stop(self) -> None:
-        super().stop()
-        if self.process.stdin is not None:
-            self.process.stdin.close()
-
-    def _line(self, word: str) -> list[str]:
-        assert self.process.stdout is not None
-        readable, _, _ = select.select([self.process.stdout], [], [], READY_S)
-        line = self.process.stdout.readline().split() if readable else []
-        if line[:1] != [word]:
-            self.stop()
-            raise AssertionError(f"the server did not say {word}: {line}")
-        return line
+        super().__init__(serve, *options, port=port)
 
 
 class Watcher:

@@ -27,8 +27,6 @@ def tell():
 
     yield begin
     for server in started:
-        if server.process.poll() is None:
-            server.thaw()
         server.stop()
 
 

@@ -1,4 +1,4 @@
-"""An OPC UA server in its own process that does what it is told on stdin, line by line, and says `done` after each.
+"""An OPC UA server in its own process that does what it is told, one thing after the other, and says `done` after each.
 
 write NAME VALUE ...   several writes, one after the other
 add NAME VALUE         a node appears
@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
-import sys
+from multiprocessing.connection import Connection
 
 from asyncua import Server, ua
 from asyncua.server.internal_subscription import InternalSubscription
@@ -100,13 +100,18 @@ class Told:
         return list(self._server.iserver.subscription_service.subscriptions.values())
 
 
-async def main(options: argparse.Namespace) -> None:
+def serve(arguments: list[str], pipe: Connection) -> None:
+    """Run it; see `ServerProcess`."""
+    from tests.device.opcua.prepared import BARE
+
+    asyncio.run(main(BARE, options_of(arguments), pipe))
+
+
+async def main(server: Server, options: argparse.Namespace, pipe: Connection) -> None:
     logging.basicConfig(level=logging.ERROR)
     loser = Loser()
     loser.install()
     limit_items(options.items_per_call)
-    server = Server()
-    await server.init()
     server.set_endpoint(f"opc.tcp://127.0.0.1:{options.port}/test")
     server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
     for number in range(options.namespaces_before):
@@ -119,24 +124,19 @@ async def main(options: argparse.Namespace) -> None:
     if options.items_per_call and not options.silent_limit:
         limit = server.get_node(ua.ObjectIds.Server_ServerCapabilities_OperationLimits_MaxMonitoredItemsPerCall)
         await limit.write_value(ua.Variant(options.items_per_call, ua.VariantType.UInt32))
-    lines = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     async with server:
-        print(f"ready {server.bserver._server.sockets[0].getsockname()[1]}", flush=True)
-        while line := (await lines.readline()).decode().split():
-            await getattr(told, line[0])(*line[1:])
-            print("done", flush=True)
+        pipe.send(server.bserver._server.sockets[0].getsockname()[1])
+        while True:
+            word, *rest = await asyncio.to_thread(pipe.recv)
+            await getattr(told, word)(*rest)
+            pipe.send("done")
 
 
-def arguments() -> argparse.Namespace:
+def options_of(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--doubles", type=int, default=10)
     parser.add_argument("--namespaces-before", type=int, default=0)
     parser.add_argument("--items-per-call", type=int, default=0)
     parser.add_argument("--silent-limit", action="store_true")
-    return parser.parse_args()
-
-
-if __name__ == "__main__":
-    asyncio.run(main(arguments()))
+    return parser.parse_args(arguments)
