@@ -22,6 +22,7 @@ from gatewayd.errors import KernelError
 from kernels.abi import (
     ABI,
     ABI_SYMBOL,
+    FOLDER,
     PREFIX,
     TABLE_SYMBOL,
     library_path,
@@ -257,7 +258,7 @@ class PlainKernels(_Form):
 
 
 class JitKernels(_Form):
-    """The same functions compiled by numba on first use, once per process."""
+    """The same functions compiled by numba on first use, and kept beside the native library for the next process."""
 
     form = "jit"
 
@@ -296,9 +297,24 @@ def _jit(kernel: Kernel) -> Callable[..., int]:
 
     inlining = importlib.import_module("kernels.inlining")
     signature = numba.int64(*_jit_types(kernel, numba))
-    compiled = numba.njit(signature, nogil=True, error_model="numpy")(inlining.compilable(_function(kernel)))
+    # numba looks at the code of the kernel alone, not at what is inlined into it; hence a folder per state of all sources.
+    setattr(numba.config, "CACHE_DIR", str(_jit_folder()))  # noqa: B010 # numba sets it up as it is imported, unseen by mypy
+    compile_ = numba.njit(signature, nogil=True, error_model="numpy", cache=True)
+    compiled = compile_(inlining.compilable(_function(kernel)))
     result: Callable[..., int] = compiled
     return result
+
+
+@functools.cache
+def _jit_folder() -> Path:
+    """Return where numba keeps what it compiled from these sources; what it made of others is removed."""
+    import shutil  # development only
+
+    folder = FOLDER / f"jit-{sources_digest().hex()[:16]}"
+    for old in FOLDER.glob("jit-*"):
+        if old != folder:
+            shutil.rmtree(old, ignore_errors=True)
+    return folder
 
 
 def _jit_types(kernel: Kernel, numba: Any) -> Iterator[Any]:
