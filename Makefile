@@ -14,7 +14,7 @@ ARGS ?=
 KILLS ?= 100
 RUNS ?= 1000000
 WORKERS ?= 3
-ALONE := tests/scenarios tests/hil
+ALONE := tests/scenarios/test_restart.py tests/hil/test_demo.py tests/hil/test_kill.py
 
 .PHONY: help venv kernels demo test check format kill-test fuzz lock clean
 help:
@@ -51,7 +51,7 @@ demo: $(VENV)/.ready $(COMPILED)
 
 test: $(VENV)/.ready $(COMPILED)
 	@$(PY) -m tests.foreign.prepare
-# What plays with real daemons against the clock has the machine for itself, after all the rest. 5: no test was selected.
+# What plays with real daemons against a clock of the plant has the machine for itself, after all the rest. 5: nothing selected.
 	@status=0; \
 	$(PY) -m pytest --numprocesses $(WORKERS) --dist loadfile $(ALONE:%=--ignore=%) $(ARGS) || status=$$?; \
 	[ $$status = 5 ] && status=0; \
