@@ -42,7 +42,7 @@ $(VENV)/.ready: $(LOCK) pyproject.toml
 kernels: $(COMPILED)
 # The lock counts as a source: it pins the compiler.
 $(COMPILED) &: $(KERNEL_SOURCES) $(LOCK) | $(VENV)/.ready
-	@echo "compiling the kernels ahead of time (about 20 seconds)"
+	@echo "compiling the kernels ahead of time (about 40 seconds)"
 	@$(PY) -m kernels.build
 	@touch $(COMPILED)
 

@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import importlib
 import json
+import multiprocessing
 import os
 import platform
 import shlex
@@ -13,6 +14,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
 from pathlib import Path
 
 import numba
@@ -86,26 +89,28 @@ def undefined_symbols(binary: Path, *, nm: str = "nm") -> list[str]:
     return [line.split()[-1] for line in _run([nm, "-u", str(binary)]).splitlines() if line.strip()]
 
 
-def link(obj: bytes, out: Path, *, triple: str) -> None:
-    """Link one object into a stripped shared library with only `gw_*` visible, put in place atomically.
+def link(objects: Sequence[bytes], out: Path, *, triple: str) -> None:
+    """Link objects into a stripped shared library with only `gw_*` visible, put in place atomically.
 
     Raises:
-        BuildError: no linker, or the object needs a symbol from elsewhere (named).
+        BuildError: no linker, or an object needs a symbol from elsewhere (named).
     """
     compiler = compiler_for(triple)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".build-") as folder:
         work = Path(folder)
-        (work / "kernels.o").write_bytes(obj)
         (work / "version").write_text(_VERSION_SCRIPT)
-        undefined = undefined_symbols(work / "kernels.o", nm=_nm_for(compiler))
+        paths = [work / f"{number}.o" for number in range(len(objects))]
+        for path, content in zip(paths, objects, strict=True):
+            path.write_bytes(content)
+        undefined = sorted({symbol for path in paths for symbol in undefined_symbols(path, nm=_nm_for(compiler))})
         if undefined:
             raise BuildError(
                 f"the kernels call code that is not theirs: {', '.join(undefined)}; "
                 "kernels may not use libm, allocate or copy memory in bulk"
             )
         options = ["-shared", "-nostdlib", f"-Wl,--version-script={work / 'version'}", "-Wl,--build-id=none", "-Wl,-s"]
-        _run([*compiler, *options, "-o", str(work / "kernels.so"), str(work / "kernels.o")])
+        _run([*compiler, *options, "-o", str(work / "kernels.so"), *map(str, paths)])
         _put(work / "kernels.so", out)
 
 
@@ -149,17 +154,32 @@ def build(
     exports, missing = find_exports(KERNELS)
     if missing and not allow_missing:
         raise BuildError(f"no kernels/<module>.py for: {', '.join(missing)}; write them, or pass --allow-missing")
-    constants: dict[str, int | bytes] = {ABI_SYMBOL: ABI, TABLE_SYMBOL: table_digest()}
-    obj = emit(exports, triple=triple, cpu=cpu, constants=constants, progress=lambda symbol: say(f"  {symbol}"))
+    objects = _emit_all(exports, triple, cpu, say)
     with tempfile.TemporaryDirectory(dir=_made(out.parent), prefix=".build-") as folder:
         library = Path(folder) / "library.so"
-        link(obj, library, triple=triple)
+        link(objects, library, triple=triple)
         described = Path(folder) / "library.json"
         described.write_text(_describe(library, triple=triple, cpu=cpu, kernels=[e.symbol for e in exports]))
         _put(described, out.with_suffix(".json"))
         _put(library, out)
     say(f"built {out} ({out.stat().st_size} bytes, {len(exports)} kernels, {triple} {cpu or 'generic'})")
     return missing
+
+
+def _emit_all(exports: Sequence[Export], triple: str, cpu: str, say: Callable[[str], None]) -> list[bytes]:
+    """Emit an object per kernel, on every processor there is; the order is that of the table whoever is done first."""
+    constants: dict[str, int | bytes] = {ABI_SYMBOL: ABI, TABLE_SYMBOL: table_digest()}
+    objects = [emit([], triple=triple, cpu=cpu, constants=constants)]
+    # Not forked: this process has numba's threads and locks.
+    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
+        for export, made in zip(exports, pool.map(_emit_one, exports, repeat(triple), repeat(cpu)), strict=True):
+            say(f"  {export.symbol}")
+            objects.append(made)
+    return objects
+
+
+def _emit_one(export: Export, triple: str, cpu: str) -> bytes:
+    return emit([export], triple=triple, cpu=cpu)
 
 
 def _made(folder: Path) -> Path:

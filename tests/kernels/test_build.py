@@ -56,7 +56,7 @@ def test_the_description_beside_it_names_what_it_was_made_of() -> None:
 
 def test_an_exception_in_compiled_code_is_reported_not_lost(tmp_path: Path) -> None:
     obj = emit([Export("gw_raises", raises_on_negative, ("i8",))], triple=host_triple())
-    build.link(obj, tmp_path / "raises.so", triple=host_triple())
+    build.link([obj], tmp_path / "raises.so", triple=host_triple())
     function = ctypes.CDLL(str(tmp_path / "raises.so"))["gw_raises"]
     function.argtypes, function.restype = (ctypes.c_void_p,), ctypes.c_int64
     slot = ctypes.c_int64(41)
@@ -68,7 +68,7 @@ def test_an_exception_in_compiled_code_is_reported_not_lost(tmp_path: Path) -> N
 def test_a_kernel_that_calls_libm_stops_the_build_by_name(tmp_path: Path) -> None:
     obj = emit([Export("gw_libm", uses_libm, ("f8",))], triple=host_triple())
     with pytest.raises(build.BuildError, match=r"not theirs: exp\b"):
-        build.link(obj, tmp_path / "libm.so", triple=host_triple())
+        build.link([obj], tmp_path / "libm.so", triple=host_triple())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -106,7 +106,7 @@ def test_the_linker_is_cc_then_the_cross_gcc_and_its_absence_is_said(
     assert build.compiler_for(host_triple()) == ["cc"]
     assert build.compiler_for("riscv64-unknown-linux-gnu") == ["riscv64-linux-gnu-gcc"]
     with pytest.raises(build.BuildError, match="riscv64-linux-gnu-nm is not installed"):
-        build.link(b"", tmp_path / "k.so", triple="riscv64-unknown-linux-gnu")
+        build.link([b""], tmp_path / "k.so", triple="riscv64-unknown-linux-gnu")
     monkeypatch.setenv("CC", "ccache gcc -O0")
     assert build.compiler_for(host_triple()) == ["ccache", "gcc", "-O0"]
 
