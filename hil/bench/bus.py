@@ -8,6 +8,8 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import uvloop
 
@@ -29,30 +31,32 @@ REPLY_MS = 20.0  # of 19200 baud: 8 bytes there, 25 bytes back, and the unit's o
 MS = 1_000_000
 
 
-def dead_unit_scan_loss_pct(*, seconds: float = 60.0) -> float:
+def dead_unit_scan_loss_pct(*, seconds: float = 60.0, from_s: float = 0.0) -> float:
     """Return the share of the other units' scans, in percent, that one dead unit of 32 on a bus costs them.
 
-    The same bus is polled twice for `seconds`, once whole and once with one unit that never answers, dead from the
-    start, so that its way to being left alone counts as well as its probes. A scan is a good block of a living unit that
+    Two such buses are polled side by side, one whole and one with a unit that never answers, dead from the start, so that
+    its way to being left alone counts as well as its probes, unless `from_s` leaves it out. A scan is a good block of a living unit that
     came in that time. The bus is a pseudo-terminal with a simulator in a process of its own, at the pace of 19200 baud: 32 reads
     of ten registers fill about four fifths of each second, so a second lost is not made up at once. Settings of the bus
     are the defaults (timeout_ms 500, demote_after 3, demote_for_s 10, retries 1); scan_rate_ms is 1000.
 
     Args:
-        seconds: of each of the two runs; each takes one second more.
+        seconds: how long; it takes one second more.
+        from_s: the first second that counts.
 
     Returns:
         0 when nothing is lost; never below.
     """
-    whole = _good_scans([], seconds)
-    with_dead = _good_scans([DEAD], seconds)
+    with ThreadPoolExecutor(2) as buses:
+        polled = partial(_good_scans, seconds=seconds, from_s=from_s)
+        whole, with_dead = buses.map(polled, ([], [DEAD]))
     others = [unit for unit in range(1, UNITS + 1) if unit != DEAD]
     expected = sum(whole[unit] for unit in others)
     got = sum(with_dead[unit] for unit in others)
     return max(0.0, 100.0 * (expected - got) / expected) if expected else math.nan
 
 
-def _good_scans(dead: list[int], seconds: float) -> Counter[int]:
+def _good_scans(dead: list[int], *, seconds: float, from_s: float) -> Counter[int]:
     """Poll a bus for a time; return unit -> good blocks."""
     command = [sys.executable, "-m", "hil.plants.rtu_bus", "--units", str(UNITS), "--reply-ms", str(REPLY_MS), "--dead"]
     with subprocess.Popen([*command, *map(str, dead)], stdout=subprocess.PIPE, text=True) as simulator:
@@ -60,12 +64,12 @@ def _good_scans(dead: list[int], seconds: float) -> Counter[int]:
             assert simulator.stdout is not None
             port = simulator.stdout.readline().strip()
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                return runner.run(_poll(port, seconds))
+                return runner.run(_poll(port, seconds, from_s))
         finally:
             simulator.terminate()
 
 
-async def _poll(port: str, seconds: float) -> Counter[int]:
+async def _poll(port: str, seconds: float, from_s: float) -> Counter[int]:
     device = ModbusSerialDevice(
         name="bus", serial_port=port, scan_classes={"default": ScanClass(scan_rate_ms=SCAN_RATE_MS)}
     )
@@ -95,12 +99,21 @@ async def _poll(port: str, seconds: float) -> Counter[int]:
         clock=clock,
     )
     polling = asyncio.ensure_future(poller.run())
-    # Until just before a scan would begin: one that the dead unit has only delayed has then had its time.
-    await asyncio.sleep(seconds - 0.01)
+    # Just before a scan would begin: one that the dead unit has only delayed has then had its time.
+    began_s = asyncio.get_running_loop().time() - 0.01
+    if from_s:
+        await _sleep_until(began_s + from_s)
+        good.clear()
+    await _sleep_until(began_s + seconds)
     polling.cancel()
     await asyncio.gather(polling, return_exceptions=True)
     await link.close()
     return good
+
+
+async def _sleep_until(loop_s: float) -> None:
+    """Sleep until a time of the loop."""
+    await asyncio.sleep(loop_s - asyncio.get_running_loop().time())
 
 
 if __name__ == "__main__":

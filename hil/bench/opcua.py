@@ -6,7 +6,6 @@ server is the third party that keeps node-opcua honest.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from msgspec import Struct
 
 from hil.bench.goals import ceiling, floor, judged
+from hil.bench.notifications import cpu_us_per_notification, cpu_us_per_notification_asyncua
 from hil.bench.plain import versions
 from hil.bench.processes import Run, Server, measure, module, run_json
 from hil.bench.rounds import Rounds, run_rounds, say
@@ -63,7 +63,7 @@ def run(*, quick: bool, peers: bool = False) -> dict[str, Any]:
     say("asyncua's server, 1,000 nodes a request")
     with asyncua_server(size.asyncua_server_tags) as server:
         _put(figures, _both(size, server, size.asyncua_server_tags, 1000), "_asyncua_server")
-    notifications(size, figures, settings)
+    notifications(size, figures)
     if peers:
         from hil.bench.peers.measured import add_peers
 
@@ -107,18 +107,11 @@ def steady(size: Size, server: Server, figures: dict[str, float]) -> None:
     figures["lateness_p99_ms_steady"] = found["lateness_p99_ms"]
 
 
-def notifications(size: Size, figures: dict[str, float], settings: dict[str, Any]) -> None:
-    """Subscriptions, where that bench is part of this checkout."""
-    try:
-        subscribed = importlib.import_module("hil.bench.notifications")
-    except ModuleNotFoundError:
-        settings["cpu_us_per_notification"] = "not measured: hil.bench.notifications is missing"
-        return
-    for name in ("cpu_us_per_notification", "cpu_us_per_notification_asyncua"):
-        say(name)
-        figures[name], figures[f"{name.removeprefix('cpu_us_per_').replace('notification', 'notifications_per_s')}"] = (
-            getattr(subscribed, name)(size.seconds)
-        )
+def notifications(size: Size, figures: dict[str, float]) -> None:
+    """Subscriptions."""
+    for of, measured in (("", cpu_us_per_notification), ("_asyncua", cpu_us_per_notification_asyncua)):
+        say(f"notifications{of.replace('_', ', ')}")
+        figures[f"cpu_us_per_notification{of}"], figures[f"notifications_per_s{of}"] = measured(size.seconds)
 
 
 def _settings(size: Size) -> Mapping[str, Any]:
