@@ -41,6 +41,8 @@ from gatewayd.sense.schedule import ScanSchedule
 from gatewayd.site.digest import digests
 from hil.bench.load import modbus_site, opcua_site
 
+WARM_UP_SCANS = 3  # they prove the window, encode requests, and learn how a server lays its answers out
+
 
 class NoJournal:
     """Stands for the journal: these loads decide nothing, and the bench of the journal is another one."""
@@ -173,8 +175,9 @@ async def back_to_back(rooms: Rooms, take_in: Contract | Cycle, seconds: float) 
     (link,) = rooms.links.values()
     body = asyncio.ensure_future(take_in.run())
     await link.connect()
-    await link.scan(link.plans, take_in.deliver)  # the first scan proves the window, encodes requests
-    await asyncio.sleep(0.05)  # its last blocks are taken in
+    for _ in range(WARM_UP_SCANS):
+        await link.scan(link.plans, take_in.deliver)
+    await asyncio.sleep(0.05)  # the last blocks are taken in
     gc.collect()
     gc.freeze()
     before, cpu, started, scans = rooms.samples(), time.process_time(), time.perf_counter(), 0
@@ -248,7 +251,7 @@ def main() -> None:
     parser.add_argument("--devices", type=int, default=1)
     parser.add_argument("--tags", type=int, required=True, help="per device")
     parser.add_argument("--outstanding", type=int, default=16)
-    parser.add_argument("--nodes-per-request", type=int, default=1000)
+    parser.add_argument("--nodes-per-request", type=int, default=0, help="0 = the driver's default")
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--warm-up", type=float, default=2.5)
     arguments = parser.parse_args()

@@ -10,7 +10,9 @@ from gatewayd.errors import ConfigError
 from gatewayd.model.block import Codec, PlanRow, ReadPlan, WireType
 from gatewayd.model.device import OpcuaDevice, OpcuaScanClass, OpcuaTag
 
-NODES_PER_READ_DEFAULT = 1000  # when the configuration leaves it to the server, whose limit only a connection knows
+# When the configuration leaves it to the server, whose limit only a connection knows. Request and response fit in one chunk
+# of the usual 64 KiB, and a server is not busy with one Read for so long that a write has to wait for it.
+NODES_PER_READ_DEFAULT = 2000
 NODES_PER_PLAN_MAX = 10_000  # keeps a block's payload well below the 1 MiB that the core takes
 
 WIRE_TYPES = {
@@ -35,7 +37,7 @@ def plan_reads(device: OpcuaDevice, tags: Sequence[_Numbered], first_index: int)
     costs the plain ones nothing.
 
     Args:
-        device: the device; `max_nodes_per_read` 0 means chunks of 1000, and no chunk exceeds 10,000. The link splits
+        device: the device; `max_nodes_per_read` 0 means chunks of 2000, and no chunk exceeds 10,000. The link splits
             a plan further when the server's own limit is lower.
         tags: (row of the twin, tag); write-only tags are left out.
         first_index: `index` of the first plan.
