@@ -7,6 +7,8 @@ server is the third party that keeps node-opcua honest.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -14,11 +16,11 @@ from msgspec import Struct
 
 from gatewayd.device.opcua.plan import NODES_PER_READ_DEFAULT
 from hil.bench.goals import ceiling, floor, judged
-from hil.bench.notifications import cpu_us_per_notification, cpu_us_per_notification_asyncua
+from hil.bench.notifications import notification_figures
 from hil.bench.plain import versions
 from hil.bench.processes import Run, Server, measure, module, run_json
 from hil.bench.rounds import Rounds, run_rounds, say
-from hil.bench.servers import asyncua_server, node_opcua_server
+from hil.bench.servers import asyncua_server, node_opcua_server, together
 
 GOALS = (
     ceiling("CPU per value, of asyncua's", "ratio_cpu_to_asyncua", "", 1 / 30),
@@ -38,6 +40,8 @@ class Size(Struct, frozen=True):
     seconds: float
     steady_s: float
     warm_up_s: float = 3.0
+    settle_s: float = 3.0  # of subscriptions
+    is_steady_side_by_side: bool = False  # both pollers at once: sooner done, each in colder caches
     tags: int = 10_000
     asyncua_server_tags: int = 1000
     nodes_per_request: tuple[int, ...] = NODES_PER_REQUEST
@@ -46,7 +50,16 @@ class Size(Struct, frozen=True):
 
 
 FULL = Size(rounds=5, seconds=3.0, steady_s=20.0)
-QUICK = Size(rounds=1, seconds=0.7, steady_s=3.0, warm_up_s=1.5, peer_tags=2_000, peer_s=8.0)
+QUICK = Size(
+    rounds=1,
+    seconds=0.5,
+    steady_s=2.0,
+    warm_up_s=1.2,
+    settle_s=1.5,
+    is_steady_side_by_side=True,
+    peer_tags=2_000,
+    peer_s=8.0,
+)
 
 
 def run(*, quick: bool, peers: bool = False) -> dict[str, Any]:
@@ -54,17 +67,18 @@ def run(*, quick: bool, peers: bool = False) -> dict[str, Any]:
     size = QUICK if quick else FULL
     figures: dict[str, float] = {}
     settings: dict[str, Any] = {"quick": quick, **_settings(size)}
-    with node_opcua_server(size.tags) as server:
+    with ExitStack() as stack:
+        server, third = together(stack, node_opcua_server(size.tags), asyncua_server(size.asyncua_server_tags))
         for count in size.nodes_per_request:
             say(f"node-opcua, {count:,} nodes a request")
             suffix = "" if count == NODES_PER_REQUEST[0] else f"_{count}_nodes"
             _put(figures, _both(size, server, size.tags, count), suffix)
         say(f"{size.tags:,} nodes at 1 s")
         steady(size, server, figures)
-    say("asyncua's server, 1,000 nodes a request")
-    with asyncua_server(size.asyncua_server_tags) as server:
-        _put(figures, _both(size, server, size.asyncua_server_tags, 1000), "_asyncua_server")
-    notifications(size, figures)
+        say("asyncua's server, 1,000 nodes a request")
+        _put(figures, _both(size, third, size.asyncua_server_tags, 1000), "_asyncua_server")
+    say("notifications")
+    figures |= notification_figures(size.seconds, size.settle_s)
     if peers:
         from hil.bench.peers.measured import add_peers
 
@@ -102,18 +116,17 @@ def _asyncua(size: Size, server: Server, tags: int, count: int) -> Run:
 
 def steady(size: Size, server: Server, figures: dict[str, float]) -> None:
     """A poller at 1 s, blocks through the whole cycle: as many nodes a Read as by default, and all in one."""
-    for count, suffix in ((0, ""), (10_000, "_10000_nodes")):
-        load = ("--ports", server.port, "--tags", size.tags, "--nodes-per-request", count, "--seconds", size.steady_s)
-        found = run_json(module("hil.bench.gateway", "steady", "opcua", *load), timeout_s=120 + size.steady_s)
-        figures[f"cpu_us_per_value_steady{suffix}"] = 1e6 * found["cpu_s"] / found["tags"]
-        figures[f"lateness_p99_ms_steady{suffix}"] = found["lateness_p99_ms"]
 
+    def measured(nodes_per_request: int) -> dict[str, float]:
+        load = ("--ports", server.port, "--tags", size.tags, "--nodes-per-request", nodes_per_request)
+        timing = ("--seconds", size.steady_s, "--warm-up", size.warm_up_s)
+        command = module("hil.bench.gateway", "steady", "opcua", *load, *timing)
+        return run_json(command, timeout_s=120 + size.steady_s)
 
-def notifications(size: Size, figures: dict[str, float]) -> None:
-    """Subscriptions."""
-    for of, measured in (("", cpu_us_per_notification), ("_asyncua", cpu_us_per_notification_asyncua)):
-        say(f"notifications{of.replace('_', ', ')}")
-        figures[f"cpu_us_per_notification{of}"], figures[f"notifications_per_s{of}"] = measured(size.seconds)
+    with ThreadPoolExecutor(2 if size.is_steady_side_by_side else 1) as pool:
+        for suffix, found in zip(("", "_10000_nodes"), pool.map(measured, (0, 10_000)), strict=True):
+            figures[f"cpu_us_per_value_steady{suffix}"] = 1e6 * found["cpu_s"] / found["tags"]
+            figures[f"lateness_p99_ms_steady{suffix}"] = found["lateness_p99_ms"]
 
 
 def _settings(size: Size) -> Mapping[str, Any]:

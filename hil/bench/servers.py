@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import functools
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 from hil.bench.processes import BenchError, Server, module
@@ -63,3 +65,9 @@ def node_opcua_server(doubles: int) -> Server:
 
 def asyncua_server(doubles: int) -> Server:
     return Server(module("hil.bench.asyncua_server", doubles), ready="ready", log=LOGS / "asyncua.log")
+
+
+def together(stack: ExitStack, *servers: Server) -> list[Server]:
+    """Start servers side by side; the stack stops them, also those that came up when another did not."""
+    with ThreadPoolExecutor(len(servers)) as pool:
+        return list(pool.map(stack.enter_context, servers))

@@ -142,7 +142,7 @@ def test_the_modbus_bench_reports_its_figures(monkeypatch, tmp_path, capsys):
 def test_the_opcua_bench_reports_its_figures(monkeypatch, tmp_path, capsys):
     require(build_node_opcua)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setattr(opcua, "QUICK", opcua.Size(**TINY, tags=200, asyncua_server_tags=100))
+    monkeypatch.setattr(opcua, "QUICK", opcua.Size(**TINY, tags=200, asyncua_server_tags=100, settle_s=0.5))
 
     found = report(monkeypatch, tmp_path, "opcua")
 

@@ -8,7 +8,15 @@ const { OPCUACertificateManager } = require("node-opcua-certificate-manager");
 const { nodesets } = require("node-opcua-nodesets");
 const { OPCUAServer } = require("node-opcua-server");
 const { MessageSecurityMode, SecurityPolicy } = require("node-opcua-secure-channel");
+const { AccessRestrictionsFlag, makePermissionFlag } = require("node-opcua-data-model");
+const { resolveNodeId } = require("node-opcua-nodeid");
 const { DataType } = require("node-opcua-variant");
+
+// Said of each node: else node-opcua looks for what its namespace says by name, twice for each value that is read, and the
+// server is all that is measured.
+const EVERYBODY_READS = [
+    { roleId: resolveNodeId("WellKnownRole_Anonymous"), permissions: makePermissionFlag("Browse | Read") },
+];
 
 async function freePort() {
     const probe = net.createServer().listen(0, "127.0.0.1");
@@ -41,9 +49,15 @@ async function main(folder, doubles) {
     const plant = namespace.addObject({ browseName: "plant", organizedBy: server.engine.addressSpace.rootFolder.objects });
     for (let number = 0; number < doubles; number++) {
         const name = `d${number}`;
-        namespace
-            .addVariable({ componentOf: plant, browseName: name, nodeId: `s=${name}`, dataType: DataType.Double })
-            .setValueFromSource({ dataType: DataType.Double, value: number });
+        const variable = namespace.addVariable({
+            componentOf: plant,
+            browseName: name,
+            nodeId: `s=${name}`,
+            dataType: DataType.Double,
+            accessRestrictions: AccessRestrictionsFlag.None,
+            rolePermissions: EVERYBODY_READS,
+        });
+        variable.setValueFromSource({ dataType: DataType.Double, value: number });
     }
     await server.start();
     console.log(`ready ${port} ${namespace.index}`);
