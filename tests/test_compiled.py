@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from gatewayd.compiled import load_kernels
+from gatewayd.compiled import FORMS, load_kernels
 from gatewayd.errors import KernelError
 from kernels.abi import table_digest
 from kernels.table import ERROR_BOUNDS, TABLES
-from tests.kernels.harness import FORMS, kernels, native_library
+from tests.kernels.harness import kernels, native_library
 
 ROOT = Path(__file__).parent.parent
 

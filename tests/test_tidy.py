@@ -80,6 +80,7 @@ SUITES = {
     "tests/device/opcua/test_against_node_opcua.py",
     "tests/device/opcua/test_subscribed_node_opcua.py",
     "tests/foreign/test_availability.py",
+    "tests/kernels/test_emulated.py",
     "tests/hil/plants/test_example_site.py",
     "tests/hil/plants/test_story.py",
     "tests/hil/test_bench.py",
@@ -198,7 +199,7 @@ def test_every_test_file_has_a_module():
 
 @pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.name)
 def test_every_kernel_is_compared_with_a_slow_reference_in_every_form(kernel):
-    """Forms: the plain function, JIT, ahead of time."""
+    """Forms: the plain function, JIT, ahead of time, and ahead of time for aarch64."""
     test = ROOT / REFERENCE_ELSEWHERE.get(kernel.name, f"tests/kernels/test_{kernel.module}.py")
     imported = {name for node in ast.walk(parsed(test)) if isinstance(node, ast.ImportFrom) for name in names_of(node)}
     assert "reference" in imported | {function.name for function in functions(test)}

@@ -1,4 +1,4 @@
-"""`python -m tests.foreign.prepare`: fetch and build the foreign servers before the tests, where it can be watched.
+"""`python -m tests.foreign.prepare`: fetch and build what the tests need and this project did not write.
 
 A missing one is said, and is an error only under GATEWAYD_REQUIRE_FOREIGN=1; its tests then skip or fail by themselves.
 """
@@ -8,16 +8,24 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 
+from tests.foreign.aarch64.build import build_emulated
 from tests.foreign.availability import REQUIRED_BY, ForeignServerMissing
 from tests.foreign.libmodbus.build import build_server as build_libmodbus
 from tests.foreign.node_opcua.build import build_server as build_node_opcua
 
+FOREIGN: dict[str, Callable[[], object]] = {
+    "foreign server libmodbus": build_libmodbus,
+    "foreign server node-opcua": build_node_opcua,
+    "kernels of aarch64 under qemu": build_emulated,
+}
+
 
 def main() -> int:
     missing = 0
-    for name, build in (("libmodbus", build_libmodbus), ("node-opcua", build_node_opcua)):
-        print(f"foreign server {name} ...", end=" ", flush=True)
+    for name, build in FOREIGN.items():
+        print(f"{name} ...", end=" ", flush=True)
         started = time.monotonic()
         try:
             build()

@@ -1,4 +1,4 @@
-"""Runs one kernel in its three forms on the same columns and compares every bit with a slow reference."""
+"""Runs one kernel in all its forms on the same columns and compares every bit with a slow reference."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from gatewayd.compiled import load_kernels
 from gatewayd.core.kernels import Kernels
 from kernels.abi import library_path, sources_digest
 from kernels.table import KERNELS, TABLES, VIEWS
+from tests.kernels import emulated
 
 Columns = dict[str, list]
-FORMS = ("python", "jit", "aot")
+FORMS = ("python", "jit", "aot", *(("aarch64",) if emulated.is_to_be_had() else ()))
 NAN = math.nan
 ADVERSARIAL = (
     0.0,
@@ -65,6 +66,8 @@ _kept: list[tempfile.TemporaryDirectory] = []
 
 @functools.cache
 def kernels(form: str) -> Kernels:
+    if form == "aarch64":
+        return emulated.EmulatedKernels()
     return load_kernels(form, library=native_library()) if form == "aot" else load_kernels(form)
 
 
