@@ -17,6 +17,7 @@ from kernels.table import ERROR_FORMAT, NEST_CELLS, OUT_CELLS
 
 INBOX, ROWS = 4096, 8
 HANDLE = 7
+COMPARED_ONE_IN = 16  # plain code is some hundred times as slow; the first input is compared, so a replayed one is
 _COUNTS = {"inbox": INBOX, "plan": ROWS, "tag": ROWS, "fresh": ROWS, "nest": NEST_CELLS, "out": OUT_CELLS}
 _COMPARED = ("tag.value_bits", "tag.bits", "tag.status", "tag.source_time", "tag.sequence", "fresh.row", "out.value")
 
@@ -42,27 +43,31 @@ def responses(values: Sequence[bytes]) -> list[bytes]:
 
 
 def into_the_kernel() -> Callable[[bytes], str]:
-    """As if no driver had looked: every turn, compiled and plain, must agree in every byte."""
+    """As if no driver had looked, in every turn; in one input of COMPARED_ONE_IN, plain code must agree in every byte."""
     name = "decode_opcua_notification"
-    forms = [GuardedKernel(load_kernels(form), name, _COUNTS) for form in ("aot", "python")]
-    passes = 0
+    compiled, plain = (GuardedKernel(load_kernels(form), name, _COUNTS) for form in ("aot", "python"))
+    passes = inputs = 0
 
     def run(content: bytes) -> str:
-        nonlocal passes
+        nonlocal passes, inputs
         payload, behaviour = content[:INBOX], ""
+        is_compared = inputs % COMPARED_ONE_IN == 0
+        inputs += 1
+        if is_compared:
+            for held, column in plain.columns.items():
+                column[:] = compiled.columns[held]
         for turn in range(TURNS_MAX):
             passes += 1
             results = []
-            for kernel in forms:
+            for kernel in (compiled, plain) if is_compared else (compiled,):
                 kernel.columns["plan.row"][:] = memoryview(bytearray(struct.pack(f"{ROWS}q", *range(ROWS)))).cast("q")
                 at = INBOX - len(payload)
                 kernel.columns["inbox.byte"][at:] = payload
                 where = {"at": at, "size": len(payload), "first": 0, "count": ROWS, "fresh_count": 0}
                 times = {"response_time": 10, "response_mono": 20, "now": 30, "pass_number": passes, "turn": turn}
                 results.append(kernel(**where, **times))
-            compiled, plain = forms
-            assert results[0] == results[1], f"compiled {results[0]}, plain {results[1]}"
-            for column in _COMPARED:
+            for column in _COMPARED if is_compared else ():
+                assert results[0] == results[1], f"compiled {results[0]}, plain {results[1]}"
                 assert compiled.columns[column].tobytes() == plain.columns[column].tobytes(), f"{column} differs"
             behaviour += f" {results[0]}"
             if results[0] < 0 or not compiled.columns["out.value"][1]:
