@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import shutil
 import struct
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -12,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from gatewayd.core.kernels import BoundKernel
 from kernels.abi import PREFIX
 from kernels.table import KERNELS, TABLES, VIEWS, Kernel
-from tests.foreign.aarch64.build import COMPILER, EMULATOR, build_emulated
+from tests.foreign.aarch64.build import absent, build_emulated
 
 _SCALARS = {"f8": "<d", "i8": "<q"}
 _BY_NAME = {kernel.name: kernel for kernel in KERNELS}
@@ -20,7 +19,7 @@ _BY_NAME = {kernel.name: kernel for kernel in KERNELS}
 
 def is_to_be_had() -> bool:
     """Say whether what it takes is installed; a test of its own says what to install."""
-    return all(shutil.which(program) is not None for program in (COMPILER, EMULATOR))
+    return not absent()
 
 
 class EmulatedKernels:

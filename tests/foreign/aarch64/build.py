@@ -20,6 +20,7 @@ BUILD = Path(__file__).resolve().parents[3] / "build" / "foreign" / "aarch64"
 TRIPLE, CPU = "aarch64-unknown-linux-gnu", "cortex-a53"
 COMPILER, EMULATOR = "aarch64-linux-gnu-gcc", "qemu-aarch64"
 ROOT = Path("/usr/aarch64-linux-gnu")  # where Debian's cross packages put the C library
+NEEDED = (ROOT / "lib" / "ld-linux-aarch64.so.1", ROOT / "include" / "stdio.h")
 INSTALL = "sudo apt-get install qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
 COMMAND_TIMEOUT_S = 60
 
@@ -31,15 +32,20 @@ class Emulated(NamedTuple):
     library: Path
 
 
+def absent() -> list[str]:
+    """Return what is not installed of what it takes."""
+    programs = [program for program in (COMPILER, EMULATOR) if shutil.which(program) is None]
+    return programs + [str(file) for file in NEEDED if not file.exists()]
+
+
 def build_emulated() -> Emulated:
     """Return the runner with the kernels of the sources as they are, built once for each state of them.
 
     Raises:
         ForeignServerMissing: no cross compiler or no emulator, or they do not work.
     """
-    absent = [program for program in (COMPILER, EMULATOR) if shutil.which(program) is None]
-    if absent or not ROOT.exists():
-        raise ForeignServerMissing(f"no {' and no '.join(absent) or ROOT} to run kernels of aarch64 with; {INSTALL}")
+    if missing := absent():
+        raise ForeignServerMissing(f"no {' and no '.join(missing)} to run kernels of aarch64 with; {INSTALL}")
     made = BUILD / sources_digest().hex()[:16]
     if not made.exists() or _runner_is_old(made):
         _make(made)
