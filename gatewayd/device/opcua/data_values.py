@@ -120,7 +120,9 @@ def walk(payload: bytes, count: int, *, are_elements: bool = False) -> tuple[lis
                     positions += single
                 else:
                     is_fixed = False
-                    if single or payload[at] & 0x3F in _FOREIGN:
+                    if (
+                        single or payload[at] & 0x3F in _FOREIGN or not payload[at] & 0x3F
+                    ):  # the last: an array of nothing
                         foreign.append((start, end))
                 at = end
         at += _REST[mask]

@@ -78,6 +78,16 @@ def test_a_value_the_kernel_cannot_read_becomes_a_bad_status_and_its_neighbours_
         assert data_values(passed, 3)[1].SourceTimestamp == TIME
 
 
+@pytest.mark.parametrize("are_elements", [False, True])
+def test_an_array_of_nothing_is_a_bad_status_and_its_neighbours_stay(are_elements):
+    """No type at all with the bit of an array: no server should say that, and a hostile one can."""
+    nothing = b"\x03\x80" + bytes(4) + bytes(4)  # value and status; no elements; Good
+    before, after = record(ua.Variant(1.0, V.Double)), record(ua.Variant(2, V.UInt16))
+    passed = Screen(3, are_elements=are_elements).passed(before + nothing + after)
+    assert statuses(passed, 3) == [0, quality.BAD_TYPE_MISMATCH, 0]
+    assert values(passed, 3)[::2] == [1.0, 2]
+
+
 def test_a_bad_status_of_a_value_that_is_cut_out_is_kept():
     passed = Screen(1).passed(record(FOREIGN[0], quality.BAD_SENSOR_FAILURE))
     assert statuses(passed, 1) == [quality.BAD_SENSOR_FAILURE]
