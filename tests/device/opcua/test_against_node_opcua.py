@@ -156,7 +156,8 @@ async def test_a_refused_write_is_quoted_by_the_standards_name(linked):
 @pytest.mark.parametrize("policy", ["Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss"])
 async def test_a_secured_session_reads_and_writes_under_each_policy_and_mode(linked, server, policy, mode):
     secured = {"security": policy, "mode": mode, "insecure": None, "server_certificate": server.certificate}
-    link = await linked(*(tag(f"d{number}") for number in range(1000)), tag("float64.set", access="rw"), **secured)
+    tags = (*(tag(f"d{number}") for number in range(1000)), tag("float64.set", access="rw"))
+    link = await linked(*tags, max_nodes_per_read=1000, **secured)
     await link.write(1000, 9.5)
     blocks = await scan(link)
     assert values(blocks[0].payload, 1000) == [float(number) for number in range(1000)]
