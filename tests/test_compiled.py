@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from gatewayd.compiled import FORMS, load_kernels
+from gatewayd.compiled import FORMS, _jit, load_kernels
 from gatewayd.errors import KernelError
-from kernels.abi import table_digest
-from kernels.table import ERROR_BOUNDS, TABLES
+from kernels.abi import FOLDER, sources_digest, table_digest
+from kernels.table import ERROR_BOUNDS, KERNELS, TABLES
 from tests.kernels.harness import kernels, native_library
 
 ROOT = Path(__file__).parent.parent
@@ -103,6 +103,13 @@ def test_the_form_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) ->
 def test_the_digest_is_that_of_the_code_that_runs() -> None:
     assert kernels("aot").digest == hashlib.sha256(native_library().read_bytes()).digest()
     assert kernels("python").digest == kernels("jit").digest != kernels("aot").digest
+
+
+def test_what_numba_compiled_is_kept_for_the_next_process_of_the_same_sources() -> None:
+    kernels("jit").bind("scale", columns())
+    again = _jit(next(kernel for kernel in KERNELS if kernel.name == "scale"))
+    assert sum(again.stats.cache_hits.values()) == 1
+    assert [kept.name for kept in FOLDER.glob("jit-*")] == [f"jit-{sources_digest().hex()[:16]}"]
 
 
 def test_a_missing_library_says_how_to_get_one(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from gatewayd.model.device import OpcuaTag
 from gatewayd.model.record import Actor
 
 INBOX_BYTES = 1 << 20  # the largest payload a block may carry
-RESPONSES_PER_CALL = 256
+RESPONSES_PER_CALL = 256  # of registers, decoded in one call of a kernel
 
 # As in `kernels.table`.
 RESPONSE_CELLS = 6

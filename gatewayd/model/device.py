@@ -186,7 +186,7 @@ class OpcuaDevice(Config, frozen=True, kw_only=True, tag_field="protocol", tag="
     user_private_key: str | None = None
     insecure: str | None = None
     timeout_ms: Annotated[int, Meta(ge=10, le=60_000)] = 4000
-    max_nodes_per_read: Annotated[int, Meta(ge=0, le=100_000)] = 0  # 0 = the server's own limit
+    max_nodes_per_read: Annotated[int, Meta(ge=0, le=100_000)] = 0  # 0 = 2,000, or what the server takes
     demote_after: Annotated[int, Meta(ge=1, le=1000)] = 3
     demote_for_s: Duration = 10.0
     scan_classes: dict[Name, OpcuaScanClass] = field(default_factory=_one_opcua_scan_class)

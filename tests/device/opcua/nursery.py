@@ -51,10 +51,6 @@ class ForkedServer:
         self.stop()
         raise AssertionError("the server did not start, or has ended")
 
-    @property
-    def is_alive(self) -> bool:
-        return self._process.is_alive()
-
     def freeze(self) -> None:
         self._signal(signal.SIGSTOP)
 
@@ -64,6 +60,7 @@ class ForkedServer:
     def stop(self) -> None:
         self._process.kill()
         self._process.join()
+        self._pipe.close()
 
     def _signal(self, number: int) -> None:
         assert self._process.pid is not None
