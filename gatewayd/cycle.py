@@ -66,8 +66,9 @@ class CycleJournal(Protocol):
         *,
         saves: Mapping[str, bytes] | None = None,
         intents: Sequence[Command] = (),
+        at_once: bool = False,
     ) -> tuple[int, ...]:
-        """Make records durable."""
+        """Make records durable, waiting for no others if `at_once`."""
         ...
 
     async def reopen(self) -> None:
@@ -197,9 +198,10 @@ class Cycle:
         """Run cycles for ever; cancelled by the task group. A bug in the core ends it, and with it the process."""
         try:
             while True:
+                # The first turn waits for nothing: it finds the code and the tables, which are then at hand for samples.
+                await self.run_once()
                 await self._wake.wait()
                 self._wake.clear()
-                await self.run_once()
         finally:
             self._has_ended = True
             for _, future in (*self._asked, *self._requests):
@@ -226,7 +228,11 @@ class Cycle:
             self._undo(held)
         _answer(self._asked, effects.replies, durable=durable)
         self._asked = []
-        self._keep(inputs)  # after the commands are on their way: encoding a large cycle takes time
+        try:
+            if effects.commands:
+                await asyncio.sleep(0)  # noqa: TID251 - no time but a turn: the writers go first, what follows takes time
+        finally:
+            self._keep(inputs)
         self._set_alarm(effects.next_mono_ns)
         self.on_cycle()
         if self._blocks:
@@ -258,7 +264,8 @@ class Cycle:
             if not records and not effects.saves:
                 return True
             saves = self._unsaved | effects.saves
-            await self._journal.commit(records, saves=saves, intents=effects.commands)
+            # At once, whatever it is: the samples that arrive meanwhile wait for it.
+            await self._journal.commit(records, saves=saves, intents=effects.commands, at_once=True)
         except StoreError as error:
             records = records or effects.records
             self._unsaved |= effects.saves

@@ -46,7 +46,7 @@ class HandJournal:
     def problem(self) -> str:
         return "disk error" if self.broken else ""
 
-    async def commit(self, records, *, saves=None, intents=()):
+    async def commit(self, records, *, saves=None, intents=(), at_once=False):
         bodies = [record.body for record in records]
         self.broken = self.broken or (self.fails is not None and not isinstance(self.fails, StoreFull))
         if self.broken:
@@ -116,6 +116,34 @@ async def test_a_command_is_handed_over_only_after_its_decision_is_durable(bench
     await bench.sample(temp=90.0, speed=80.0)
     assert bench.story == ["durable", "handed over"]
     assert bench.commands[0].value == 40.0
+
+
+async def test_the_writers_go_before_the_recorder(bench):
+    """Encoding a large cycle takes time; a command that is durable does not wait for it."""
+    await bench.auto()
+    bench.story.clear()
+    bench.cycle._keep = lambda inputs: bench.story.append("kept")
+
+    def hand_over(commands, sampled_ns) -> None:
+        asyncio.get_running_loop().call_soon(bench.story.append, "sent")  # as a writer's task is woken
+
+    bench.cycle._hand_over = hand_over
+    await bench.sample(temp=90.0, speed=80.0)
+    assert bench.story[:3] == ["durable", "sent", "kept"]
+
+
+async def test_a_cycle_that_is_cancelled_behind_its_commands_is_kept_all_the_same(bench):
+    await bench.auto()
+    bench.cycle._hand_over = lambda commands, _: bench.task.cancel() if commands else None
+    await bench.sample(temp=90.0, speed=80.0)
+    assert bench.task.cancelled()
+    assert len(bench.inputs[-1].blocks) == 2
+
+
+async def test_the_first_turn_waits_for_no_sample(bench):
+    """Deadlines of the state it starts from hold from the start, and its code is in memory when samples come."""
+    await bench.clock.settle()
+    assert [inputs.blocks for inputs in bench.inputs] == [()]
 
 
 async def test_a_cycle_takes_everything_that_waits_and_keeps_it_for_replay(bench):

@@ -144,6 +144,7 @@ class Journal(Records):
         saves: Mapping[str, bytes] | None = None,
         intents: Sequence[Command] = (),
         resolves: Sequence[int] = (),
+        at_once: bool = False,
     ) -> tuple[int, ...]:
         """Make records and state durable in one transaction, shared with whoever else is waiting.
 
@@ -152,6 +153,7 @@ class Journal(Records):
             saves: key -> bytes that must survive a restart; empty bytes delete the key.
             intents: writes about to be sent, each with its decision among `records`; committed at once.
             resolves: decision ids whose write is no longer in doubt.
+            at_once: do not wait for others who commit in the same turn of the loop; so it is with intents.
 
         Returns:
             The records' sequence numbers. Everything is durable, and only now may an intent be acted on.
@@ -166,7 +168,7 @@ class Journal(Records):
         decided = {draft.decision_id for draft in drafts if draft.kind == Kind.DECISION}
         assert all(intent.decision_id in decided for intent in intents), "an intent without its decision"
         item = _Item(drafts, dict(saves or {}), tuple(intents), tuple(resolves))
-        return await self._group.submit(item, at_once=bool(intents))
+        return await self._group.submit(item, at_once=at_once or bool(intents))
 
     async def commit_with(self, records: Sequence[NewRecord], extra: Extra) -> tuple[int, ...]:
         """Commit records and let `extra` write rows of its own in the same transaction, given their sequence numbers.
@@ -270,7 +272,7 @@ class Journal(Records):
         if any(item.wants_settled or item.gives_room for item in items) or _is_bulky(batch, items):
             self._store.write(batch.apply, use_reserve=use_reserve)
         elif batch.changes:
-            self._store.write_ahead(batch, use_reserve=use_reserve)
+            self._store.write_ahead(batch, use_reserve=True)  # what may be written was chosen by who called
         if not self._note_is_stored:
             self._remember_stored_checkpoint(stored_size)
         self._tree = grown

@@ -110,6 +110,15 @@ async def test_an_intent_takes_those_who_wait_with_it_and_does_not_wait_itself(j
     assert await waiting in ((1,), (2,))
 
 
+async def test_a_commit_at_once_gives_nobody_else_a_turn_before_it_is_durable(journal, store):
+    frames = store._redo._number
+    turns = []
+    asyncio.get_running_loop().call_soon(lambda: turns.append(store._redo._number))
+    await journal.commit([gap()], at_once=True)
+    await asyncio.sleep(0)
+    assert turns == [frames + 1]
+
+
 async def test_in_a_thread_the_loop_runs_while_the_disk_works(tmp_path, clock):
     store = open_store(tmp_path / "s")
     journal = open_journal(store, clock, commit="thread")

@@ -34,7 +34,7 @@ def slice_of(
         EvidenceSlice(
             cycle=cycle,
             expression="\n".join(program.text for program in compiled),
-            rows=tuple(evidence_row(state, site, row) for row in wanted),
+            rows=evidence_rows(state, site, wanted),
             terms=tuple(
                 EvidenceTerm(text=text, value=term_value(term, state.columns, now_mono_ns))
                 for (text, _), term in terms.items()
@@ -43,18 +43,31 @@ def slice_of(
     )
 
 
-def evidence_row(state: State, site: Site, row: int) -> EvidenceRow:
-    """Copy one row of the twin."""
-    tag, column = site.tags[row], state.column
-    return EvidenceRow(
-        tag=tag.label,
-        device=tag.device,
-        value=column("tag.value")[row],
-        status=column("tag.status")[row],
-        source_time_ns=column("tag.source_time")[row],
-        ingest_time_ns=column("tag.ingest_time")[row],
-        processing_time_ns=column("tag.processing_time")[row],
-        units=tag.units,
-        anomaly=column("tag.anomaly")[row],
-        anomaly_score=column("tag.anomaly_score")[row],
+def evidence_rows(state: State, site: Site, rows: Iterable[int]) -> tuple[EvidenceRow, ...]:
+    """Copy rows of the twin."""
+    columns = state.columns
+    values, status = columns["tag.value"], columns["tag.status"]
+    source, ingest, processing = (
+        columns["tag.source_time"],
+        columns["tag.ingest_time"],
+        columns["tag.processing_time"],
     )
+    anomaly, score = columns["tag.anomaly"], columns["tag.anomaly_score"]
+    copies = []
+    for row in rows:
+        tag = site.tags[row]
+        copies.append(
+            EvidenceRow(
+                tag=tag.label,
+                device=tag.device,
+                value=values[row],
+                status=status[row],
+                source_time_ns=source[row],
+                ingest_time_ns=ingest[row],
+                processing_time_ns=processing[row],
+                units=tag.units,
+                anomaly=anomaly[row],
+                anomaly_score=score[row],
+            )
+        )
+    return tuple(copies)

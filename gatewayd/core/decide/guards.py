@@ -8,9 +8,7 @@ A fail-safe passes range only: it exists for the moment when the rest is unknown
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 
 from gatewayd.core.site import NS, PointPlan, Site
 from gatewayd.core.state import Claim, PointState, State
@@ -60,19 +58,19 @@ def judge_proposal(state: State, site: Site, plan: PointPlan, claim: Claim, *, n
         _mode(state, claim, judgement)
         _range(plan, judgement)
         return judgement
-    guards: tuple[Callable[[], None], ...] = (
-        partial(_lock_out, point, judgement),
-        partial(_mode, state, claim, judgement),
-        partial(_inputs, state, site, claim, judgement, plan.input_age_max_ns, now_mono_ns),
-        partial(_plant, state, plan, judgement),
-        partial(_range, plan, judgement),
-        partial(_step_and_rate, plan, point, judgement, now_mono_ns),
-        partial(_minimum_times, plan, point, judgement, now_mono_ns),
-    )
-    for guard in guards:
-        guard()
-        if not judgement.write:
-            break
+    _lock_out(point, judgement)
+    if judgement.write:
+        _mode(state, claim, judgement)
+    if judgement.write:
+        _inputs(state, site, claim, judgement, plan.input_age_max_ns, now_mono_ns)
+    if judgement.write:
+        _plant(state, plan, judgement)
+    if judgement.write:
+        _range(plan, judgement)
+    if judgement.write:
+        _step_and_rate(plan, point, judgement, now_mono_ns)
+    if judgement.write:
+        _minimum_times(plan, point, judgement, now_mono_ns)
     return judgement
 
 
