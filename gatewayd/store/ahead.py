@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import msgspec
-from msgspec import Struct
 
 from gatewayd.store.redo import MARK_BYTES
-from gatewayd.store.tables import u64
+from gatewayd.store.tables import Table, u64
 from gatewayd.store.transaction import Change, Changes, Writes, write_change
 
 STORE_ID_BYTES = MARK_BYTES - 8
@@ -17,26 +16,59 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Change])
 
 
-class Ahead(Struct, frozen=True):
+class Ahead:
     """An immutable picture; each batch gives a new one, so a reader in another thread never sees half of it.
+
+    It is put together when somebody looks: a decision's write waits for the batch to be added, not for that.
 
     Args:
         mark: the store's mark under which these changes are not in the tables yet: store id, then a counter.
-        changes: table -> key -> value, None = removed.
+        before: the picture to which `added` changes are added.
+        added: later ones first in force.
+
+    Attributes:
         rows: how many changes were gathered.
     """
 
-    mark: bytes
-    changes: Changes = {}
-    rows: int = 0
+    __slots__ = ("_added", "_before", "_changes", "mark", "rows")
+
+    def __init__(self, mark: bytes, *, before: Ahead | None = None, added: Sequence[Change] = ()) -> None:
+        self.mark = mark
+        self.rows: int = len(added) + (before.rows if before is not None else 0)
+        self._before = before
+        self._added = added
+        self._changes: Changes | None = None
 
     def with_changes(self, changes: Sequence[Change]) -> Ahead:
-        """Return the picture after more changes, later ones first in force."""
-        touched = {table for table, _, _ in changes}
-        grown = {table: dict(self.changes.get(table, {})) for table in touched}
-        for table, key, value in changes:
-            grown[table][key] = value
-        return Ahead(self.mark, {**self.changes, **grown}, self.rows + len(changes))
+        """Return the picture after more changes."""
+        return Ahead(self.mark, before=self, added=changes)
+
+    @property
+    def changes(self) -> Changes:
+        """Return table -> key -> value, None = removed."""
+        if self._changes is None:
+            self._changes = self._put_together()
+            self._before = None  # two threads may both come here; the pictures they make are equal
+        return self._changes
+
+    def _put_together(self) -> Changes:
+        parts: list[Sequence[Change]] = []
+        base: Changes = {}
+        picture: Ahead | None = self
+        while picture is not None:
+            before, known = picture._before, picture._changes  # in this order: another thread sets them in the other
+            if known is not None:
+                base = known
+                break
+            parts.append(picture._added)
+            picture = before
+        grown: dict[Table, dict[bytes, bytes | None]] = {}
+        for part in reversed(parts):
+            for table, key, value in part:
+                if table not in grown:
+                    grown[table] = dict(base.get(table, {}))
+                grown[table][key] = value
+        return {**base, **grown}
 
     def settle(self, writing: Writes) -> None:
         """Write everything into an open transaction of the tables."""

@@ -228,6 +228,17 @@ def test_a_picture_is_never_changed_only_followed_by_another():
     assert ahead_of(b"m", [encode_changes([(Table.SAVE, b"a", None)])]).changes == {Table.SAVE: {b"a": None}}
 
 
+def test_a_picture_is_put_together_when_somebody_looks():
+    """However often nobody looked, and whichever of the pictures before was looked at."""
+    rows = [[(Table.SAVE, b"%d" % (n % 7), b"%d" % n)] for n in range(20)]
+    looked, silent = Ahead(b"m"), Ahead(b"m")
+    for changes in rows:
+        looked, silent = looked.with_changes(changes), silent.with_changes(changes)
+        assert looked.changes[Table.SAVE]
+    assert silent.changes == looked.changes == {Table.SAVE: {b"%d" % (n % 7): b"%d" % n for n in range(13, 20)}}
+    assert silent.with_changes([(Table.SAVE, b"6", None)]).changes[Table.SAVE][b"6"] is None
+
+
 def test_a_mark_moves_on_by_one_and_keeps_the_stores_id():
     assert next_mark(b"i" * 16 + u64(7)) == b"i" * 16 + u64(8)
 
