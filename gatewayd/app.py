@@ -38,7 +38,7 @@ from gatewayd.sense.breaker import Breaker
 from gatewayd.sense.poller import Poller
 from gatewayd.sense.schedule import ScanSchedule
 from gatewayd.site.digest import digests, site_bytes
-from gatewayd.site.load import require_site
+from gatewayd.site.kept import keep_site, kept_site
 from gatewayd.storage import Storage
 from gatewayd.supervise import keep_running
 from gatewayd.sync.uplink import Uplink
@@ -54,13 +54,23 @@ def run(folder: Path) -> int:
     Raises:
         GatewayError: it cannot start; nothing was written to any device.
     """
-    config = require_site(folder)
+    gc.disable()  # what a start builds stays; `Gateway.run` freezes it and lets the collector go on
+    config = kept_site(folder) or _checked_site(folder)
     kernels = load_kernels()
     log = for_stderr()
     import uvloop  # here, so that the command line does not pay for it
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_main(config, kernels, log))
+
+
+def _checked_site(folder: Path) -> SiteConfig:
+    from gatewayd.site.load import require_site  # a start with a site that is known does without the parser
+
+    config = require_site(folder)
+    gc.collect()  # the parser's cycles
+    keep_site(config)
+    return config
 
 
 async def _main(config: SiteConfig, kernels: Kernels, log: EventLog) -> int:
@@ -251,8 +261,8 @@ class Gateway:
         self._log.event("gateway_started", tags=len(self.site.tags), points=len(self.site.points))
         server = self._server()
         server.listen()
-        gc.collect()
         gc.freeze()  # what start-up built stays; the collector need not look at it again
+        gc.enable()
         async with asyncio.TaskGroup() as tasks:
             own = [tasks.create_task(body, name=name) for name, body in self._bodies(server)]
             self._notifier.ready(f"{len(self.site.tags)} tags{cloud_name}")

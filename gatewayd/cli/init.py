@@ -26,11 +26,14 @@ def init(directory: Path, *, as_json: bool) -> None:
       sudo -u gatewayd gatewayd init /etc/gatewayd
     """
     from gatewayd.journal.keys import create_identity
+    from gatewayd.site.kept import keep_site
     from gatewayd.site.load import require_site
 
-    gateway = require_site(directory).gateway
+    site = require_site(directory)
+    gateway = site.gateway
     storage = Path(gateway.storage.path)
     identity, _ = create_identity(storage, gateway.gateway.name)
+    keep_site(site)
     if as_json:
         made = {"origin": identity.origin, "epoch": identity.epoch, "vkey": identity.vkey, "storage": str(storage)}
         click.echo(json.dumps(made))

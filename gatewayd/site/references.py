@@ -60,7 +60,7 @@ def check_assets(draft: Draft) -> None:
 
 def _check_members(draft: Draft, name: str, promised: Iterable[str]) -> None:
     asset = draft.assets[name]
-    known, broken = list(promised), draft.broken_members_of(name)
+    known, broken = dict.fromkeys(promised), draft.broken_members_of(name)  # in order, and found at once
     for member in known:
         if member not in asset.value.tags and member not in broken:
             draft.findings.add(
@@ -73,7 +73,7 @@ def _check_members(draft: Draft, name: str, promised: Iterable[str]) -> None:
     for member in asset.value.tags:
         if member in known or member in broken:
             continue
-        near = nearest(member, known)
+        near = nearest(member, list(known))
         draft.findings.add(
             asset.at.child("tags", member).problem(
                 f"{asset.value.type} has no member {member}" + (f"; did you mean {near}?" if near else ""),
