@@ -21,6 +21,7 @@ MULTIPLY = 20
 DIVIDE = 21
 MIN = 22
 MAX = 23
+IF = 24
 
 # comparison: a run without holes, because the kernel asks for the range first
 LESS = 32
@@ -35,3 +36,4 @@ NOT = 48
 AND = 49
 OR = 50
 FOR = 51
+VOTE = 52

@@ -14,6 +14,7 @@ from kernels.opcodes import (
     FOR,
     GREATER,
     GREATER_EQUAL,
+    IF,
     LESS,
     LESS_EQUAL,
     MAX,
@@ -30,6 +31,7 @@ from kernels.opcodes import (
     RATE,
     STALE,
     SUBTRACT,
+    VOTE,
 )
 from kernels.status import NAN as UNKNOWN
 from kernels.table import ERROR_BOUNDS
@@ -251,6 +253,23 @@ def rules(
                 right = stack[depth]
                 if right != right or right > left:
                     stack[depth - 1] = right
+            elif op == IF:
+                depth -= 2
+                condition = stack[depth]
+                if condition != condition:
+                    stack[depth - 1] = UNKNOWN
+                elif condition == 0.0:
+                    stack[depth - 1] = stack[depth + 1]
+            elif op == VOTE:
+                depth -= 2
+                yes = 0
+                no = 0
+                for voter in range(depth - 1, depth + 2):
+                    if stack[voter] == 1.0:
+                        yes += 1
+                    elif stack[voter] == 0.0:
+                        no += 1
+                stack[depth - 1] = 1.0 if yes >= 2 else (0.0 if no >= 2 else UNKNOWN)
             elif op == NEGATE:
                 stack[depth - 1] = -stack[depth - 1]
             elif op == ABS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import struct
 
@@ -72,6 +73,37 @@ def test_not_follows_kleene(plant):
     made = plant(f"not {TRUE}", f"not {FALSE}", f"not {UNKNOWN}")
     made.run()
     assert same(made.results(), [0.0, 1.0, NAN])
+
+
+def test_a_vote_is_what_two_of_three_say_whatever_the_third_does(plant):
+    voters = {TRUE: 1.0, FALSE: 0.0, UNKNOWN: NAN}
+    triples = list(itertools.product(voters, repeat=3))
+    made = plant(*(f"vote({', '.join(triple)})" for triple in triples))
+    made.run()
+    for triple, found in zip(triples, made.results(), strict=True):
+        said = [voters[voter] for voter in triple]
+        wanted = 1.0 if said.count(1.0) >= 2 else 0.0 if said.count(0.0) >= 2 else NAN
+        assert same([found], [wanted]), triple
+
+
+def test_if_takes_the_value_the_condition_chooses_and_an_unknown_condition_chooses_none(plant):
+    made = plant(
+        number(f"10 if {TRUE} else 20"),
+        number(f"10 if {FALSE} else 20"),
+        number(f"10 if {UNKNOWN} else 10"),
+        number(f"10 if {TRUE} else b"),  # what is not chosen may be unknown
+        number(f"b if {TRUE} else 10"),
+        number(f"1 if {FALSE} else 2 if {FALSE} else 3"),
+    )
+    made.run()
+    assert same(made.results(), [10.0, 20.0, NAN, 10.0, NAN, 3.0])
+
+
+def test_clamp_keeps_a_value_between_two_and_what_is_unknown_unknown(plant):
+    texts = ("clamp(a, 2, 3)", "clamp(c, 0, 2)", "clamp(a, 0, 3)", "clamp(b, 0, 3)", "clamp(a, b, 3)", "clamp(a, 0, b)")
+    made = plant(*(number(text) for text in texts))
+    made.run()
+    assert same(made.results(), [2.0, 2.0, 1.0, NAN, NAN, NAN])
 
 
 @pytest.mark.parametrize("operator", ["<", "<=", ">", ">=", "==", "!="])

@@ -18,6 +18,7 @@ from gatewayd.core.expr.syntax import (
     Status,
     Tag,
     Term,
+    Ternary,
     Unary,
     Window,
     postorder,
@@ -130,6 +131,8 @@ class Analysis:
             operand = self._stack.pop()
             self._demand(operand, operation.pops[0], f"`{_sign(node.operator)}`")
             return _Operand(node, operation.pushes, operand.units)
+        if isinstance(node, Ternary):
+            return self._ternary(node)
         assert isinstance(node, Binary)
         return self._binary(node)
 
@@ -144,6 +147,15 @@ class Analysis:
             units = left.units or right.units
         return _Operand(node, operation.pushes, "" if operation.pushes == "condition" else units)
 
+    def _ternary(self, node: Ternary) -> _Operand:
+        operation = OPERATIONS[BY_NAME[node.operator]]
+        third, second, first = self._stack.pop(), self._stack.pop(), self._stack.pop()
+        for operand, wanted in zip((first, second, third), operation.pops, strict=True):
+            self._demand(operand, wanted, f"`{node.operator}`")
+        if node.operator == "if":
+            self._same_units(node, first, third)
+        return _Operand(node, operation.pushes, first.units or third.units if node.operator == "if" else "")
+
     def _demand(self, operand: _Operand, wanted: Type, who: str) -> None:
         if operand.type == wanted:
             return
@@ -156,7 +168,7 @@ class Analysis:
             remedy = "Use a tag, a number or arithmetic here."
         raise ExpressionError(message, remedy=remedy, position=operand.node.start)
 
-    def _same_units(self, node: Binary, left: _Operand, right: _Operand) -> None:
+    def _same_units(self, node: Binary | Ternary, left: _Operand, right: _Operand) -> None:
         if not left.units or not right.units or left.units == right.units:
             return
         raise ExpressionError(

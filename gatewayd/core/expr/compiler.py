@@ -16,7 +16,7 @@ from gatewayd.core.expr.programme import (
     WindowSpec,
     digest_of,
 )
-from gatewayd.core.expr.syntax import Binary, Boolean, Hold, Node, Number, Status, Tag, Unary, Window
+from gatewayd.core.expr.syntax import Binary, Boolean, Hold, Node, Number, Status, Tag, Ternary, Unary, Window
 from gatewayd.core.expr.syntax import Term as TermNode
 from gatewayd.core.expr.verifier import PROGRAMS_MAX, RING_SAMPLES_MAX, verify
 from gatewayd.errors import ExpressionError
@@ -110,7 +110,7 @@ class Compiler:
                 self._cell(BY_NAME[node.function], analysis.row(node))
             case Window():
                 self._cell(BY_NAME[node.function], self._windows[analysis.row(node), node.duration_ns])
-            case Unary() | Binary():
+            case Unary() | Binary() | Ternary():
                 self._cell(BY_NAME[node.operator], 0)
             case Hold():
                 self._cell(PUSH_CONST, self._const(float(node.duration_ns)))

@@ -23,6 +23,7 @@ MULTIPLY = 20
 DIVIDE = 21
 MIN = 22
 MAX = 23
+IF = 24
 LESS = 32
 LESS_EQUAL = 33
 GREATER = 34
@@ -33,6 +34,7 @@ NOT = 48
 AND = 49
 OR = 50
 FOR = 51
+VOTE = 52
 
 STACK_MAX = 16
 
@@ -66,6 +68,7 @@ OPERATIONS: dict[int, Operation] = {
     DIVIDE: Operation("/", "none", _ARITHMETIC, "number"),
     MIN: Operation("min", "none", _ARITHMETIC, "number"),
     MAX: Operation("max", "none", _ARITHMETIC, "number"),
+    IF: Operation("if", "none", ("number", "condition", "number"), "number"),
     LESS: Operation("<", "none", _ARITHMETIC, "condition"),
     LESS_EQUAL: Operation("<=", "none", _ARITHMETIC, "condition"),
     GREATER: Operation(">", "none", _ARITHMETIC, "condition"),
@@ -76,5 +79,6 @@ OPERATIONS: dict[int, Operation] = {
     AND: Operation("and", "none", _LOGIC, "condition"),
     OR: Operation("or", "none", _LOGIC, "condition"),
     FOR: Operation("for", "register", ("condition", "number"), "condition"),  # the number: duration in ns, a constant
+    VOTE: Operation("vote", "none", ("condition", "condition", "condition"), "condition"),
 }
 BY_NAME: dict[str, int] = {operation.name: number for number, operation in OPERATIONS.items()}

@@ -1,6 +1,6 @@
-"""Reads an expression: a Pratt parser, precedence as in Python, `for` below everything.
+"""Reads an expression: a Pratt parser, precedence as in Python, `for` below all but `if else`.
 
-    for < or < and < not < comparison (never chained) < + - < * / < unary -
+    if else < for < or < and < not < comparison (never chained) < + - < * / < unary -
 
 `A and B for 5s` holds when `A and B` held for 5 s; `A for 5s and B` goes on after the `for`. Two `for` in one chain
 would not mean what they look like, so the second asks for parentheses.
@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import difflib
 
-from gatewayd.core.expr.syntax import Binary, Boolean, Hold, Node, Number, Status, Tag, Unary, Window
+from gatewayd.core.expr.syntax import Binary, Boolean, Hold, Node, Number, Status, Tag, Ternary, Unary, Window
 from gatewayd.core.expr.tokens import Token, tokenize
 from gatewayd.errors import ExpressionError
 
 NESTING_MAX = 32
 ARGUMENTS_MAX = 16
 
-_FOR, _OR, _AND, _NOT, _COMPARISON, _SUM, _PRODUCT, _SIGN = range(1, 9)
+_IF, _FOR, _OR, _AND, _NOT, _COMPARISON, _SUM, _PRODUCT, _SIGN = range(1, 10)
 _COMPARISONS = frozenset({"<", "<=", ">", ">=", "==", "!="})
 _POWER = {
+    "if": _IF,
     "for": _FOR,
     "or": _OR,
     "and": _AND,
@@ -32,11 +33,13 @@ _USAGE = {
     "abs": "abs(x)",
     "anomaly": "anomaly(tag)",
     "avg": "avg(tag, 60s)",
+    "clamp": "clamp(x, low, high)",
     "max": "max(a, b)",
     "min": "min(a, b)",
     "quality": "quality(tag)",
     "rate": "rate(tag, 60s)",
     "stale": "stale(tag)",
+    "vote": "vote(a, b, c)",
 }
 FUNCTIONS = frozenset(_USAGE)
 
@@ -80,6 +83,10 @@ class _Parser:
         compared = held = False
         while (power := self._power()) > floor:
             operator = self._take()
+            if power == _IF:
+                left = self._choice(start, left, operator)
+                held = compared = False
+                continue
             if power == _FOR:
                 if held:
                     raise _ambiguous_hold(operator)
@@ -92,6 +99,19 @@ class _Parser:
             left = Binary(start, self._tokens[self._at - 1].end, operator.text, left, right)
             compared = power == _COMPARISON
         return left
+
+    def _choice(self, start: int, then: Node, opening: Token) -> Node:
+        """Parse what follows `VALUE if`; a chain of `else` goes on to the right."""
+        self._enter(opening)
+        condition = self._expression(_IF)
+        if self._next().text != "else" or self._next().kind != "keyword":
+            raise _error(
+                self._next(), "this `if` has no `else`", "Say which value counts otherwise: `a if COND else b`."
+            )
+        self._take()
+        otherwise = self._expression(_IF - 1)
+        self._nesting -= 1
+        return Ternary(start, self._tokens[self._at - 1].end, "if", then, condition, otherwise)
 
     def _power(self) -> int:
         token = self._next()
@@ -144,6 +164,8 @@ class _Parser:
             node = self._window(name)
         elif name.text in ("stale", "quality", "anomaly"):
             node = self._status(name)
+        elif name.text in ("clamp", "vote"):
+            node = self._of_three(name)
         else:
             node = self._arithmetic(name)
         self._nesting -= 1
@@ -180,6 +202,19 @@ class _Parser:
         for argument in arguments[1:]:
             node = Binary(name.start, end, name.text, node, argument)
         return node
+
+    def _of_three(self, name: Token) -> Node:
+        """Parse the arguments of clamp or vote; `clamp(x, low, high)` becomes `min(max(x, low), high)`."""
+        first = self._expression(0)
+        message = f"`{name.text}` takes three arguments"
+        self._expect(",", message, usage=name)
+        second = self._expression(0)
+        self._expect(",", message, usage=name)
+        third = self._expression(0)
+        end = self._close(name)
+        if name.text == "vote":
+            return Ternary(name.start, end, "vote", first, second, third)
+        return Binary(name.start, end, "min", Binary(name.start, end, "max", first, second), third)
 
     def _tag(self, function: Token) -> Tag:
         token = self._next()

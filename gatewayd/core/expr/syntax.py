@@ -65,6 +65,15 @@ class Binary(Node, frozen=True):
     right: Node
 
 
+class Ternary(Node, frozen=True):
+    """Three operands in the order of the text. `operator` is an operation's name: `if` (value, condition, value), `vote`."""
+
+    operator: str
+    first: Node
+    second: Node
+    third: Node
+
+
 class Hold(Node, frozen=True):
     """`COND for 5s`."""
 
@@ -89,6 +98,8 @@ def postorder(root: Node) -> list[Node]:
             waiting.append(node.operand)
         elif isinstance(node, Binary):
             waiting += (node.left, node.right)
+        elif isinstance(node, Ternary):
+            waiting += (node.first, node.second, node.third)
     order.reverse()
     return order
 

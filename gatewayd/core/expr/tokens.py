@@ -10,7 +10,7 @@ from gatewayd.errors import ExpressionError
 
 TEXT_MAX = 2000  # characters
 DURATION_MAX_NS = 24 * 3_600_000_000_000
-KEYWORDS = frozenset({"and", "or", "not", "for", "true", "false"})
+KEYWORDS = frozenset({"and", "or", "not", "for", "if", "else", "true", "false"})
 
 _UNIT_NS = {"ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000, "h": 3_600_000_000_000}
 _PATTERN = re.compile(
@@ -50,7 +50,7 @@ _WRITE_INSTEAD = {
     "}": "Use round parentheses.",
     ".": "Write a tag as `member` or `asset.member`, a number as `0.5`.",
 }
-_NO_SUCH_SIGN = "Use numbers, tag names, + - * / < <= > >= == != and or not for, functions and parentheses."
+_NO_SUCH_SIGN = "Use numbers, tag names, + - * / < <= > >= == != and or not for if else, functions and parentheses."
 
 TokenKind = Literal["number", "duration", "name", "keyword", "operator", "end"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from gatewayd.core.expr.syntax import Binary, Boolean, Hold, Node, Number, Status, Tag, Unary, Window
+from gatewayd.core.expr.syntax import Binary, Boolean, Hold, Node, Number, Status, Tag, Ternary, Unary, Window
 
 UNKNOWN = math.nan
 
@@ -110,7 +110,19 @@ def evaluate(node: Node, reader: Reader) -> float:
         case Binary():
             left, right = evaluate(node.left, reader), evaluate(node.right, reader)  # both, always: `for` has a memory
             return _logic(node.operator, left, right) if node.operator in ("and", "or") else _strict(node, left, right)
+        case Ternary():
+            first, second, third = (evaluate(part, reader) for part in (node.first, node.second, node.third))
+            return _vote(first, second, third) if node.operator == "vote" else _choice(first, second, third)
     raise AssertionError(node)
+
+
+def _vote(*votes: float) -> float:
+    """Two of three, whatever the third says."""
+    return 1.0 if votes.count(1.0) >= 2 else 0.0 if votes.count(0.0) >= 2 else UNKNOWN
+
+
+def _choice(then: float, condition: float, otherwise: float) -> float:
+    return UNKNOWN if math.isnan(condition) else then if condition == 1.0 else otherwise
 
 
 def _status(function: str, tag: TagHistory) -> float:

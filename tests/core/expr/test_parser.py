@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatewayd.core.expr.parser import ARGUMENTS_MAX, NESTING_MAX, parse
-from gatewayd.core.expr.syntax import Binary, Boolean, Hold, Node, Number, Status, Tag, Unary, Window
+from gatewayd.core.expr.syntax import Binary, Boolean, Hold, Node, Number, Status, Tag, Ternary, Unary, Window
 from gatewayd.errors import ExpressionError
 
 
@@ -32,6 +32,10 @@ def shape(node: Node) -> str:
             return f"({shape(node.operand)} for {node.duration_ns // 1_000_000_000})"
         case Binary():
             return f"({shape(node.left)} {node.operator} {shape(node.right)})"
+        case Ternary(operator="if"):
+            return f"({shape(node.first)} if {shape(node.second)} else {shape(node.third)})"
+        case Ternary():
+            return f"{node.operator}({shape(node.first)},{shape(node.second)},{shape(node.third)})"
     raise AssertionError(node)
 
 
@@ -66,6 +70,9 @@ def python_shape(node: ast.expr) -> str:
             for value in node.values[1:]:
                 whole = f"({whole} {signs[type(node.op)]} {python_shape(value)})"
             return whole
+        case ast.IfExp():
+            parts = (python_shape(part) for part in (node.body, node.test, node.orelse))
+            return "({} if {} else {})".format(*parts)
     raise AssertionError(ast.dump(node))
 
 
@@ -84,7 +91,14 @@ texts = st.lists(st.tuples(st.sampled_from(["and", "or"]), clauses), min_size=1,
 )
 
 
-@given(texts)
+choices = st.one_of(
+    texts,
+    st.builds("{} if {} else {}".format, texts, texts, texts),
+    st.builds("{} if {} else {} if {} else {}".format, texts, texts, texts, texts, texts),
+)
+
+
+@given(choices)
 def test_precedence_is_that_of_python(text):
     assert shape(parse(text)) == python_shape(ast.parse(text, mode="eval").body)
 
@@ -105,6 +119,12 @@ def test_precedence_is_that_of_python(text):
         ("`pump-1.temp` - pump", "(pump-1.temp - pump)"),
         ("min > 1", "(min > 1)"),  # a tag may have the name of a function
         ("true and not false", "(True and (not False))"),
+        ("clamp(a + 1, 2, b)", "(((a + 1) max 2) min b)"),
+        ("vote(a > 1, b > 1 for 5s, c > 1)", "vote((a > 1),((b > 1) for 5),(c > 1))"),
+        ("1 if a > 1 for 5s else 2 if b > 1 else 3", "(1 if ((a > 1) for 5) else (2 if (b > 1) else 3))"),
+        ("(1 if a > 1 else 2) * 3", "((1 if (a > 1) else 2) * 3)"),
+        ("1 if (2 if a > 1 else 3) > b else 4", "(1 if ((2 if (a > 1) else 3) > b) else 4)"),
+        ("`if` > `else`", "(if > else)"),
     ],
 )
 def test_what_python_does_not_have(text, tree):
@@ -151,7 +171,7 @@ def test_every_node_knows_its_text():
         ("a > 1 for 5s and b > 1 for 5s", 23, "hold the whole", "parentheses"),
         ("a == not b", 5, "`not` binds weaker", "(not ...)"),
         ("rat(a, 60s) > 1", 0, "no function `rat`", "rate(tag, 60s)"),
-        ("frobnicate(a)", 0, "no function", "Functions: abs, anomaly, avg"),
+        ("frobnicate(a)", 0, "no function", "Functions: abs, anomaly, avg, clamp"),
         ("rate(a) > 1", 6, "duration to look back", "rate(tag, 60s)"),
         ("rate(a, 60) > 1", 8, "60 has no unit", "`60s`"),
         ("rate(a + b, 60s)", 7, "duration to look back", "rate(tag, 60s)"),
@@ -161,6 +181,14 @@ def test_every_node_knows_its_text():
         ("abs(a, b)", 5, "no more arguments", "abs(x)"),
         ("min(a)", 5, "two arguments", "min(a, b)"),
         ("min()", 4, "before `)`", "Write a number"),
+        ("clamp(a, 1)", 10, "takes three arguments", "clamp(x, low, high)"),
+        ("clamp(a, 1, 2, 3)", 13, "not closed here", "clamp(x, low, high)"),
+        ("vote(a > 1)", 10, "takes three arguments", "vote(a, b, c)"),
+        ("1 if a > 1", 10, "has no `else`", "a if COND else b"),
+        ("1 if 2 if a else 3 else 4", 7, "has no `else`", "a if COND else b"),
+        ("1 if a > 1 else", 15, "ends", "Complete"),
+        ("if a > 1", 0, "before `if`", "Write a number"),
+        ("else", 0, "before `else`", "Write a number"),
         ("min(" + ", ".join("a" * (ARGUMENTS_MAX + 1)) + ")", 50, "no more arguments", "min(a, b)"),
     ],
 )

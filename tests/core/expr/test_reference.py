@@ -46,7 +46,7 @@ condition_leaves = st.one_of(
 
 @st.composite
 def number(draw: st.DrawFn, depth: int) -> str:
-    shape = draw(st.sampled_from(["leaf", "leaf", "sign", "function", "abs", "negate"]))
+    shape = draw(st.sampled_from(["leaf", "leaf", "sign", "function", "abs", "negate", "clamp", "if"]))
     if depth == 0 or shape == "leaf":
         return draw(number_leaves)
     left, right = draw(number(depth - 1)), draw(number(depth - 1))
@@ -55,12 +55,14 @@ def number(draw: st.DrawFn, depth: int) -> str:
         "function": f"{draw(st.sampled_from(['min', 'max']))}({left}, {right})",
         "abs": f"abs({left})",
         "negate": f"(-{left})",
+        "clamp": f"clamp({left}, {right}, {draw(number_leaves)})",
+        "if": f"({left} if {draw(condition(depth - 1))} else {right})",
     }[shape]
 
 
 @st.composite
 def condition(draw: st.DrawFn, depth: int) -> str:
-    shape = draw(st.sampled_from(["leaf", "comparison", "comparison", "and", "or", "not", "for", "for"]))
+    shape = draw(st.sampled_from(["leaf", "comparison", "comparison", "and", "or", "not", "for", "for", "vote"]))
     if depth == 0 or shape == "leaf":
         return draw(condition_leaves)
     if shape == "comparison":
@@ -72,6 +74,7 @@ def condition(draw: st.DrawFn, depth: int) -> str:
         "or": f"({left} or {right})",
         "not": f"(not {left})",
         "for": f"({left} for {draw(durations)})",
+        "vote": f"vote({left}, {right}, {draw(condition(depth - 1))})",
     }[shape]
 
 
