@@ -9,8 +9,13 @@ PUSH_BOOLEAN = 3
 STALE = 4
 QUALITY = 5
 ANOMALY = 6
-RATE = 7  # the windows are a run, too
+RATE = 7  # the windows are a run, too, and their minimum and maximum stand together
 AVG = 8
+WINDOW_MIN = 9
+WINDOW_MAX = 10
+STD = 11
+COUNT = 12
+INTEGRAL = 13
 
 # arithmetic
 NEGATE = 16

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from kernels.columns import F8, I4, I8
 from kernels.opcodes import (
     ABS,
@@ -9,12 +11,14 @@ from kernels.opcodes import (
     AND,
     ANOMALY,
     AVG,
+    COUNT,
     DIVIDE,
     EQUAL,
     FOR,
     GREATER,
     GREATER_EQUAL,
     IF,
+    INTEGRAL,
     LESS,
     LESS_EQUAL,
     MAX,
@@ -30,8 +34,11 @@ from kernels.opcodes import (
     QUALITY,
     RATE,
     STALE,
+    STD,
     SUBTRACT,
     VOTE,
+    WINDOW_MAX,
+    WINDOW_MIN,
 )
 from kernels.status import NAN as UNKNOWN
 from kernels.table import ERROR_BOUNDS
@@ -191,7 +198,7 @@ def rules(
                             deadline = due
                 else:  # false stays false, unknown stays unknown
                     register_since[arg] = 0
-            elif RATE <= op <= AVG:
+            elif RATE <= op <= INTEGRAL:
                 value = UNKNOWN
                 row = window_tag[arg]
                 duration = window_duration[arg]
@@ -216,14 +223,48 @@ def rules(
                             elapsed = ring_time[first + head] - ring_time[first + oldest]
                             if elapsed > 0:
                                 value = (ring_value[first + head] - ring_value[first + oldest]) / (elapsed / 1e9)
+                    elif op == COUNT:
+                        value = float(count)
+                    elif WINDOW_MIN <= op <= WINDOW_MAX:
+                        for place in range(count):
+                            sample = ring_value[first + oldest]
+                            if place == 0 or (sample < value if op == WINDOW_MIN else sample > value):
+                                value = sample
+                            oldest += 1
+                            if oldest == size:
+                                oldest = 0
+                    elif op == INTEGRAL:
+                        if count >= 2:
+                            value = 0.0
+                            for _ in range(count - 1):
+                                following = oldest + 1
+                                if following == size:
+                                    following = 0
+                                elapsed = ring_time[first + following] - ring_time[first + oldest]
+                                height = ring_value[first + oldest] * 0.5 + ring_value[first + following] * 0.5
+                                value += height * (elapsed / 1e9)
+                                oldest = following
                     elif count >= 1:
+                        cell_of_oldest = oldest
                         total = 0.0
                         for _ in range(count):  # oldest first: the order of a sum is part of its bits
                             total += ring_value[first + oldest]
                             oldest += 1
                             if oldest == size:
                                 oldest = 0
-                        value = total / count
+                        mean = total / count
+                        if op == AVG:
+                            value = mean
+                        elif op == STD and count >= 2:
+                            oldest = cell_of_oldest
+                            total = 0.0
+                            for _ in range(count):
+                                deviation = ring_value[first + oldest] - mean
+                                total += deviation * deviation
+                                oldest += 1
+                                if oldest == size:
+                                    oldest = 0
+                            value = math.sqrt(total / count)
                 stack[depth] = value
                 depth += 1
             elif op == ADD:

@@ -277,6 +277,35 @@ class TestWindows:
             made.sample("a", value)
         assert made.ask() == (1e16 + 1.0 - 1e16 + 1.0) / 4.0
 
+    def test_what_a_window_can_say_of_its_samples(self, plant):
+        functions = ("min", "max", "count", "std", "integral")
+        made = plant(*(number(f"{function}(a, 10s)") for function in functions))
+        for value in (2.0, 7.0, 3.0, 8.0):
+            made.advance(3)
+            made.sample("a", value)
+        made.run()
+        area = (2 + 7) / 2 * 3 + (7 + 3) / 2 * 3 + (3 + 8) / 2 * 3
+        assert made.results() == [2.0, 8.0, 4.0, math.sqrt((9 + 4 + 4 + 9) / 4), area]
+
+    def test_one_sample_has_no_deviation_and_no_area_and_none_but_a_count(self, plant):
+        functions = ("min", "max", "count", "std", "integral")
+        made = plant(*(number(f"{function}(a, 4s)") for function in functions))
+        made.sample("a", 3.0)
+        made.advance(4)
+        made.run()
+        assert same(made.results(), [3.0, 3.0, 1.0, NAN, NAN])
+        made.advance(1)
+        made.run()
+        assert same(made.results(), [NAN, NAN, 0.0, NAN, NAN])
+
+    def test_a_deviation_that_has_no_value_is_unknown(self, plant):
+        made = plant(number("std(a, 10s)"), number("integral(a, 10s)"), number("max(a, 10s)"))
+        for value in (1.0, math.inf, 2.0):
+            made.advance(3)
+            made.sample("a", value)
+        made.run()
+        assert same(made.results(), [NAN, math.inf, math.inf])
+
     def test_samples_older_than_the_window_do_not_count_even_if_nothing_new_came(self, plant):
         made = plant(number("avg(a, 10s)"), number("rate(a, 10s)"))
         for value in (100.0, 5.0, 7.0):

@@ -189,7 +189,8 @@ class Analysis:
                 position=node.start,
             )
         units = self._names.units(row)
-        return f"{units}/s" if units and node.function == "rate" else units
+        suffix = {"rate": "/s", "integral": "*s"}.get(node.function, "")
+        return "" if node.function == "count" or not units else units + suffix
 
     def _resolve(self, tag: Tag) -> int:
         row = self._names.row(tag.name)

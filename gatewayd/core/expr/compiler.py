@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from gatewayd.core.expr.analysis import Analysis, Names
-from gatewayd.core.expr.opcodes import BY_NAME, FOR, PUSH_BOOLEAN, PUSH_CONST, PUSH_TAG, Type
+from gatewayd.core.expr.opcodes import BY_NAME, FOR, PUSH_BOOLEAN, PUSH_CONST, PUSH_TAG, WINDOWS, Type
 from gatewayd.core.expr.parser import parse
 from gatewayd.core.expr.programme import (
     RING_SIZE_MAX,
@@ -109,7 +109,7 @@ class Compiler:
             case Status():
                 self._cell(BY_NAME[node.function], analysis.row(node))
             case Window():
-                self._cell(BY_NAME[node.function], self._windows[analysis.row(node), node.duration_ns])
+                self._cell(WINDOWS[node.function], self._windows[analysis.row(node), node.duration_ns])
             case Unary() | Binary() | Ternary():
                 self._cell(BY_NAME[node.operator], 0)
             case Hold():

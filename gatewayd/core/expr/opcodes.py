@@ -15,6 +15,11 @@ QUALITY = 5
 ANOMALY = 6
 RATE = 7
 AVG = 8
+WINDOW_MIN = 9
+WINDOW_MAX = 10
+STD = 11
+COUNT = 12
+INTEGRAL = 13
 NEGATE = 16
 ABS = 17
 ADD = 18
@@ -60,6 +65,11 @@ OPERATIONS: dict[int, Operation] = {
     ANOMALY: Operation("anomaly", "tag", (), "condition"),
     RATE: Operation("rate", "window", (), "number"),
     AVG: Operation("avg", "window", (), "number"),
+    WINDOW_MIN: Operation("window min", "window", (), "number"),
+    WINDOW_MAX: Operation("window max", "window", (), "number"),
+    STD: Operation("std", "window", (), "number"),
+    COUNT: Operation("count", "window", (), "number"),
+    INTEGRAL: Operation("integral", "window", (), "number"),
     NEGATE: Operation("negate", "none", ("number",), "number"),
     ABS: Operation("abs", "none", ("number",), "number"),
     ADD: Operation("+", "none", _ARITHMETIC, "number"),
@@ -82,3 +92,12 @@ OPERATIONS: dict[int, Operation] = {
     VOTE: Operation("vote", "none", ("condition", "condition", "condition"), "condition"),
 }
 BY_NAME: dict[str, int] = {operation.name: number for number, operation in OPERATIONS.items()}
+WINDOWS: dict[str, int] = {
+    "rate": RATE,
+    "avg": AVG,
+    "min": WINDOW_MIN,
+    "max": WINDOW_MAX,
+    "std": STD,
+    "count": COUNT,
+    "integral": INTEGRAL,
+}  # as written, with a tag and a duration

@@ -9,8 +9,21 @@ would not mean what they look like, so the second asks for parentheses.
 from __future__ import annotations
 
 import difflib
+from typing import cast
 
-from gatewayd.core.expr.syntax import Binary, Boolean, Hold, Node, Number, Status, Tag, Ternary, Unary, Window
+from gatewayd.core.expr.syntax import (
+    Binary,
+    Boolean,
+    Hold,
+    Node,
+    Number,
+    Status,
+    Tag,
+    Ternary,
+    Unary,
+    Window,
+    WindowFunction,
+)
 from gatewayd.core.expr.tokens import Token, tokenize
 from gatewayd.errors import ExpressionError
 
@@ -34,14 +47,19 @@ _USAGE = {
     "anomaly": "anomaly(tag)",
     "avg": "avg(tag, 60s)",
     "clamp": "clamp(x, low, high)",
+    "count": "count(tag, 60s)",
+    "integral": "integral(tag, 1h)",
     "max": "max(a, b)",
     "min": "min(a, b)",
     "quality": "quality(tag)",
     "rate": "rate(tag, 60s)",
     "stale": "stale(tag)",
+    "std": "std(tag, 60s)",
     "vote": "vote(a, b, c)",
 }
 FUNCTIONS = frozenset(_USAGE)
+_WINDOWS = frozenset({"rate", "avg", "std", "count", "integral"})  # and min and max, with a tag and a duration
+_MISPLACED = "a duration stands only after `for` and in a window, e.g. `avg(tag, 60s)`"
 
 
 def parse(text: str) -> Node:
@@ -160,7 +178,7 @@ class _Parser:
             raise _error(name, f"there is no function `{name.text}`", remedy)
         self._enter(self._take())
         node: Node
-        if name.text in ("rate", "avg"):
+        if name.text in _WINDOWS or (name.text in ("min", "max") and self._looks_back()):
             node = self._window(name)
         elif name.text in ("stale", "quality", "anomaly"):
             node = self._status(name)
@@ -176,7 +194,12 @@ class _Parser:
         self._expect(",", f"`{name.text}` needs the duration to look back on", usage=name)
         duration_ns = self._duration(f"`{name.text}`")
         end = self._close(name)
-        return Window(name.start, end, "rate" if name.text == "rate" else "avg", tag, duration_ns)
+        return Window(name.start, end, cast("WindowFunction", name.text), tag, duration_ns)
+
+    def _looks_back(self) -> bool:
+        """Say whether a tag and a duration follow: `min(tag, 60s)` is a window, `min(a, b)` is none."""
+        tag, comma = self._tokens[self._at], self._tokens[min(self._at + 1, len(self._tokens) - 1)]
+        return tag.kind == "name" and comma.text == "," and self._tokens[self._at + 2].kind == "duration"
 
     def _status(self, name: Token) -> Node:
         tag = self._tag(name)
@@ -249,7 +272,7 @@ class _Parser:
         if token.text == ")":
             return _error(token, "this parenthesis was never opened", "Remove it, or add the opening one.")
         if token.kind == "duration":
-            return _error(token, "a duration stands only after `for` and in `rate` and `avg`", "Write `for` before it.")
+            return _error(token, _MISPLACED, "Write `for` before it.")
         return _error(
             token,
             f"`{token.text}` cannot follow `{self._tokens[self._at - 1].text}`",
@@ -261,9 +284,7 @@ def _not_an_operand(token: Token) -> ExpressionError:
     if token.kind == "end":
         return _error(token, "the expression ends where a value is needed", "Complete it.")
     if token.kind == "duration":
-        return _error(
-            token, "a duration stands only after `for` and in `rate` and `avg`", "Write a number without a unit here."
-        )
+        return _error(token, _MISPLACED, "Write a number without a unit here.")
     if token.text == "+":
         return _error(token, "there is no sign `+`", "Leave it out.")
     return _error(token, f"a value is needed before `{token.text}`", "Write a number, a tag or a function.")

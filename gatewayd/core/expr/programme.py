@@ -24,14 +24,14 @@ class Term(Struct, frozen=True, array_like=True):
         text: as written in the expression, on one line.
         row: the tag's row in the twin.
         window: index into `Programme.windows`, -1 for the other kinds.
-        function: `rate` or `avg` for a window, empty for the other kinds.
+        function: of a window, as written; empty for the other kinds.
     """
 
     text: str
     kind: TermKind
     row: int
     window: int = -1
-    function: Literal["", "rate", "avg"] = ""
+    function: Literal["", "rate", "avg", "min", "max", "std", "count", "integral"] = ""
 
 
 class Compiled(Struct, frozen=True, array_like=True):

@@ -7,7 +7,7 @@ from typing import Literal
 from msgspec import Struct
 
 StatusFunction = Literal["stale", "quality", "anomaly"]
-WindowFunction = Literal["rate", "avg"]
+WindowFunction = Literal["rate", "avg", "min", "max", "std", "count", "integral"]
 
 
 class Node(Struct, frozen=True):
@@ -43,7 +43,7 @@ class Status(Node, frozen=True):
 
 
 class Window(Node, frozen=True):
-    """`rate(tag, 60s)`, `avg(tag, 60s)`."""
+    """What a tag was over a time: `rate(tag, 60s)`, `min(tag, 60s)`."""
 
     function: WindowFunction
     tag: Tag

@@ -6,7 +6,8 @@ Gives the bits the interpreter saw, as long as the columns have not changed sinc
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from itertools import pairwise
 
 from gatewayd.core.expr.programme import Term
 from gatewayd.model import quality
@@ -55,7 +56,7 @@ def _window(term: Term, columns: Columns, now_mono_ns: int) -> float:
     if not is_covered or math.isnan(_tag(columns, term.row)):
         return math.nan
     samples = _samples(columns, term.window, now_mono_ns - duration_ns)
-    return _rate(samples) if term.function == "rate" else _mean(samples)
+    return _FUNCTIONS[term.function](samples)
 
 
 def _samples(columns: Columns, window: int, oldest_ns: int) -> list[tuple[int, float]]:
@@ -81,3 +82,45 @@ def _mean(samples: list[tuple[int, float]]) -> float:
     for _, value in samples:  # not sum(): from 3.12 on it compensates, and the interpreter does not
         total += value
     return total / len(samples)
+
+
+def _std(samples: list[tuple[int, float]]) -> float:
+    if len(samples) < 2:
+        return math.nan
+    mean = _mean(samples)
+    total = 0.0
+    for _, value in samples:
+        total += (value - mean) * (value - mean)
+    return math.sqrt(total / len(samples))
+
+
+def _integral(samples: list[tuple[int, float]]) -> float:
+    if len(samples) < 2:
+        return math.nan
+    total = 0.0
+    for (before_ns, before), (after_ns, after) in pairwise(samples):
+        total += (before * 0.5 + after * 0.5) * ((after_ns - before_ns) / 1e9)
+    return total
+
+
+def _lowest(samples: list[tuple[int, float]]) -> float:
+    return min((value for _, value in samples), default=math.nan)
+
+
+def _highest(samples: list[tuple[int, float]]) -> float:
+    return max((value for _, value in samples), default=math.nan)
+
+
+def _count(samples: list[tuple[int, float]]) -> float:
+    return float(len(samples))
+
+
+_FUNCTIONS: dict[str, Callable[[list[tuple[int, float]]], float]] = {
+    "rate": _rate,
+    "avg": _mean,
+    "min": _lowest,
+    "max": _highest,
+    "std": _std,
+    "count": _count,
+    "integral": _integral,
+}

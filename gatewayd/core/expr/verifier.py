@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from gatewayd.core.expr.opcodes import FOR, OPERATIONS, PUSH_CONST, STACK_MAX, Operation, Type
+from gatewayd.core.expr.opcodes import FOR, OPERATIONS, PUSH_CONST, STACK_MAX, WINDOWS, Operation, Type
 from gatewayd.core.expr.programme import RING_SIZE_MAX, RING_SIZE_MIN, Compiled, Programme, Term, digest_of
 from gatewayd.core.expr.tokens import DURATION_MAX_NS
 from gatewayd.errors import GatewayError
@@ -128,7 +128,7 @@ class _Walk:
         if term.kind != "window":
             _require(term.window == -1 and not term.function, f"{name} shows a window that is none")
             return
-        exists = 0 <= term.window < len(self._programme.windows) and term.function in ("rate", "avg")
+        exists = 0 <= term.window < len(self._programme.windows) and term.function in WINDOWS
         _require(exists and self._programme.windows[term.window].row == term.row, f"{name} shows a wrong window")
 
 

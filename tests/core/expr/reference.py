@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from gatewayd.core.expr.syntax import Binary, Boolean, Hold, Node, Number, Status, Tag, Ternary, Unary, Window
 
@@ -63,8 +64,18 @@ class TagHistory:
         inside = [sample for sample in good if now - duration <= sample.time <= now]
         if function == "avg":
             return _mean([sample.value for sample in inside])
-        if len(inside) < 2:
-            return UNKNOWN
+        values = [sample.value for sample in inside]
+        match function:
+            case "count":
+                return float(len(values))
+            case "min" | "max":
+                return UNKNOWN if not values else min(values) if function == "min" else max(values)
+            case _ if len(inside) < 2:
+                return UNKNOWN
+            case "std":
+                return _std(values)
+            case "integral":
+                return _area(inside)
         return (inside[-1].value - inside[0].value) / ((inside[-1].time - inside[0].time) / 1e9)
 
 
@@ -180,3 +191,19 @@ def _mean(values: list[float]) -> float:
     for value in values:
         total += value
     return total / len(values)
+
+
+def _std(values: list[float]) -> float:
+    """Square root of the mean squared distance from the mean."""
+    mean, total = _mean(values), 0.0
+    for value in values:
+        total += (value - mean) * (value - mean)
+    return math.sqrt(total / len(values))
+
+
+def _area(samples: list[Sample]) -> float:
+    """Trapezoids between the samples, in units times seconds."""
+    total = 0.0
+    for before, after in pairwise(samples):
+        total += (before.value * 0.5 + after.value * 0.5) * ((after.time - before.time) / 1e9)
+    return total

@@ -17,6 +17,7 @@ from tests.kernels.harness import FORMS, kernels
 
 TAGS = ("a", "b", "c")
 WINDOWS = ("2s", "5s", "60s")
+WINDOW_FUNCTIONS = ("rate", "avg", "min", "max", "std", "count", "integral")
 
 numbers = st.one_of(
     st.sampled_from([0.0, 0.5, 1.0, 2.0, 3.0, 1e-9, 1e308]),
@@ -34,7 +35,7 @@ number_leaves = st.one_of(
     numbers,
     tags,
     tags,
-    st.builds("{}({}, {})".format, st.sampled_from(["rate", "avg"]), tags, st.sampled_from(WINDOWS)),
+    st.builds("{}({}, {})".format, st.sampled_from(WINDOW_FUNCTIONS), tags, st.sampled_from(WINDOWS)),
     st.builds("quality({})".format, tags),
 )
 condition_leaves = st.one_of(

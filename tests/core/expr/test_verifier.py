@@ -55,7 +55,7 @@ FIVE_SECONDS = (op.PUSH_CONST, 1)
     [
         (code(), "leaves the code"),
         (code((0, 0)), "there is no operation 0"),
-        (code((9, 0)), "there is no operation 9"),
+        (code((15, 0)), "there is no operation 15"),
         (code((-1, 0)), "there is no operation -1"),
         (code((op.PUSH_TAG, 3), kind="number", rows=(3,)), "tag 3 does not exist"),
         (code((op.PUSH_TAG, -1), kind="number", rows=(-1,)), "tag -1 does not exist"),
