@@ -1,7 +1,7 @@
 """The provenance log: records in, durable; records out, checked.
 
 Leaf, tree, indices, evidence, personal texts, intents and saved state of a commit are one batch, durable together. The
-store writes a batch ahead with one fsync, and its tables take over many at once, here at the latest after a second. A
+store writes a batch ahead with one fsync, and its tables take over many at once, here after a second or two. A
 checkpoint is signed only over leaves that are durable and is stored with a later batch: losing it loses nothing, because
 the same root is signed again at the next start.
 """
@@ -42,7 +42,9 @@ Extra = Callable[[Writes, tuple[int, ...]], None]
 
 CHECKPOINT_LEAVES = 256
 CHECKPOINT_NS = 10_000_000_000
-SETTLE_NS = 1_000_000_000  # how long the tables may lag behind what is durable
+SETTLE_NS = 1_000_000_000  # how often somebody looks whether the tables lag behind what is durable
+SETTLE_AFTER_NS = 750_000_000  # then they take over what has been waiting for this long,
+SETTLE_WITH_OUTCOME_NS = 500_000_000  # or before, with an outcome: the next decision is farthest away then
 AHEAD_EXTRA_BYTES_MAX = 65_536  # larger rows of others, such as sealed blocks, are not written twice
 INLINE_FSYNC_NS_MAX = 2_000_000
 MEASURED_COMMITS = 10
@@ -102,6 +104,7 @@ class Journal(Records):
         self._is_sign_wanted = False
         self._checkpoint_sizes: deque[int] = deque()
         self._generation = store.generation
+        self._settled_at_ns = 0
         self._failure: StoreError | None = None
         self._commit_ns: deque[int] = deque(maxlen=256)
         self._decided_cycles: deque[int] = deque(maxlen=4096)
@@ -202,7 +205,7 @@ class Journal(Records):
             is_unsigned = self._noted_size != self.size or not self._note_is_stored
             waited_ns = self._clock.monotonic_ns() - self._noted_at_ns
             wants_checkpoint = is_unsigned and waited_ns >= CHECKPOINT_NS
-            if not wants_checkpoint and not self._store.rows_ahead:
+            if not wants_checkpoint and not self._lags_since(SETTLE_AFTER_NS):
                 continue
             try:
                 item = _Item(wants_checkpoint=wants_checkpoint, wants_settled=True)
@@ -269,8 +272,11 @@ class Journal(Records):
         if not self._note_is_stored:
             tail.store_checkpoint(batch, stored_size, self._note, self._superseded_checkpoint())
         grown, seqs = _apply(batch, items, self._tree, stamp)
-        if any(item.wants_settled or item.gives_room for item in items) or _is_bulky(batch, items):
+        wants_settled = any(item.wants_settled or item.gives_room for item in items)
+        ends_doubt = not is_urgent and any(item.resolves for item in items)
+        if wants_settled or (ends_doubt and self._lags_since(SETTLE_WITH_OUTCOME_NS)) or _is_bulky(batch, items):
             self._store.write(batch.apply, use_reserve=use_reserve)
+            self._settled_at_ns = self._clock.monotonic_ns()
         elif batch.changes:
             self._store.write_ahead(batch, use_reserve=True)  # what may be written was chosen by who called
         if not self._note_is_stored:
@@ -281,6 +287,9 @@ class Journal(Records):
         if decided or self._is_checkpoint_due():
             self._want_signature()
         return seqs
+
+    def _lags_since(self, duration_ns: int) -> bool:
+        return self._store.rows_ahead > 0 and self._clock.monotonic_ns() - self._settled_at_ns >= duration_ns
 
     def _stamp(self) -> Stamp:
         identity = self._identity

@@ -426,6 +426,24 @@ JournalLife.TestCase.settings = settings(
 TestJournalLife = JournalLife.TestCase
 
 
+async def test_the_tables_take_over_with_an_outcome_and_never_with_a_decision(journal, store, clock):
+    """After an outcome the next decision is farthest away; it must not meet a transaction of several milliseconds."""
+    await journal.commit([decision(1)], intents=[command(1)])
+    await journal.commit([outcome(1)], resolves=[1])
+    assert store.rows_ahead == 0, "nothing was ever taken over before"
+    await clock.advance(400_000_000)
+    await journal.commit([decision(2)], intents=[command(2)])
+    await journal.commit([outcome(2)], resolves=[2])
+    assert store.rows_ahead > 0, "only just"
+    await clock.advance(200_000_000)
+    await journal.commit([decision(3)], intents=[command(3)])
+    assert store.rows_ahead > 0
+    await journal.commit([outcome(3)], resolves=[3])
+    assert store.rows_ahead == 0
+    assert [record.leaf.body.result for record in journal.outcomes(3)] == ["verified"]
+    assert journal.in_doubt() == []
+
+
 async def test_the_tables_take_over_within_a_second_when_nobody_commits(journal, store, clock):
     await journal.commit([decision(1)], intents=[command(1)])
     assert store.rows_ahead > 0
