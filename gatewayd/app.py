@@ -38,7 +38,7 @@ from gatewayd.sense.breaker import Breaker
 from gatewayd.sense.poller import Poller
 from gatewayd.sense.schedule import ScanSchedule
 from gatewayd.site.digest import digests, site_bytes
-from gatewayd.site.kept import keep_site, kept_site
+from gatewayd.site.kept import keep_site, kept_site, sources_digest
 from gatewayd.storage import Storage
 from gatewayd.supervise import keep_running
 from gatewayd.sync.uplink import Uplink
@@ -54,22 +54,26 @@ def run(folder: Path) -> int:
     Raises:
         GatewayError: it cannot start; nothing was written to any device.
     """
-    gc.disable()  # what a start builds stays; `Gateway.run` freezes it and lets the collector go on
-    config = kept_site(folder) or _checked_site(folder)
-    kernels = load_kernels()
-    log = for_stderr()
     import uvloop  # here, so that the command line does not pay for it
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_main(config, kernels, log))
+    gc.disable()  # what a start builds stays; `Gateway.run` freezes it and lets the collector go on
+    try:
+        config = kept_site(folder) or _checked_site(folder)
+        kernels = load_kernels()
+        log = for_stderr()
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_main(config, kernels, log))
+    finally:
+        gc.enable()
 
 
 def _checked_site(folder: Path) -> SiteConfig:
     from gatewayd.site.load import require_site  # a start with a site that is known does without the parser
 
+    sources = sources_digest(folder)
     config = require_site(folder)
     gc.collect()  # the parser's cycles
-    keep_site(config)
+    keep_site(config, sources)
     return config
 
 

@@ -26,14 +26,15 @@ def init(directory: Path, *, as_json: bool) -> None:
       sudo -u gatewayd gatewayd init /etc/gatewayd
     """
     from gatewayd.journal.keys import create_identity
-    from gatewayd.site.kept import keep_site
+    from gatewayd.site.kept import keep_site, sources_digest
     from gatewayd.site.load import require_site
 
+    sources = sources_digest(directory)
     site = require_site(directory)
     gateway = site.gateway
     storage = Path(gateway.storage.path)
     identity, _ = create_identity(storage, gateway.gateway.name)
-    keep_site(site)
+    keep_site(site, sources)
     if as_json:
         made = {"origin": identity.origin, "epoch": identity.epoch, "vkey": identity.vkey, "storage": str(storage)}
         click.echo(json.dumps(made))

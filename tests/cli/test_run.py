@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 
+import pytest
+
+from gatewayd import app
+from gatewayd.errors import ConfigError
 from tests.cli.sites import write_site
 
 
@@ -31,3 +36,9 @@ def test_the_apps_exit_code_is_the_commands(gatewayd, tmp_path, monkeypatch):
     monkeypatch.setattr("gatewayd.app.run", run)
     assert gatewayd("run", str(tmp_path)).code == 6
     assert folders == [tmp_path]
+
+
+def test_a_start_that_fails_leaves_the_collector_as_it_was(tmp_path):
+    with pytest.raises(ConfigError):
+        app.run(tmp_path)
+    assert gc.isenabled()

@@ -33,6 +33,7 @@ LOOP_FIGURES = {
     "rss_mb_1k",
     "rss_mb_10k",
     "start_to_first_decision_s",
+    "start_to_first_decision_10k_s",
 }
 MODBUS_FIGURES = {
     "tags_per_s",

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from typing import get_args
 
 import pytest
 
+from gatewayd.model.config import Cloud
+from gatewayd.model.device import Device
 from gatewayd.site import kept
-from gatewayd.site.kept import NAME, keep_site, kept_site
+from gatewayd.site.folder import FILE_BYTES_MAX
+from gatewayd.site.kept import FILE_KEYS, NAME, keep_site, kept_site, sources_digest
 
 
 @pytest.fixture
@@ -20,10 +24,14 @@ def storage(site, tmp_path):
     return folder
 
 
+def keep(site) -> bool:
+    return keep_site(site.config(), sources_digest(site.path))
+
+
 def test_what_was_kept_equals_what_is_read(site, storage):
     config = site.config()
     assert kept_site(site.path) is None
-    assert keep_site(config)
+    assert keep(site)
     assert kept_site(site.path) == config
     assert (storage / NAME).stat().st_mode & 0o777 == 0o600
     assert [path.name for path in storage.iterdir()] == [NAME]
@@ -34,14 +42,14 @@ def test_what_was_kept_equals_what_is_read(site, storage):
     ["gateway.toml", "devices/plc_1.toml", "devices/plc_1.tags.csv", "twins/types.toml", "policies/station.toml"],
 )
 def test_a_changed_file_is_read_anew(site, storage, name):
-    keep_site(site.config())
+    keep(site)
     file = site.path / name
     file.write_text(file.read_text() + "\n")
     assert kept_site(site.path) is None
 
 
 def test_a_file_more_or_less_is_read_anew(site, storage):
-    keep_site(site.config())
+    keep(site)
     added = site.path / "policies" / "more.toml"
     added.write_text("")
     assert kept_site(site.path) is None
@@ -51,8 +59,36 @@ def test_a_file_more_or_less_is_read_anew(site, storage):
     assert kept_site(site.path) is None
 
 
+def test_a_tag_list_counts_whatever_it_is_called(site, storage):
+    (site.path / "devices" / "plc_1.tags.csv").rename(site.path / "devices" / "registers")
+    site.replace("devices/plc_1.toml", 'protocol = "modbus-tcp"', 'protocol = "modbus-tcp"\ntags = "registers"')
+    assert keep(site)
+    assert kept_site(site.path) is not None
+    site.replace("devices/registers", "pump_1_current,input,30021", "pump_1_current,input,30023")
+    assert kept_site(site.path) is None
+
+
+def test_a_site_that_changed_while_it_was_read_is_not_kept(site, storage):
+    sources, config = sources_digest(site.path), site.config()
+    site.replace("devices/plc_1.toml", "unit_id = 1", "unit_id = 2")
+    assert not keep_site(config, sources)
+    assert kept_site(site.path) is None
+
+
+def test_what_cannot_be_told_apart_is_not_kept(site, storage):
+    (site.path / "policies" / "huge").write_bytes(bytes(FILE_BYTES_MAX + 1))
+    assert sources_digest(site.path) == b""
+    assert not keep(site)
+    assert kept_site(site.path) is None
+
+
+def test_every_key_that_names_a_file_is_known():
+    keys = {key for kind in (*get_args(Device), Cloud) for key in kind.__struct_fields__}
+    assert {key for key in keys if key.endswith(("_file", "certificate", "private_key"))} == set(FILE_KEYS)
+
+
 def test_another_version_checks_anew(site, storage, monkeypatch):
-    keep_site(site.config())
+    keep(site)
     monkeypatch.setattr(kept, "__version__", "0.0.0")
     assert kept_site(site.path) is None
 
@@ -61,7 +97,7 @@ def test_a_certificate_that_is_gone_is_reported_by_a_check_as_ever(site, storage
     site.replace("devices/scada_1.toml", 'protocol = "opcua"', 'protocol = "opcua"\nserver_certificate = "scada.der"')
     certificate = site.path / "scada.der"
     certificate.write_bytes(b"certificate")
-    keep_site(site.config())
+    keep(site)
     assert kept_site(site.path) is not None
     certificate.unlink()
     assert kept_site(site.path) is None
@@ -69,7 +105,7 @@ def test_a_certificate_that_is_gone_is_reported_by_a_check_as_ever(site, storage
 
 @pytest.mark.parametrize("place", [0, 20, 50, -1])
 def test_a_damaged_file_is_as_none(site, storage, place):
-    keep_site(site.config())
+    keep(site)
     content = bytearray((storage / NAME).read_bytes())
     content[place] ^= 1
     (storage / NAME).write_bytes(content)
@@ -81,20 +117,20 @@ def test_a_damaged_file_is_as_none(site, storage, place):
 
 
 def test_a_file_that_others_may_write_is_not_believed(site, storage):
-    keep_site(site.config())
+    keep(site)
     (storage / NAME).chmod(0o620)
     assert kept_site(site.path) is None
 
 
 def test_a_link_is_not_followed(site, storage, tmp_path):
-    keep_site(site.config())
+    keep(site)
     (storage / NAME).rename(tmp_path / "there")
     (storage / NAME).symlink_to(tmp_path / "there")
     assert kept_site(site.path) is None
 
 
 def test_without_a_storage_folder_nothing_is_kept(site):
-    assert not keep_site(site.config())
+    assert not keep(site)
     assert kept_site(site.path) is None
 
 
@@ -103,13 +139,16 @@ def test_a_storage_that_cannot_be_written_leaves_nothing_behind(site, storage, m
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fdopen", refused)
-    assert not keep_site(site.config())
+    assert not keep(site)
     assert list(storage.iterdir()) == []
 
 
 def test_a_gateway_file_that_is_no_toml_is_left_to_the_check(site, storage):
-    keep_site(site.config())
+    keep(site)
     (site.path / "gateway.toml").write_text("[storage\npath = 1")
     assert kept_site(site.path) is None
-    (site.path / "gateway.toml").write_text("[storage]\npath = 1")
+    for text in ("[storage]\npath = 1", "storage = 1", f"a = {'[' * 5000}", "\udcff"):
+        (site.path / "gateway.toml").write_text(text, errors="surrogateescape")
+        assert kept_site(site.path) is None
+    (site.path / "gateway.toml").unlink()
     assert kept_site(site.path) is None
