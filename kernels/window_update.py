@@ -1,4 +1,4 @@
-"""Keeps the recent past of the tags that `rate` and `avg` look back on."""
+"""Keeps the recent past of the tags that windows look back on."""
 
 from __future__ import annotations
 

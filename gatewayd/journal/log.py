@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Literal
 
 import msgspec
@@ -18,27 +19,19 @@ from msgspec import Struct
 
 from gatewayd.clock import Clock
 from gatewayd.errors import StoreError, StoreFull
-from gatewayd.journal import blob, index, tail
+from gatewayd.journal import blob, tail
+from gatewayd.journal.batch import Extra, Item, apply_items
 from gatewayd.journal.group import GroupCommit
-from gatewayd.journal.guarded import guard
-from gatewayd.journal.leaf import (
-    Draft,
-    Stamp,
-    draft,
-    encode_leaf,
-)
+from gatewayd.journal.leaf import Stamp, draft
 from gatewayd.journal.records import Records
 from gatewayd.model.decision import Command, NewRecord
 from gatewayd.model.record import ClockQuality, Genesis, Kind
-from gatewayd.proof.merkle import leaf_hash
 from gatewayd.proof.note import Checkpoint, Signer, VerifierKey, sign_checkpoint
-from gatewayd.proof.tiles import Tree
 from gatewayd.store.env import Store
 from gatewayd.store.tables import Table, u64
 from gatewayd.store.transaction import Batch, Writes
 
 CommitMode = Literal["auto", "inline", "thread"]
-Extra = Callable[[Writes, tuple[int, ...]], None]
 
 CHECKPOINT_LEAVES = 256
 CHECKPOINT_NS = 10_000_000_000
@@ -49,9 +42,6 @@ AHEAD_EXTRA_BYTES_MAX = 65_536  # larger rows of others, such as sealed blocks, 
 INLINE_FSYNC_NS_MAX = 2_000_000
 MEASURED_COMMITS = 10
 MEASURE_NS_MAX = 100_000_000
-RESERVED_KINDS = frozenset({Kind.GENESIS, Kind.START, Kind.CONFIG, Kind.STOP, Kind.MODE, Kind.GAP, Kind.OUTCOME})
-
-_encoder = msgspec.msgpack.Encoder()
 
 
 class Identity(Struct, frozen=True):
@@ -68,24 +58,6 @@ class Identity(Struct, frozen=True):
     epoch: int
     boot_id: bytes
     clock_quality: ClockQuality = ClockQuality.UNSYNCED
-
-
-class _Item(Struct, frozen=True):
-    """One call of `commit`."""
-
-    drafts: tuple[Draft, ...] = ()
-    saves: Mapping[str, bytes] = {}
-    intents: tuple[Command, ...] = ()
-    resolves: tuple[int, ...] = ()
-    extra: Extra | None = None
-    gives_room: bool = False  # `extra` only deletes
-    wants_checkpoint: bool = False
-    wants_settled: bool = False  # the tables take over what was written ahead
-
-    @property
-    def may_use_reserve(self) -> bool:
-        """Say whether it is one of the small things that are written even when the store counts as full."""
-        return (self.extra is None or self.gives_room) and all(draft.kind in RESERVED_KINDS for draft in self.drafts)
 
 
 class Journal(Records):
@@ -108,7 +80,7 @@ class Journal(Records):
         self._failure: StoreError | None = None
         self._commit_ns: deque[int] = deque(maxlen=256)
         self._decided_cycles: deque[int] = deque(maxlen=4096)
-        self._group: GroupCommit[_Item, tuple[int, ...]] = GroupCommit(self._commit_batch, threaded=False)
+        self._group: GroupCommit[Item, tuple[int, ...]] = GroupCommit(self._commit_batch, threaded=False)
         self.commit_mode: Literal["inline", "thread"] = "inline"
 
     @classmethod
@@ -133,8 +105,8 @@ class Journal(Records):
         journal._load()
         if not journal.size:
             genesis = Genesis(origin=identity.origin, epoch=identity.epoch, vkey=signer.vkey)
-            journal._commit_one(_Item(drafts=(draft(NewRecord(genesis)),), extra=journal._store_owner))
-        journal._commit_one(_Item(wants_checkpoint=True))
+            journal._commit_one(Item(drafts=(draft(NewRecord(genesis)),), extra=journal._store_owner))
+        journal._commit_one(Item(wants_checkpoint=True))
         journal._choose_mode(commit)
         return journal
 
@@ -170,7 +142,7 @@ class Journal(Records):
         drafts = tuple(draft(record) for record in records)
         decided = {draft.decision_id for draft in drafts if draft.kind == Kind.DECISION}
         assert all(intent.decision_id in decided for intent in intents), "an intent without its decision"
-        item = _Item(drafts, dict(saves or {}), tuple(intents), tuple(resolves))
+        item = Item(drafts, dict(saves or {}), tuple(intents), tuple(resolves))
         return await self._group.submit(item, at_once=at_once or bool(intents))
 
     async def commit_with(self, records: Sequence[NewRecord], extra: Extra) -> tuple[int, ...]:
@@ -180,11 +152,11 @@ class Journal(Records):
             records: may be empty.
             extra: gets the batch to write into, maybe in the writer thread; must be quick and must not keep it.
         """
-        return await self._group.submit(_Item(tuple(draft(record) for record in records), extra=extra), at_once=False)
+        return await self._group.submit(Item(tuple(draft(record) for record in records), extra=extra), at_once=False)
 
     async def free(self, delete: Callable[[Writes], None]) -> None:
         """Let `delete` remove a few rows (about ten: each needs free pages), also when the store is full."""
-        item = _Item(extra=lambda writing, _: delete(writing), gives_room=True)
+        item = Item(extra=lambda writing, _: delete(writing), gives_room=True)
         await self._group.submit(item, at_once=False)
 
     async def put_blob(self, content: bytes) -> bytes:
@@ -208,7 +180,7 @@ class Journal(Records):
             if not wants_checkpoint and not self._lags_since(SETTLE_AFTER_NS):
                 continue
             try:
-                item = _Item(wants_checkpoint=wants_checkpoint, wants_settled=True)
+                item = Item(wants_checkpoint=wants_checkpoint, wants_settled=True)
                 await self._group.submit(item, at_once=False)
             except StoreError:
                 continue  # `healthy` says so, and whoever commits next is told
@@ -227,17 +199,17 @@ class Journal(Records):
         self._group.close()
         if self._store.failure is None and self._failure is None:
             try:
-                self._commit_one(_Item(wants_checkpoint=True))
+                self._commit_one(Item(wants_checkpoint=True))
             except StoreFull:
                 return  # the same checkpoint is signed again at the next start
 
-    def _commit_one(self, item: _Item) -> tuple[int, ...]:
+    def _commit_one(self, item: Item) -> tuple[int, ...]:
         (result,) = self._commit_batch([item])
         if isinstance(result, Exception):
             raise result
         return result
 
-    def _commit_batch(self, items: Sequence[_Item]) -> Sequence[tuple[int, ...] | Exception]:
+    def _commit_batch(self, items: Sequence[Item]) -> Sequence[tuple[int, ...] | Exception]:
         """Commit what there is room for. Runs in the writer thread if there is one; never twice at a time."""
         if self._failure is not None:
             raise StoreError(self._failure.message, remedy=self._failure.remedy)
@@ -262,7 +234,7 @@ class Journal(Records):
             remedy="Raise storage.quota_mb or free disk space; automatic writes stay off until there is room.",
         )
 
-    def _write(self, items: Sequence[_Item], *, use_reserve: bool) -> list[tuple[int, ...]]:
+    def _write(self, items: Sequence[Item], *, use_reserve: bool) -> list[tuple[int, ...]]:
         """Run the transaction, then move the tree on and sign it."""
         stamp = self._stamp()
         is_urgent = any(item.intents for item in items)
@@ -271,10 +243,8 @@ class Journal(Records):
         stored_size, batch = self._noted_size, Batch()
         if not self._note_is_stored:
             tail.store_checkpoint(batch, stored_size, self._note, self._superseded_checkpoint())
-        grown, seqs = _apply(batch, items, self._tree, stamp)
-        wants_settled = any(item.wants_settled or item.gives_room for item in items)
-        ends_doubt = not is_urgent and any(item.resolves for item in items)
-        if wants_settled or (ends_doubt and self._lags_since(SETTLE_WITH_OUTCOME_NS)) or _is_bulky(batch, items):
+        grown, seqs = apply_items(batch, items, self._tree, stamp)
+        if any(item.wants_settled or item.gives_room for item in items) or _is_bulky(batch, items):
             self._store.write(batch.apply, use_reserve=use_reserve)
             self._settled_at_ns = self._clock.monotonic_ns()
         elif batch.changes:
@@ -286,7 +256,15 @@ class Journal(Records):
         self._decided_cycles.extend(decided)
         if decided or self._is_checkpoint_due():
             self._want_signature()
+        if not is_urgent and any(item.resolves for item in items) and self._lags_since(SETTLE_WITH_OUTCOME_NS):
+            self._settle()
         return seqs
+
+    def _settle(self) -> None:
+        """Let the tables take over. What they have no room for is durable all the same, and stays ahead of them."""
+        self._settled_at_ns = self._clock.monotonic_ns()
+        with suppress(StoreFull):
+            self._store.settle()
 
     def _lags_since(self, duration_ns: int) -> bool:
         return self._store.rows_ahead > 0 and self._clock.monotonic_ns() - self._settled_at_ns >= duration_ns
@@ -446,52 +424,8 @@ class Journal(Records):
         return any(first_cycle <= cycle <= last_cycle for cycle in self._decided_cycles)
 
 
-def _is_bulky(batch: Batch, items: Sequence[_Item]) -> bool:
+def _is_bulky(batch: Batch, items: Sequence[Item]) -> bool:
     return batch.size > AHEAD_EXTRA_BYTES_MAX and any(item.extra is not None for item in items)
-
-
-def _apply(writing: Writes, items: Sequence[_Item], tree: Tree, stamp: Stamp) -> tuple[Tree, list[tuple[int, ...]]]:
-    """Write everything that a batch says; return the grown tree and each item's sequence numbers."""
-    hashes: list[bytes] = []
-    seqs: list[tuple[int, ...]] = []
-    for item in items:
-        first = tree.size + len(hashes)
-        for seq, new in enumerate(item.drafts, start=first):
-            leaf = encode_leaf(seq, stamp, new.body)
-            hashes.append(leaf_hash(leaf))
-            writing.append(Table.ENTRY, u64(seq), leaf)
-            _store_beside(writing, new, seq)
-        seqs.append(tuple(range(first, first + len(item.drafts))))
-        _store_state(writing, item, seqs[-1])
-    if not hashes:
-        return tree, seqs
-    grown, full = tree.grown(hashes)
-    tail.store_growth(writing, tree, grown, full, hashes)
-    return grown, seqs
-
-
-def _store_beside(writing: Writes, new: Draft, seq: int) -> None:
-    for key, value in index.rows_of(new, seq):
-        writing.put(Table.INDEX, key, value)
-    if new.personal:
-        writing.put(Table.PERSONAL, u64(seq), new.personal)
-    if new.evidence:
-        writing.put(Table.EVIDENCE, new.evidence_digest, new.evidence)
-
-
-def _store_state(writing: Writes, item: _Item, seqs: tuple[int, ...]) -> None:
-    for name, value in item.saves.items():
-        if value:
-            writing.put(Table.SAVE, name.encode(), guard(name.encode(), value))
-        else:
-            writing.delete(Table.SAVE, name.encode())
-    for intent in item.intents:
-        key = u64(intent.decision_id)
-        writing.put(Table.INTENT, key, guard(key, _encoder.encode(intent)))
-    for decision_id in item.resolves:
-        writing.delete(Table.INTENT, u64(decision_id))
-    if item.extra is not None:
-        item.extra(writing, seqs)
 
 
 def _foreign(what: str) -> StoreError:

@@ -444,6 +444,18 @@ async def test_the_tables_take_over_with_an_outcome_and_never_with_a_decision(jo
     assert journal.in_doubt() == []
 
 
+async def test_an_outcome_is_durable_although_the_tables_have_no_room(journal, store, monkeypatch):
+    def full() -> None:
+        raise StoreFull("full", remedy="look")
+
+    monkeypatch.setattr(store, "settle", full)
+    await journal.commit([decision(1)], intents=[command(1)])
+    await journal.commit([outcome(1)], resolves=[1])
+    assert journal.in_doubt() == []
+    assert store.rows_ahead > 0
+    assert journal.healthy
+
+
 async def test_the_tables_take_over_within_a_second_when_nobody_commits(journal, store, clock):
     await journal.commit([decision(1)], intents=[command(1)])
     assert store.rows_ahead > 0

@@ -166,7 +166,7 @@ def test_every_node_knows_its_text():
         ("a > 1 5s", 6, "duration", "`for`"),
         ("5s > a", 0, "duration", "without a unit"),
         ("max(a + 1, 60s)", 11, "duration", "without a unit"),
-        ("max(a, 60s, b)", 10, "not closed here", "max(a, b)"),
+        ("max(a, 60s, b)", 10, "not closed here", "Write `max(a, b)` or `max(tag, 60s)`."),
         ("(a > 1", 6, "opened at character 0", "Add `)`"),
         ("a > 1)", 5, "never opened", "Remove it"),
         ("a > 1 for", 9, "`for` needs a duration", "500ms"),

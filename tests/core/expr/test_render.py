@@ -38,10 +38,12 @@ def test_terms_out_of_the_journal_do_as_well():
         ("quality(a) == 2", [1.0], "quality(a) [1] == 2"),
         ("a > 1234567.89", [1234567.89], "a [1.23457e+06] > 1234567.89"),
         ("true", [], "true"),
+        ("(a if b > 1 else c) > 2", [1.0, 2.0, 3.0], "(a [1] if b [2] > 1 else c [3]) > 2"),
+        ("vote(a > 1, b > 1, max(c, 5s) > 1)", [1.0, 2.0, 3.0], "vote(a [1] > 1, b [2] > 1, max(c, 5s) [3] > 1)"),
     ],
 )
 def test_values_stand_behind_their_terms(text, values, rendered):
-    assert shown(text, *values, names=TagNames("a", "s")) == rendered
+    assert shown(text, *values, names=TagNames("a", "b", "c", "s")) == rendered
 
 
 def test_a_term_without_a_value_stays_bare():

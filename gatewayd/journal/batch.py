@@ -1,0 +1,86 @@
+"""What one call of `Journal.commit` asks for, and the rows that a batch of such calls becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from gatewayd.journal import index, tail
+from gatewayd.journal.guarded import guard
+from gatewayd.journal.leaf import Draft, Stamp, encode_leaf
+from gatewayd.model.decision import Command
+from gatewayd.model.record import Kind
+from gatewayd.proof.merkle import leaf_hash
+from gatewayd.proof.tiles import Tree
+from gatewayd.store.tables import Table, u64
+from gatewayd.store.transaction import Writes
+
+Extra = Callable[[Writes, tuple[int, ...]], None]
+
+RESERVED_KINDS = frozenset({Kind.GENESIS, Kind.START, Kind.CONFIG, Kind.STOP, Kind.MODE, Kind.GAP, Kind.OUTCOME})
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+class Item(Struct, frozen=True):
+    """One call of `commit`."""
+
+    drafts: tuple[Draft, ...] = ()
+    saves: Mapping[str, bytes] = {}
+    intents: tuple[Command, ...] = ()
+    resolves: tuple[int, ...] = ()
+    extra: Extra | None = None
+    gives_room: bool = False  # `extra` only deletes
+    wants_checkpoint: bool = False
+    wants_settled: bool = False  # the tables take over what was written ahead
+
+    @property
+    def may_use_reserve(self) -> bool:
+        """Say whether it is one of the small things that are written even when the store counts as full."""
+        return (self.extra is None or self.gives_room) and all(draft.kind in RESERVED_KINDS for draft in self.drafts)
+
+
+def apply_items(writing: Writes, items: Sequence[Item], tree: Tree, stamp: Stamp) -> tuple[Tree, list[tuple[int, ...]]]:
+    """Write everything that a batch says; return the grown tree and each item's sequence numbers."""
+    hashes: list[bytes] = []
+    seqs: list[tuple[int, ...]] = []
+    for item in items:
+        first = tree.size + len(hashes)
+        for seq, new in enumerate(item.drafts, start=first):
+            leaf = encode_leaf(seq, stamp, new.body)
+            hashes.append(leaf_hash(leaf))
+            writing.append(Table.ENTRY, u64(seq), leaf)
+            _store_beside(writing, new, seq)
+        seqs.append(tuple(range(first, first + len(item.drafts))))
+        _store_state(writing, item, seqs[-1])
+    if not hashes:
+        return tree, seqs
+    grown, full = tree.grown(hashes)
+    tail.store_growth(writing, tree, grown, full, hashes)
+    return grown, seqs
+
+
+def _store_beside(writing: Writes, new: Draft, seq: int) -> None:
+    for key, value in index.rows_of(new, seq):
+        writing.put(Table.INDEX, key, value)
+    if new.personal:
+        writing.put(Table.PERSONAL, u64(seq), new.personal)
+    if new.evidence:
+        writing.put(Table.EVIDENCE, new.evidence_digest, new.evidence)
+
+
+def _store_state(writing: Writes, item: Item, seqs: tuple[int, ...]) -> None:
+    for name, value in item.saves.items():
+        if value:
+            writing.put(Table.SAVE, name.encode(), guard(name.encode(), value))
+        else:
+            writing.delete(Table.SAVE, name.encode())
+    for intent in item.intents:
+        key = u64(intent.decision_id)
+        writing.put(Table.INTENT, key, guard(key, _encoder.encode(intent)))
+    for decision_id in item.resolves:
+        writing.delete(Table.INTENT, u64(decision_id))
+    if item.extra is not None:
+        item.extra(writing, seqs)
