@@ -142,7 +142,8 @@ def _content(path: Path) -> bytes:
     if not path.is_file():
         raise FileNotFoundError(path)
     with path.open("rb") as file:
-        return file.read(FILE_BYTES_MAX + 1)
+        size = os.fstat(file.fileno()).st_size  # room for what is there only: 8 MB for each file would stay resident
+        return file.read(min(size, FILE_BYTES_MAX) + 1)
 
 
 def _own_file(path: Path) -> bytes:
