@@ -103,7 +103,7 @@ async def _busy_ms(path: Path, mode: str, seconds: float) -> tuple[list[float], 
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(keep_busy(), name="busy")
             end, next_id = time.perf_counter() + seconds, 1
-            while time.perf_counter() < end:
+            while time.perf_counter() < end or len(durations) <= WARM_UP:
                 record = _decision(next_id)
                 start = time.perf_counter()
                 await journal.commit([record], intents=[_command(next_id)])
