@@ -14,7 +14,7 @@ ARGS ?=
 KILLS ?= 100
 RUNS ?= 1000000
 WORKERS ?= 3
-ALONE := tests/scenarios/test_restart.py tests/hil/test_demo.py tests/hil/test_kill.py
+ALONE := tests/scenarios/test_restart.py tests/hil/test_bench.py tests/hil/test_demo.py tests/hil/test_kill.py
 
 .PHONY: help venv kernels demo test check format kill-test fuzz lock clean
 help:

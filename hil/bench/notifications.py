@@ -151,7 +151,7 @@ class _Handler:
 
 async def _theirs(endpoint: str, seconds: float, settle_s: float) -> tuple[float, float]:
     logging.getLogger("asyncua").setLevel(logging.ERROR)
-    async with Client(endpoint, timeout=30) as client:
+    async with Client(endpoint, timeout=60, watchdog_intervall=60) as client:
         handler = _Handler()
         parameters = ua.CreateSubscriptionParameters(PERIOD_MS, 600, 10, 5000, True)
         subscription = await client.create_subscription(parameters, handler)

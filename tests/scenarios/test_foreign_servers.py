@@ -198,7 +198,7 @@ async def demand(scada: NodeOpcua) -> AsyncIterator[Node]:
 
 async def _node(scada: NodeOpcua, name: str) -> AsyncIterator[Node]:
     """A node of the server through another client than the gateway's."""
-    async with Client(scada.endpoint) as client:
+    async with Client(scada.endpoint, watchdog_intervall=60) as client:
         yield client.get_node(f"ns={await client.get_namespace_index(NAMESPACE)};s={name}")
 
 

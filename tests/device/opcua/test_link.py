@@ -32,7 +32,7 @@ async def test_the_payload_is_what_asyncua_itself_decodes_from_the_same_server(l
     tags = [tag(f"d{number}") for number in range(1000)]
     link = await linked(*tags)
     (block,) = await scan(link)
-    async with Client(plant_server.endpoint) as client:
+    async with Client(plant_server.endpoint, watchdog_intervall=60) as client:
         index = await client.get_namespace_index("urn:gatewayd:test")
         nodes = [ua.NodeId(f"d{number}", index) for number in range(1000)]
         theirs = await client.uaclient.session.read_attributes(nodes, ua.AttributeIds.Value)

@@ -24,7 +24,7 @@ def client(plant):
 
 
 async def read_node(plant, tag):
-    async with Client(plant.opcua_endpoint, timeout=10) as client:
+    async with Client(plant.opcua_endpoint, timeout=10, watchdog_intervall=60) as client:
         index = await client.get_namespace_index(NAMESPACE)
         return await client.get_node(ua.NodeId(tag, index)).read_data_value()
 

@@ -10,7 +10,7 @@ from hil.plants.tags import NAMESPACE, NODES
 
 @pytest.fixture
 async def client(plant):
-    async with Client(plant.opcua_endpoint, timeout=10) as client:
+    async with Client(plant.opcua_endpoint, timeout=10, watchdog_intervall=60) as client:
         yield client
 
 
