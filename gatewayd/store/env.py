@@ -35,9 +35,7 @@ BALLAST_BYTES_MAX = 4 << 20
 RUNNING_NAME = "running"  # exists while a daemon owns the store; found at a start, the last one did not close it
 BALLAST_NAME = "ballast"  # disk space to give back when the disk is full
 REDO_NAME = "redo"
-REDO_BYTES_MAX = (
-    1 << 20
-)  # bounds how long the tables take to catch up; far below the reserve, which they may use for it
+REDO_BYTES_MAX = 1 << 20  # bounds how long the tables take to catch up, for which they may use the much larger reserve
 REDO_SHARE = 64  # of the quota, at least
 TABLES = tuple(Table)
 MARK_KEY = b"mark"  # in META: which frames of the redo file are not in the tables yet
@@ -66,6 +64,7 @@ class Store:
         self._full_bytes = max(self._map_bytes - reserve_bytes, self._map_bytes // 2)
         self._failure: StoreError | None = None
         self._disk_is_full = False
+        self._is_nearly_full = False  # the file has grown that far; some of its pages may be free again
         self._environment: lmdb.Environment | None = None
         self._databases: Databases = {}
         self._redo: RedoFile | None = None
@@ -173,6 +172,7 @@ class Store:
             raise self._full("the disk is full") from error
         except lmdb.Error as error:
             raise self._fail(error) from error
+        self._look_at_room()
         self._settled(mark)
         return result
 
@@ -292,16 +292,21 @@ class Store:
         """Say whether only the reserve is left, or the disk has no room; becomes False by itself."""
         if self._disk_is_full and not self._has_ballast_again():
             return True
+        self._required()
+        return self._is_nearly_full and self.used_bytes >= self._full_bytes
+
+    def _look_at_room(self) -> None:
+        """See how far the file has grown, which only a transaction changes: who asks before each commit has no time."""
         environment = self._required()
-        if (environment.info()["last_pgno"] + 1) * environment.stat()["psize"] < self._full_bytes:
-            return False
-        return self.used_bytes >= self._full_bytes  # of the pages in the file, some are free again
+        grown_bytes = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+        self._is_nearly_full = grown_bytes >= self._full_bytes
 
     def _lower_full_mark(self) -> None:
         """Learn from a map that was full too early, its free pages too scattered; one huge transaction tells nothing."""
         used = self.used_bytes
         if used > 0.8 * self._map_bytes:
             self._full_bytes = min(self._full_bytes, int(used * 0.99))
+            self._look_at_room()
 
     def fill(self) -> float:
         """Return the share of the quota that live pages take, 0 to 1."""
@@ -410,6 +415,7 @@ class Store:
                 remedy="Free some disk space; if there is enough, the store is damaged and must be moved away.",
             ) from error
         self._environment = environment
+        self._look_at_room()
         environment.reader_check()  # slots of readers that were killed would pin pages for ever
         if readonly:
             return
