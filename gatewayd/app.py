@@ -106,7 +106,8 @@ class Gateway:
         self._log = log
         self._notifier: Notifier = from_environment()
         self._stop = asyncio.Event()
-        self.site = compile_site(config, plan_reads=plan_reads, digests=digests(config))
+        self._site_bytes = site_bytes(config)
+        self.site = compile_site(config, plan_reads=plan_reads, digests=digests(config, self._site_bytes))
         state = State(self.site, kernels, now_mono_ns=clock.monotonic_ns())
         state.boot_id = storage.boot_id
         state.next_decision_id = storage.journal.last_decision_id() + 1
@@ -290,9 +291,10 @@ class Gateway:
         except StoreFull:
             self.cycle.take_over([record.body for record in records], saves)
         try:
-            await journal.put_blob(site_bytes(self._config))
+            await journal.put_blob(self._site_bytes)
         except StoreFull as error:
             self._log.event("journal_full", level="error", error=error.message, remedy=error.remedy)
+        self._site_bytes = b""
 
     def _bodies(self, server: ControlServer) -> Iterator[tuple[str, Coroutine[None, None, None]]]:
         yield "cycle", self.cycle.run()

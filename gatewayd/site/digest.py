@@ -30,12 +30,17 @@ def site_from_bytes(content: bytes) -> SiteConfig:
     return _DECODER.decode(content)
 
 
-def digests(config: SiteConfig) -> Digests:
-    """Return SHA-256 of the whole site, of what may be done (points and rules), and of the twin model."""
+def digests(config: SiteConfig, content: bytes = b"") -> Digests:
+    """Return SHA-256 of the whole site, of what may be done (points and rules), and of the twin model.
+
+    Args:
+        config: the site.
+        content: its `site_bytes`, if they are at hand.
+    """
     rules = {name: asset_type.rule for name, asset_type in config.asset_types.items()}
     contracts = {name: asset_type.tags for name, asset_type in config.asset_types.items()}
     return Digests(
-        site=_sha256(site_bytes(config)),
+        site=_sha256(content or site_bytes(config)),
         policy=_sha256(msgspec.json.encode((config.points, config.rules, rules))),
         model=_sha256(msgspec.json.encode((contracts, config.assets))),
     )

@@ -60,20 +60,25 @@ def _group(place: _Place) -> tuple[str, int, int]:
 
 def _place(device: ModbusDevice, row: int, tag: ModbusTag) -> _Place:
     start, end = span(tag)
-    width = end - start
+    is_too_wide = tag.register_type not in SINGLE_BITS and end - start > device.max_registers
+    if end > pdu.ADDRESSES or is_too_wide:
+        raise _misplaced(device, tag, end)
+    return _Place(start, end, row, tag, unit_of(device, tag))
+
+
+def _misplaced(device: ModbusDevice, tag: ModbusTag, end: int) -> ConfigError:
     what = f"a {tag.type}" if tag.scale_register is None else f"{tag.type} with its scale register"
     where = f"{device.name}/{tag.name}: {pdu.reference(tag.register_type, tag.address)}"
+    width = end - span(tag)[0]
     if end > pdu.ADDRESSES:
-        raise ConfigError(
+        return ConfigError(
             f"{where}: {what} takes {width} registers and the last one there is has address 65535",
             remedy="Correct the address or the type in the tag list.",
         )
-    if tag.register_type not in SINGLE_BITS and width > device.max_registers:
-        raise ConfigError(
-            f"{where}: {what} takes {width} registers, max_registers is {device.max_registers}",
-            remedy=f"Set max_registers of {device.name} to at least {width}: a value is never read in parts.",
-        )
-    return _Place(start, end, row, tag, unit_of(device, tag))
+    return ConfigError(
+        f"{where}: {what} takes {width} registers, max_registers is {device.max_registers}",
+        remedy=f"Set max_registers of {device.name} to at least {width}: a value is never read in parts.",
+    )
 
 
 def _runs(device: ModbusDevice, places: list[_Place]) -> Iterator[list[_Place]]:
