@@ -247,6 +247,14 @@ class TrustUsed(Body, frozen=True, tag=int(Kind.TRUST)):
     trusted: bytes = b""  # over the sorted fingerprints that count for this device; empty when pinned
 
 
+_KINDS: dict[object, Kind] = {kind.value: kind for kind in Kind}
+
+
+def kind_of(body: Body) -> Kind:
+    """Return the kind of a body, which is its tag."""
+    return _KINDS[body.__struct_config__.tag]
+
+
 AnyBody = (
     Genesis
     | Start

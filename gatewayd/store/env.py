@@ -20,6 +20,7 @@ import msgspec
 
 from gatewayd.errors import StoreError, StoreFull
 from gatewayd.store.ahead import STORE_ID_BYTES, Ahead, ahead_of, encode_changes, next_mark
+from gatewayd.store.disk import allocate, disk_error, sync_folder, touch_durably
 from gatewayd.store.lock import OwnerLock
 from gatewayd.store.probe import DATA_NAME, check_data_file
 from gatewayd.store.redo import PAGE_BYTES, RedoFile, read_frames
@@ -27,6 +28,7 @@ from gatewayd.store.tables import Table, u64
 from gatewayd.store.transaction import Batch, Changes, Databases, Reading, Writing
 
 T = TypeVar("T")
+Rearrange = Callable[[Reading, Changes], Changes]
 
 QUOTA_BYTES_MIN = 1 << 20
 RESERVE_SHARE = 0.05  # of the map, kept for records that must still be written
@@ -36,6 +38,7 @@ RUNNING_NAME = "running"  # exists while a daemon owns the store; found at a sta
 BALLAST_NAME = "ballast"  # disk space to give back when the disk is full
 REDO_NAME = "redo"
 REDO_BYTES_MAX = 1 << 20  # bounds how long the tables take to catch up, for which they may use the much larger reserve
+AHEAD_BYTES_MAX = 2 << 20  # of what stays in memory until then; on disk it is compressed
 REDO_SHARE = 64  # of the quota, at least
 TABLES = tuple(Table)
 MARK_KEY = b"mark"  # in META: which frames of the redo file are not in the tables yet
@@ -48,6 +51,7 @@ class Store:
         path: the folder.
         was_clean: the owner before this one closed the store.
         generation: counts reopenings; a reader that keeps state derived from the store loads it again when this moves.
+        rearrange: returns changes in the form in which the tables shall take them over, given the tables under them.
         redo_lost: acknowledged batches that the redo file no longer gave back at the last opening: the disk lost them.
     """
 
@@ -70,6 +74,7 @@ class Store:
         self._redo: RedoFile | None = None
         self._ahead = Ahead(b"")
         self.redo_lost = 0
+        self.rearrange: Rearrange = lambda _, changes: changes
 
     @classmethod
     def open(cls, path: Path, quota_bytes: int, *, readonly: bool = False) -> Store:
@@ -109,15 +114,15 @@ class Store:
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise _disk_error(f"cannot create {path}", error) from error
+            raise disk_error(f"cannot create {path}", error) from error
         lock = OwnerLock.take(path)
         try:
             was_clean = not (path / RUNNING_NAME).exists()
             check_data_file(path, was_clean=was_clean)
-            _touch_durably(path / RUNNING_NAME)
+            touch_durably(path / RUNNING_NAME)
         except OSError as error:
             lock.release()
-            raise _disk_error(f"cannot write in {path}", error) from error
+            raise disk_error(f"cannot write in {path}", error) from error
         except BaseException:
             lock.release()
             raise
@@ -189,14 +194,19 @@ class Store:
         self._required()
         if not use_reserve and self.is_full:
             raise self._full("its quota is used up")
+        has_room = self._redo is not None and self._ahead.size + batch.size <= AHEAD_BYTES_MAX
         try:
-            is_ahead = self._redo is not None and self._redo.append(self._ahead.mark, encode_changes(batch.changes))
+            is_ahead = has_room and self._redo.append(self._ahead.mark, encode_changes(batch.changes))  # type: ignore[union-attr]
         except OSError as error:
             raise self._fail(error) from error
         if is_ahead:
-            self._ahead = self._ahead.with_changes(batch.changes)
+            self._ahead = self._ahead.with_changes(batch.changes, batch.size)
         else:
-            self.write(batch.apply, use_reserve=True)
+            changes = Ahead(b"").with_changes(batch.changes).changes
+            self.write(lambda writing: self._take_over(writing, changes), use_reserve=True)
+
+    def _take_over(self, writing: Writing, changes: Changes) -> None:
+        writing.write(self.rearrange(writing.under(changes), changes))
 
     @property
     def rows_ahead(self) -> int:
@@ -220,7 +230,7 @@ class Store:
         """Write what the tables lack; return the mark that is in force once this commits."""
         if not self._ahead.rows:
             return self._ahead.mark
-        self._ahead.settle(writing)
+        self._take_over(writing, self._ahead.changes)
         mark = next_mark(self._ahead.mark)
         writing.put(Table.META, MARK_KEY, mark)
         return mark
@@ -336,7 +346,7 @@ class Store:
             disk = os.statvfs(self.path)
             if not path.exists() and disk.f_bavail * disk.f_frsize < 2 * self._ballast_bytes:
                 return False
-            _allocate(path, self._ballast_bytes)
+            allocate(path, self._ballast_bytes)
         except OSError:
             with suppress(OSError):
                 path.unlink(missing_ok=True)
@@ -378,7 +388,7 @@ class Store:
         if was_open and self._lock is not None:
             with suppress(OSError):
                 (self.path / RUNNING_NAME).unlink(missing_ok=True)
-                _sync_folder(self.path)
+                sync_folder(self.path)
         self._release()
         self._failure = self._failure or StoreError(f"the store {self.path} is closed", remedy="Open it again.")
 
@@ -469,32 +479,3 @@ def _live_pages(reading: Reading) -> int:
     stats = [transaction.stat(database) for database in reading._databases.values()]
     stats.append(transaction.stat())
     return 2 + sum(int(stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]) for stat in stats)
-
-
-def _allocate(path: Path, size: int) -> None:
-    """Make a file of `size` bytes that really has its blocks."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        os.posix_fallocate(descriptor, 0, size)
-    finally:
-        os.close(descriptor)
-
-
-def _touch_durably(path: Path) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    os.close(descriptor)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _disk_error(what: str, error: OSError) -> StoreError:
-    return StoreError(
-        f"{what}: {error.strerror}", remedy="Check storage.path: its owner, its mode, and whether the disk is full."
-    )

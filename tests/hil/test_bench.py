@@ -23,7 +23,13 @@ from tests.foreign.node_opcua.build import build_server as build_node_opcua
 
 ROOT = Path(__file__).resolve().parents[2]
 PART_S = 0.1
-JOURNAL_FIGURES = {"durable_per_s_batch1", "durable_per_s_batch10", "durable_per_s_batch100"}
+JOURNAL_FIGURES = {
+    "durable_per_s_batch1",
+    "durable_per_s_batch10",
+    "durable_per_s_batch100",
+    "bytes_per_record",
+    "verify_per_s",
+}
 LOOP_FIGURES = {
     "decision_latency_p50_ms",
     "decision_latency_p99_ms",
