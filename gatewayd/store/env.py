@@ -68,7 +68,6 @@ class Store:
         self._full_bytes = max(self._map_bytes - reserve_bytes, self._map_bytes // 2)
         self._failure: StoreError | None = None
         self._disk_is_full = False
-        self._is_nearly_full = False  # the file has grown that far; some of its pages may be free again
         self._environment: lmdb.Environment | None = None
         self._databases: Databases = {}
         self._redo: RedoFile | None = None
@@ -177,7 +176,6 @@ class Store:
             raise self._full("the disk is full") from error
         except lmdb.Error as error:
             raise self._fail(error) from error
-        self._look_at_room()
         self._settled(mark)
         return result
 
@@ -302,21 +300,16 @@ class Store:
         """Say whether only the reserve is left, or the disk has no room; becomes False by itself."""
         if self._disk_is_full and not self._has_ballast_again():
             return True
-        self._required()
-        return self._is_nearly_full and self.used_bytes >= self._full_bytes
-
-    def _look_at_room(self) -> None:
-        """See how far the file has grown, which only a transaction changes: who asks before each commit has no time."""
         environment = self._required()
-        grown_bytes = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
-        self._is_nearly_full = grown_bytes >= self._full_bytes
+        if (environment.info()["last_pgno"] + 1) * environment.stat()["psize"] < self._full_bytes:
+            return False
+        return self.used_bytes >= self._full_bytes  # of the pages in the file, some are free again
 
     def _lower_full_mark(self) -> None:
         """Learn from a map that was full too early, its free pages too scattered; one huge transaction tells nothing."""
         used = self.used_bytes
         if used > 0.8 * self._map_bytes:
             self._full_bytes = min(self._full_bytes, int(used * 0.99))
-            self._look_at_room()
 
     def fill(self) -> float:
         """Return the share of the quota that live pages take, 0 to 1."""
@@ -425,7 +418,6 @@ class Store:
                 remedy="Free some disk space; if there is enough, the store is damaged and must be moved away.",
             ) from error
         self._environment = environment
-        self._look_at_room()
         environment.reader_check()  # slots of readers that were killed would pin pages for ever
         if readonly:
             return
