@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kernels.columns import F8, I8
+from kernels.day_clock import SECOND, sooner, time_of_day_wait, within_wait
 from kernels.opcodes import (
     ABS,
     ADD,
@@ -48,15 +49,6 @@ from kernels.opcodes import (
 from kernels.status import NAN as UNKNOWN
 from kernels.table import ERROR_BOUNDS
 from kernels.window_value import window_value
-
-SECOND = 1_000_000_000
-DAY = 86_400 * SECOND
-LOOK_AGAIN = 60 * SECOND  # a wall clock that was set is noticed within this
-
-
-def sooner(deadline: int, other: int) -> int:
-    """Return the earlier of two deadlines, `other` being one; 0 = none."""
-    return other if deadline == 0 or other < deadline else deadline
 
 
 def rules(
@@ -311,16 +303,7 @@ def rules(
                     top = UNKNOWN
                 else:
                     top = day_time / 1e9
-                    wait = LOOK_AGAIN
-                    if watched < 0:
-                        wait = SECOND - day_time % SECOND
-                    elif day_time == watched:
-                        wait = 1
-                    else:
-                        following = watched - day_time if day_time < watched else DAY - day_time
-                        if following < wait:
-                            wait = following
-                    deadline = sooner(deadline, now_mono + wait)
+                    deadline = sooner(deadline, now_mono + time_of_day_wait(day_time, watched))
                 register_result[arg] = top
             elif op == WITHIN:
                 depth -= 1
@@ -333,14 +316,7 @@ def rules(
                         top = 1.0 if begin <= day_time and day_time < finish else 0.0
                     else:
                         top = 1.0 if begin <= day_time or day_time < finish else 0.0
-                    wait = LOOK_AGAIN
-                    following = begin - day_time if day_time < begin else begin - day_time + DAY
-                    if following < wait:
-                        wait = following
-                    following = finish - day_time if day_time < finish else finish - day_time + DAY
-                    if following < wait:
-                        wait = following
-                    deadline = sooner(deadline, now_mono + wait)
+                    deadline = sooner(deadline, now_mono + within_wait(day_time, begin, finish))
                 register_result[arg] = top
             elif op == FOR:
                 depth -= 1

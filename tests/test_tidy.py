@@ -48,6 +48,7 @@ TESTED_ELSEWHERE = {
     "gatewayd/facade.py": "tests/hil/test_demo.py",
     "gatewayd/observe/pace.py": "tests/hil/test_bench.py",
     "kernels/abi.py": "tests/kernels/test_build.py",
+    "kernels/day_clock.py": "tests/kernels/test_rules.py",
     "kernels/emit.py": "tests/kernels/test_build.py",
     "kernels/inlining.py": "tests/kernels/test_build.py",
     "kernels/moments.py": "tests/kernels/test_ewma.py",
