@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from gatewayd.core.expr.lowering import lower
 from gatewayd.core.kernels import Kernels
 from gatewayd.core.site import NS, STALE_MIN_NS, STALE_SCANS, Site, TagPlan
 from gatewayd.core.texts import Texts
@@ -193,6 +194,7 @@ class State:
                 "next": heads[window.row],
                 "ring_first": first,
                 "ring_size": window.ring_size,
+                "patience": window.patience_ns,
             }
             self._set("window", index, values)
             heads[window.row] = index
@@ -200,16 +202,17 @@ class State:
 
     def _fill_programs(self, site: Site) -> None:
         programme = site.programme
-        for index, program in enumerate(programme.programs):
-            # deadline 1: due in the first pass, so that expressions without tags run at least once
-            self._set(
-                "program", index, {"start": program.start, "length": program.length, "result": math.nan, "deadline": 1}
-            )
-        self._lay("code", {"op": programme.ops, "arg": programme.args})
-        self._lay("const", {"value": programme.consts})
-        first, count, programs = programme.dependencies(len(site.tags))
+        lowered = lower(programme)
+        unknown = [math.nan] * programme.registers
+        programs = len(programme.programs)
+        self._lay("program", {"start": lowered.start, "length": lowered.length})
+        # deadline 1: due in the first pass, so that expressions without tags run at least once
+        self._lay("program", {"result": [math.nan] * programs, "deadline": [1] * programs})
+        self._lay("code", {"word": lowered.words})
+        self._lay("register", {"value": unknown, "previous": unknown, "result": unknown})
+        first, count, readers = programme.dependencies(len(site.tags))
         self._lay("tag", {"dependency_first": first, "dependency_count": count})
-        self._lay("dependency", {"program": programs})
+        self._lay("dependency", {"program": readers})
 
     def _lay(self, table: str, values: Mapping[str, Sequence[float | int]], first: int = 0) -> None:
         """Write whole columns, from a row on: 10,000 tags, cell by cell, would be a tenth of a second of a start."""
@@ -261,8 +264,7 @@ def _row_counts(site: Site) -> dict[str, int]:
         "window": len(programme.windows),
         "ring": sum(window.ring_size for window in programme.windows),
         "program": programs,
-        "code": len(programme.ops),
-        "const": len(programme.consts),
+        "code": len(lower(programme).words),
         "register": programme.registers,
         "dependency": sum(len(program.rows) for program in programme.programs),
         "fresh": tags,
