@@ -9,6 +9,7 @@ import struct
 import pytest
 
 from gatewayd.core.expr import opcodes as compiler_opcodes
+from gatewayd.errors import KernelRefused
 from kernels import opcodes
 from kernels.table import ERROR_BOUNDS, STACK_MAX
 from tests.core.expr.plant import BAD, GOOD, SECOND, START, UNCERTAIN, Plant, TagNames
@@ -369,7 +370,9 @@ class TestWindows:
 def test_code_that_never_passed_the_verifier_is_an_error_code_not_a_crash(plant):
     made = plant("a > 1")
     made.columns["code.op"][0] = 999
-    assert made._rules(1, 1, made.now) == ERROR_BOUNDS
+    with pytest.raises(KernelRefused) as caught:
+        made._rules(1, 1, made.now)
+    assert caught.value.result == ERROR_BOUNDS
 
 
 def test_the_stack_is_used_to_its_last_cell(plant):
