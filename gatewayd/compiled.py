@@ -88,7 +88,7 @@ class _Form:
         raise NotImplementedError
 
 
-def _judged(kernel: Kernel, result: int) -> int:
+def judged(kernel: Kernel, result: int) -> int:
     """Return a negative result that is an answer about bytes from outside; raise any other."""
     takes_bytes = any(column.table == "inbox" for column in kernel.columns)
     if takes_bytes and result in ERRORS and result != ERROR_INTERNAL:
@@ -212,7 +212,7 @@ def _native_call(kernel: Kernel, function: Any, slots: Any, pinned: list[_Pin]) 
     def call(*values: float, _alive: object = pinned) -> int:
         pack(*values)
         result: int = function(argument)
-        return result if result >= 0 else _judged(kernel, result)
+        return result if result >= 0 else judged(kernel, result)
 
     return call
 
@@ -257,7 +257,7 @@ class PlainKernels(_Form):
 
         def call(*values: float) -> int:
             result = function(*buffers, *values, *sizes)
-            return result if result >= 0 else _judged(kernel, result)
+            return result if result >= 0 else judged(kernel, result)
 
         return call
 
@@ -281,7 +281,7 @@ class JitKernels(_Form):
 
         def call(*values: float) -> int:
             result = int(function(*arrays, *values, *sizes))
-            return result if result >= 0 else _judged(kernel, result)
+            return result if result >= 0 else judged(kernel, result)
 
         return call
 
