@@ -126,7 +126,9 @@ _GUARDS = {"prctl": "by prctl", "filter": "by systemd's filter", "system": "by t
 def memory_line(memory: MemoryView) -> str:
     """Return what keeps written memory from being executed, and why it is not the daemon itself."""
     guarded = _GUARDS.get(memory.guard, f"by {show.clean(memory.guard)}")  # a newer daemon may know more of them
-    told = f"write xor execute {guarded}" if memory.guard else click.style("write xor execute not enforced", fg="yellow")
+    told = (
+        f"write xor execute {guarded}" if memory.guard else click.style("write xor execute not enforced", fg="yellow")
+    )
     return f"{told}: {show.clean(memory.reason)}" if memory.reason else told
 
 
