@@ -24,7 +24,7 @@ CYCLE = (
     "verdict",
     "window_update",
 )
-_UINT16 = 1  # as in gatewayd/model/registers.py
+_UINT16 = 3  # as in kernels/decode_modbus_registers.py
 _ARRAY = {"f8": "d", "i8": "q", "i4": "i", "u1": "B"}
 _ALL_CHECKS = CHECK_RANGE | CHECK_AGE | CHECK_RATE | CHECK_STUCK
 _TICKS_1601 = 116_444_736_000_000_000  # of 100 ns, from 1601 to 1970
