@@ -50,6 +50,7 @@ $(COMPILED) &: $(KERNEL_SOURCES) $(LOCK) | $(VENV)/.ready
 # Both machines anew, so that one set of sources made them.
 wheel: $(VENV)/.ready
 	@$(PY) -m kernels.build --all
+	@rm -f dist/gatewayd-*.whl
 	@$(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 	@$(PY) -m zipfile --list dist/gatewayd-*.whl | grep kernels/lib
 
