@@ -27,11 +27,13 @@ from gatewayd.device.build import build_link, plan_reads
 from gatewayd.device.link import Link
 from gatewayd.errors import StoreError, StoreFull, TransientError
 from gatewayd.facade import GatewayFacade
+from gatewayd.memory import refuse_exec_gain
 from gatewayd.model.block import ReadPlan
 from gatewayd.model.config import SiteConfig
 from gatewayd.model.decision import Command, Mode, NewRecord, SetMode, Stop
 from gatewayd.model.device import OpcuaDevice, Tag
 from gatewayd.model.record import ConfigLoaded, Decision, Gap, Start, Stopped
+from gatewayd.model.view import MemoryView
 from gatewayd.observe.events import EventLog, for_stderr
 from gatewayd.observe.notify import Notifier, from_environment
 from gatewayd.sense.breaker import Breaker
@@ -60,9 +62,10 @@ def run(folder: Path) -> int:
     try:
         config = kept_site(folder) or _checked_site(folder)
         kernels = load_kernels()
+        memory = refuse_exec_gain(kernels.form)
         log = for_stderr()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(_main(config, kernels, log))
+            return runner.run(_main(config, kernels, log, memory))
     finally:
         gc.enable()
 
@@ -77,11 +80,12 @@ def _checked_site(folder: Path) -> SiteConfig:
     return config
 
 
-async def _main(config: SiteConfig, kernels: Kernels, log: EventLog) -> int:
+async def _main(config: SiteConfig, kernels: Kernels, log: EventLog, memory: MemoryView) -> int:
     clock = SystemClock()
     storage = Storage.open(config.gateway, clock)
     try:
         gateway = Gateway(config, kernels, storage, clock=clock, log=log)
+        gateway.facade.memory = memory
         await gateway.run()
     finally:
         storage.close()

@@ -27,6 +27,7 @@ from gatewayd.model.view import (
     JournalView,
     KernelsView,
     LoopView,
+    MemoryView,
     OverrideAnswer,
     OverrideRequest,
     OverrideSummary,
@@ -67,6 +68,7 @@ class GatewayFacade:
         self._requests = 0
         self.warnings: tuple[str, ...] = ()
         self.kernel_form = ""
+        self.memory: MemoryView | None = None
 
     @property
     def _state(self) -> State:
@@ -93,6 +95,7 @@ class GatewayFacade:
             overrides=self._override_summary(),
             sync=await self.sync_status(),
             kernels=KernelsView(form=self.kernel_form, digest=self._state.kernel_digest.hex()),
+            memory=self.memory,
             loop=self._loop_view(),
             warnings=self.warnings,
         )

@@ -49,7 +49,6 @@ TESTED_ELSEWHERE = {
     "gatewayd/observe/pace.py": "tests/hil/test_bench.py",
     "kernels/abi.py": "tests/kernels/test_build.py",
     "kernels/day_clock.py": "tests/kernels/test_rules.py",
-    "kernels/emit.py": "tests/kernels/test_build.py",
     "kernels/inlining.py": "tests/kernels/test_build.py",
     "kernels/moments.py": "tests/kernels/test_ewma.py",
     "kernels/opcodes.py": "tests/kernels/test_rules.py",
@@ -74,6 +73,7 @@ DECLARATIONS = {  # nothing in them runs
 }
 # Test files that follow no module: they hold several together, or one against something foreign.
 SUITES = {
+    "tests/kernels/test_wheel.py",
     "tests/core/expr/test_reference.py",
     "tests/device/modbus/test_against_libmodbus.py",
     "tests/device/modbus/test_against_pymodbus.py",

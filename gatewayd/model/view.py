@@ -99,6 +99,13 @@ class KernelsView(View, frozen=True, kw_only=True):
     digest: str  # SHA-256, hexadecimal
 
 
+class MemoryView(View, frozen=True, kw_only=True):
+    """Whether memory of the daemon can be written and then executed, and what keeps it from that."""
+
+    guard: str  # "prctl" (PR_SET_MDWE), "filter" (systemd's), "system" (another), "" = nothing does
+    reason: str = ""  # why it is not "prctl"
+
+
 class LoopView(View, frozen=True, kw_only=True):
     """How fast the control loop runs; quantiles over its newest thousand turns, null before the first."""
 
@@ -129,6 +136,7 @@ class StatusView(View, frozen=True, kw_only=True):
     overrides: OverrideSummary
     sync: SyncView | None
     kernels: KernelsView
+    memory: MemoryView | None = None
     loop: LoopView | None = None
     warnings: tuple[str, ...] = ()  # read-only points, accepted relaxations, anything a technician should know
 

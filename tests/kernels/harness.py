@@ -14,6 +14,7 @@ from pathlib import Path
 
 from gatewayd.compiled import load_kernels
 from gatewayd.core.kernels import Kernels
+from gatewayd.errors import KernelRefused
 from kernels.abi import library_path, sources_digest
 from kernels.table import KERNELS, TABLES, VIEWS
 from tests.kernels import emulated
@@ -93,7 +94,10 @@ def run(kernel: str, form: str, columns: Columns, **scalars: float) -> tuple[int
     """Run one form on copies of the columns; return its result and every column's bytes afterwards."""
     buffers = {name: array(_CODES[type_of(name)], cells) for name, cells in columns.items()}
     bound = kernels(form).bind(kernel, {name: memoryview(buffer) for name, buffer in buffers.items()})
-    result = bound(*[scalars[name] for name, _ in _BY_NAME[kernel].scalars])
+    try:
+        result = bound(*[scalars[name] for name, _ in _BY_NAME[kernel].scalars])
+    except KernelRefused as error:  # the daemon stops; here a refusal is a result like any other
+        result = error.result
     return result, {name: buffer.tobytes() for name, buffer in buffers.items()}
 
 

@@ -9,6 +9,7 @@ import struct
 import pytest
 
 from gatewayd.core.expr import opcodes as compiler_opcodes
+from gatewayd.errors import KernelRefused
 from kernels import opcodes
 from kernels.table import ERROR_BOUNDS, STACK_MAX
 from tests.core.expr.plant import BAD, GOOD, SECOND, START, UNCERTAIN, Plant, TagNames
@@ -407,7 +408,9 @@ def test_code_that_never_passed_the_verifier_is_an_error_code_not_a_crash(plant)
     made = plant("a > 1")
     for op in (0, 255, 200):
         made.columns["code.word"][0] = op
-        assert made._rules(1, 1, made.now, 0) == ERROR_BOUNDS
+        with pytest.raises(KernelRefused) as caught:
+            made._rules(1, 1, made.now, 0)
+        assert caught.value.result == ERROR_BOUNDS
 
 
 def test_the_stack_is_used_to_its_last_cell(plant):
