@@ -40,8 +40,8 @@ number_leaves = st.one_of(
     st.builds("{}({}, {})".format, st.sampled_from(WINDOW_FUNCTIONS), tags, st.sampled_from(WINDOWS)),
     st.builds("quality({})".format, tags),
     st.builds("prev({})".format, tags),
-    st.builds("age({})".format, tags),
-    st.just("time_of_day()"),
+    st.builds("(age({}) * 1)".format, tags),  # without its unit, which would not go with everything
+    st.just("(time_of_day() * 1)"),
 )
 condition_leaves = st.one_of(
     st.builds("stale({})".format, tags),
