@@ -1,0 +1,17 @@
+"""`gatewayd rules`: what an engineer asks of the rules of a site before they run."""
+
+from __future__ import annotations
+
+import click
+
+from gatewayd.cli.lazy import LazyGroup
+
+_VERBS = {
+    "check": ("gatewayd.cli.rules_check:check", "List every rule with its place and cost, and every problem."),
+    "show": ("gatewayd.cli.rules_check:show_", "Show the code of one rule."),
+}
+
+
+@click.group(cls=LazyGroup, lazy=_VERBS)
+def rules() -> None:
+    """Check the rules of a site, or try them on recorded data. Nothing here needs the daemon or writes to a device."""

@@ -1,0 +1,10 @@
+"""`gatewayd rules` names its verbs without loading them."""
+
+from __future__ import annotations
+
+
+def test_the_group_tells_what_an_engineer_can_ask(gatewayd):
+    said = gatewayd("rules", "--help")
+
+    assert said.code == 0
+    assert [verb for verb in ("check", "show") if f"  {verb} " in said.out] == ["check", "show"]
