@@ -9,6 +9,7 @@ from gatewayd.cli.lazy import LazyGroup
 _VERBS = {
     "check": ("gatewayd.cli.rules_check:check", "List every rule with its place and cost, and every problem."),
     "show": ("gatewayd.cli.rules_check:show_", "Show the code of one rule."),
+    "test": ("gatewayd.cli.rules_backtest:backtest", "Tell what would have fired over recorded data."),
 }
 
 

@@ -7,4 +7,4 @@ def test_the_group_tells_what_an_engineer_can_ask(gatewayd):
     said = gatewayd("rules", "--help")
 
     assert said.code == 0
-    assert [verb for verb in ("check", "show") if f"  {verb} " in said.out] == ["check", "show"]
+    assert [verb for verb in ("check", "show", "test") if f"  {verb} " in said.out] == ["check", "show", "test"]
