@@ -47,6 +47,11 @@ class Wanted:
         self.skips: bool = options["skips"]
         self.pack: Path | None = options["pack"]
 
+    @property
+    def is_storage(self) -> bool:
+        """Say whether the recording is a daemon's own."""
+        return (self.place / "store").is_dir()
+
     def wants(self, rule: str) -> bool:
         """Say whether a rule is to be told."""
         return not self.rules or any(fnmatchcase(rule, pattern) for pattern in self.rules)
@@ -60,7 +65,7 @@ class Wanted:
     required=True,
     type=click.Path(path_type=Path, exists=True),
     metavar="RECORDING",
-    help="A CSV file, a folder of them, or a packed recording.",
+    help="A CSV file, a folder of them, a packed recording, or a daemon's storage folder.",
 )
 @click.option("--rule", "rules", multiple=True, metavar="ID", help="Tell of these rules only; may be a pattern.")
 @click.option(
@@ -78,7 +83,8 @@ def backtest(directory: Path, *, with_events: bool, as_json: bool, **options: An
     """Run the rules and detectors of SITE over RECORDING with the very same code; tell what would have happened.
 
     Nothing is written to any device. Writes are assumed to succeed. The first column of a CSV is the time, each other
-    is a tag, in contract units; an empty cell is no sample. Ctrl-C tells what was found so far.
+    is a tag, in contract units; an empty cell is no sample. Of a storage folder, the cycles that the flight recorder kept
+    are repeated. Ctrl-C tells what was found so far.
 
     \b
     Examples:
@@ -86,6 +92,7 @@ def backtest(directory: Path, *, with_events: bool, as_json: bool, **options: An
       gatewayd rules test config/ --from history/ --hold --rule 'pump_*/bearing-hot' --events
       gatewayd rules test config/ --from history/ --pack may.gwc --json
       gatewayd rules test config/ --from may.gwc --since 2024-05-02T00:00:00Z
+      gatewayd rules test /etc/gatewayd --from /var/lib/gatewayd
     """
     from gatewayd.backtest.tally import Tally
     from gatewayd.cli import backtest_report
@@ -95,14 +102,14 @@ def backtest(directory: Path, *, with_events: bool, as_json: bool, **options: An
     from gatewayd.errors import GatewayError
 
     wanted = Wanted(options)
-    site = _compiled(directory)
+    site = _compiled(directory, with_plans=wanted.is_storage)
     _require_rules(directory, site, wanted)
     tally = Tally(site, since_ns=wanted.since_ns, wants=wanted.wants)
     progress = Progress(SystemClock(), is_on=not as_json)
     run = backtest_report.Run()
     ending = Ending()
     try:
-        _run(site, wanted, tally, run, progress)
+        (_replay if wanted.is_storage else _run)(site, wanted, tally, run, progress)
     except KeyboardInterrupt:
         ending = Ending(is_interrupted=True)
     except GatewayError as error:
@@ -128,13 +135,17 @@ def _tell(site: Site, tally: Tally, run: Any, ending: Ending, *, with_events: bo
     ending.tell()
 
 
-def _compiled(directory: Path) -> Site:
+def _compiled(directory: Path, *, with_plans: bool) -> Site:
     from gatewayd.core.site import compile_site
     from gatewayd.site.digest import digests
     from gatewayd.site.load import require_site
 
     config = require_site(directory)
-    return compile_site(config, plan_reads=lambda device, tags, first: (), digests=digests(config))
+    if not with_plans:
+        return compile_site(config, plan_reads=lambda device, tags, first: (), digests=digests(config))
+    from gatewayd.device.build import plan_reads
+
+    return compile_site(config, plan_reads=plan_reads, digests=digests(config))
 
 
 def _require_rules(directory: Path, site: Site, wanted: Wanted) -> None:
@@ -209,6 +220,32 @@ def _over(file: BinaryIO, site: Site, wanted: Wanted, tally: Tally, run: Any, pr
         run_over.finish(wanted.until_ns or contents.last_ns)
     finally:
         run.samples, run.now_ns = run_over.samples, run_over.now_ns
+
+
+def _replay(site: Site, wanted: Wanted, tally: Tally, run: Any, progress: Progress) -> None:
+    """Run over the cycles that a daemon recorded, also beside the daemon."""
+    from gatewayd.backtest.replay import Compatible, Replay
+    from gatewayd.backtest.stored import open_recorder, recorded_site
+    from gatewayd.cli import show
+    from gatewayd.compiled import load_kernels
+    from gatewayd.journal.sealed import inputs_of, site_digest_of
+
+    replay = Replay(site, load_kernels(), tally)
+    with open_recorder(wanted.place) as (store, blocks):
+        compatible = Compatible(site, lambda digest: recorded_site(store, digest), place=str(wanted.place))
+        try:
+            for place, block in enumerate(blocks):
+                is_same = compatible.is_same(site_digest_of(store, block))
+                if not replay.feed(inputs_of(store, block), is_same=is_same, until_ns=wanted.until_ns):
+                    break
+                run.samples = replay.samples
+                progress.say(
+                    f"block {place + 1} of {len(blocks)}, {show.at(replay.now_ns)}, {len(tally.events)} events"
+                )
+            replay.finish()
+        finally:
+            run.samples, run.first_ns, run.now_ns = replay.samples, replay.first_ns, replay.now_ns
+            run.notes = replay.notes()
 
 
 def _unsampled(site: Site, rows: tuple[int, ...]) -> tuple[str, ...]:

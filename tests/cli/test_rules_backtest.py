@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from gatewayd.site.load import require_site
+from tests.backtest.kept import keep_cycles
+
 EXAMPLE = Path(__file__).resolve().parents[2] / "config"
 T0 = 1_714_564_800
 
@@ -117,3 +120,27 @@ def test_a_csv_that_cannot_be_read_leaves_no_packed_file(gatewayd, folder, risin
     assert said.code == 1
     assert "tank.csv:362: 'noon' is no time" in said.err
     assert not (tmp_path / "x.gwc").exists()
+
+
+async def test_the_cycles_of_a_daemon_are_repeated(gatewayd, folder, tmp_path):
+    config = require_site(folder)
+    await keep_cycles(tmp_path / "storage", config, seconds=5)
+
+    said = gatewayd("rules", "test", str(folder), "--from", str(tmp_path / "storage"), "--json")
+
+    assert said.code == 0, said.err
+    answer = json.loads(said.out)
+    assert (answer["cycles"], answer["samples"]) == (5, 5 * 29)
+    assert answer["notes"] == []
+
+
+async def test_cycles_of_a_site_with_other_tags_are_refused(gatewayd, folder, tmp_path):
+    await keep_cycles(tmp_path / "storage", require_site(folder), seconds=2)
+    tags = folder / "devices/plc_1.tags.csv"
+    lines = tags.read_text().splitlines()
+    tags.write_text("\n".join([lines[0], *lines[2:], lines[1]]) + "\n")
+
+    said = gatewayd("rules", "test", str(folder), "--from", str(tmp_path / "storage"))
+
+    assert said.code == 1
+    assert "recorded with other devices or tags" in said.err
