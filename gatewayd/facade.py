@@ -31,6 +31,7 @@ from gatewayd.model.view import (
     OverrideRequest,
     OverrideSummary,
     OverrideView,
+    RulesAnswer,
     StatusView,
     StreamView,
     SyncView,
@@ -38,6 +39,7 @@ from gatewayd.model.view import (
     TagView,
     number,
 )
+from gatewayd.rule_sets import RuleSets
 from gatewayd.sense.poller import Poller
 from gatewayd.sync.uplink import Uplink
 from gatewayd.version import __version__
@@ -67,6 +69,7 @@ class GatewayFacade:
         self._requests = 0
         self.warnings: tuple[str, ...] = ()
         self.kernel_form = ""
+        self.rule_sets: RuleSets | None = None
 
     @property
     def _state(self) -> State:
@@ -75,6 +78,11 @@ class GatewayFacade:
     @property
     def _site(self) -> Site:
         return self._cycle.plant.site
+
+    async def apply_rules(self, actor: Actor) -> RulesAnswer:
+        """Take the rules as they stand in the site's folder now."""
+        assert self.rule_sets is not None
+        return await self.rule_sets.apply(actor)
 
     # --- status and tags --------------------------------------------------------------------------------------------
 

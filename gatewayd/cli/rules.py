@@ -10,9 +10,10 @@ _VERBS = {
     "check": ("gatewayd.cli.rules_check:check", "List every rule with its place and cost, and every problem."),
     "show": ("gatewayd.cli.rules_check:show_", "Show the code of one rule."),
     "test": ("gatewayd.cli.rules_backtest:backtest", "Tell what would have fired over recorded data."),
+    "apply": ("gatewayd.cli.rules_apply:apply_", "Let the running daemon take the rules of its folder."),
 }
 
 
 @click.group(cls=LazyGroup, lazy=_VERBS)
 def rules() -> None:
-    """Check the rules of a site, or try them on recorded data. Nothing here needs the daemon or writes to a device."""
+    """Check the rules of a site, try them on recorded data, and let the daemon take them."""
