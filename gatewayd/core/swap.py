@@ -14,7 +14,7 @@ from typing import NamedTuple, cast
 from msgspec.structs import replace
 
 from gatewayd.core.decide.draft import Draft
-from gatewayd.core.expr.opcodes import FOR
+from gatewayd.core.expr.opcodes import OPERATIONS
 from gatewayd.core.expr.programme import Compiled, Programme
 from gatewayd.core.kernels import BoundKernel, Kernels
 from gatewayd.core.site import RulePlan, Site
@@ -24,11 +24,17 @@ from gatewayd.errors import ConfigError
 from gatewayd.model.decision import Reason
 from gatewayd.model.record import AlarmEvent, RuleEvent
 
-_OWN_OF_TAG = ("tag.window_first", "tag.dependency_first", "tag.dependency_count")  # of the rule set, not of the plant
-_SHARED_TABLES = ("tag", "plan", "ewma", "cusum", "inbox", "response", "nest")
-_PROGRAM_COLUMNS = ("program.result", "program.deadline")
-_WINDOW_COLUMNS = ("window.head", "window.count", "window.full_since")
-_RING_COLUMNS = ("ring.value", "ring.time")
+_TABLES_OF_RULES = frozenset(  # all others are of the plant, and shared
+    {"window", "ring", "program", "code", "const", "register", "dependency", "due", "changed", "stack", "out"}
+)
+_COLUMNS_OF_RULES = frozenset({"tag.window_first", "tag.dependency_first", "tag.dependency_count"})
+_LAYOUT = frozenset(  # where things stand in the new state; what else these tables hold is what was learned
+    {"program.start", "program.length", "program.mark"}
+    | {f"window.{name}" for name in ("tag", "duration", "next", "ring_first", "ring_size", "patience")}
+)
+_STATE_OF_RULES = frozenset(  # all other attributes of a state are taken as they are
+    {"columns", "rules", "users", "lost", "dirty", "next_program_mono_ns", "next_decide_mono_ns"}
+)
 
 
 class Run(NamedTuple):
@@ -52,7 +58,7 @@ class Swap:
         rules: old rule -> new rule, of those that did not change.
         gone: old rules that were removed or changed.
         programs: runs of programs that are in both.
-        registers: likewise of `for`.
+        registers: likewise of operations that remember.
         windows: likewise of windows.
         rings: likewise of ring cells.
         news: programs that are in both and that a new or changed rule looks at; they tell their result anew.
@@ -87,10 +93,8 @@ def prepare(running: State, old: Site, new: Site, kernels: Kernels) -> Swap:
     _require_same_plant(old, new)
     state = State(new, kernels, now_mono_ns=1)
     for name in running.columns:
-        if name.partition(".")[0] in _SHARED_TABLES and name not in _OWN_OF_TAG:
+        if name.partition(".")[0] not in _TABLES_OF_RULES and name not in _COLUMNS_OF_RULES:
             state.columns[name] = running.columns[name]
-    state.texts, state.checks = running.texts, running.checks
-    state.points = running.points
     stays = _unchanged(old, new)
     for before, after in stays.items():
         state.rules[after] = running.rules[before]  # the very objects: cycles until then move both
@@ -126,16 +130,16 @@ def take_over(swap: Swap, *, now_mono_ns: int) -> None:
     Between two cycles, once the records are durable. What a rule that is gone held is released by the next cycle.
     """
     running, state = swap.running, swap.state
-    _copy(running, state, _PROGRAM_COLUMNS, swap.programs)
-    _copy(running, state, ("register.since",), swap.registers)
-    _copy(running, state, _WINDOW_COLUMNS, swap.windows)
-    _copy(running, state, _RING_COLUMNS, swap.rings)
+    _copy(running, state, "program", swap.programs)
+    _copy(running, state, "register", swap.registers)
+    _copy(running, state, "window", swap.windows)
+    _copy(running, state, "ring", swap.rings)
     result, deadline = state.column("program.result"), state.column("program.deadline")
     for program in swap.news:
         result[program], deadline[program] = float("nan"), 1
-    for name in ("mode", "boot_id", "pass_number", "next_decision_id", "next_override_id", "next_stale_mono_ns"):
-        setattr(state, name, getattr(running, name))
-    state.stopping, state.overrides = running.stopping, running.overrides
+    for name, value in vars(running).items():
+        if name not in _STATE_OF_RULES:
+            setattr(state, name, value)
     state.next_program_mono_ns, state.next_decide_mono_ns = 1, now_mono_ns
     state.dirty = set(range(len(state.points)))
     state.lost = {swap.rules[rule] for rule in running.lost if rule in swap.rules}
@@ -191,7 +195,7 @@ def _program_keys(programme: Programme) -> list[object]:
 
 
 def _window_keys(programme: Programme) -> list[object]:
-    return [(window.row, window.duration_ns, window.ring_size) for window in programme.windows]
+    return list(programme.windows)
 
 
 def _matched(old: Sequence[object], new: Sequence[object]) -> list[tuple[int, int]]:
@@ -202,15 +206,13 @@ def _matched(old: Sequence[object], new: Sequence[object]) -> list[tuple[int, in
 
 def _registers(old: Programme, new: Programme, programs: Iterable[tuple[int, int]]) -> Iterable[tuple[int, int, int]]:
     for before, after in programs:
-        kept = _registers_of(old, old.programs[before])
-        if kept:
-            first = _registers_of(new, new.programs[after])[0]
-            yield kept[0], first, len(kept)  # a program's registers stand in a row
+        kept = zip(_registers_of(old, old.programs[before]), _registers_of(new, new.programs[after]), strict=True)
+        yield from ((register, moved, 1) for register, moved in kept)
 
 
 def _registers_of(programme: Programme, program: Compiled) -> list[int]:
     cells = range(program.start, program.start + program.length)
-    return [programme.args[cell] for cell in cells if programme.ops[cell] == FOR]
+    return [programme.args[cell] for cell in cells if OPERATIONS[programme.ops[cell]].argument == "register"]
 
 
 def _rings(old: Programme, new: Programme, windows: Iterable[tuple[int, int]]) -> Iterable[tuple[int, int, int]]:
@@ -242,9 +244,11 @@ def _runs(moved: Iterable[tuple[int, int, int]]) -> tuple[Run, ...]:
 # --- taking over --------------------------------------------------------------------------------------------------------
 
 
-def _copy(old: State, new: State, names: Iterable[str], runs: Iterable[Run]) -> None:
-    for name in names:
-        source, target = old.columns[name], new.columns[name]
+def _copy(old: State, new: State, table: str, runs: Iterable[Run]) -> None:
+    for name, target in new.columns.items():
+        if not name.startswith(f"{table}.") or name in _LAYOUT:
+            continue
+        source = old.columns[name]
         for run in runs:
             target[run.new : run.new + run.rows] = source[run.old : run.old + run.rows]
 
