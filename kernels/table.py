@@ -115,12 +115,15 @@ TABLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("ring_size", "i8"),
         ("head", "i8"),  # place of the newest sample in the ring
         ("count", "i8"),  # samples held
-        (
-            "full_since",
-            "i8",
-        ),  # boot-clock ns of the oldest moment the window has covered without a bad sample; 0 = none
+        ("full_since", "i8"),  # event time since which it is covered without a bad sample; 0 = it is not
+        ("newest_mono", "i8"),  # boot-clock ns at which the newest sample arrived
+        ("sequence", "i8"),  # of the last sample taken from the tag
+        ("cut", "i8"),  # event time of the newest sample left out for lack of room; 0 = none
+        ("late", "i8"),  # samples left out as too late, ever
+        ("lost", "i8"),  # samples left out for lack of room, ever
+        ("patience", "i8"),  # ns after a sample in which the next is waited for rather than looked for what has left
     ),
-    "ring": (("value", "f8"), ("time", "i8")),
+    "ring": (("value", "f8"), ("time", "i8")),  # time: the samples' event time
     # expressions
     "program": (
         ("start", "i8"),  # into table code
@@ -129,9 +132,13 @@ TABLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("deadline", "i8"),  # boot-clock ns when it must run again by itself; 0 = none
         ("mark", "i8"),  # pass number that last put it on the due list
     ),
-    "code": (("op", "i4"), ("arg", "i4")),
-    "const": (("value", "f8"),),
-    "register": (("since", "i8"),),  # `for`: boot-clock ns since when its condition holds; 0 = it does not
+    "code": (("word", "i8"),),  # 256 * argument + operation, or a constant's bits
+    "register": (  # what an operation remembers between two runs
+        ("since", "i8"),  # boot-clock ns since when its condition holds, or does not any more; 0 = it rests
+        ("value", "f8"),  # its state; NaN = none yet
+        ("previous", "f8"),  # `prev`: the value before it
+        ("result", "f8"),  # what it gave last, for the evidence
+    ),
     "dependency": (("program", "i8"),),
     # scratch, sized by the core
     "fresh": (("row", "i8"),),  # rows that changed in this pass
@@ -147,9 +154,10 @@ TABLES: dict[str, tuple[tuple[str, str], ...]] = {
 
 # Columns that are another column's buffer seen as another type, made by the door: view -> (owner, type). This is how a
 # kernel turns bits into a float without libm, views or conversions.
-VIEWS: dict[str, tuple[str, str]] = {"tag.value_bits": ("tag.value", "i8")}
+VIEWS: dict[str, tuple[str, str]] = {"tag.value_bits": ("tag.value", "i8"), "code.number": ("code.word", "f8")}
 
 STACK_MAX = 16
+EVENT_TIME_MAX = 2**62  # ns; windows take no sample from later
 NEST_CELLS = 32
 OUT_CELLS = 8
 RESPONSE_CELLS = 6
@@ -325,9 +333,9 @@ KERNELS: tuple[Kernel, ...] = (
         "window_update",
         "window_update",
         _FRESH
-        + _columns("tag", "value status ingest_mono window_first", "r")
+        + _columns("tag", "value status ingest_mono event_time sequence window_first", "r")
         + _columns("window", "duration next ring_first ring_size", "r")
-        + _columns("window", "head count full_since", "w")
+        + _columns("window", "head count full_since newest_mono sequence cut late lost", "w")
         + _columns("ring", "value time", "w"),
         _i8("fresh_count"),
     ),
@@ -349,15 +357,15 @@ KERNELS: tuple[Kernel, ...] = (
         _columns("due", "program", "r")
         + _columns("program", "start length", "r")
         + _columns("program", "result deadline", "w")
-        + _columns("code", "op arg", "r")
-        + _columns("const", "value", "r")
-        + _columns("register", "since", "w")
-        + _columns("tag", "value status stale anomaly", "r")
-        + _columns("window", "tag duration ring_first ring_size head count full_since", "r")
+        + _columns("code", "word", "r")
+        + (Column("code", "number", "f8", "r"),)
+        + _columns("register", "since value previous result", "w")
+        + _columns("tag", "value status stale anomaly ingest_mono event_time sequence", "r")
+        + _columns("window", "tag duration ring_first ring_size head count full_since newest_mono cut patience", "r")
         + _columns("ring", "value time", "r")
         + _columns("stack", "value", "w")
         + _columns("changed", "program", "w")
         + _columns("out", "value", "w"),
-        _i8("due_count", "program_count", "now_mono"),
+        _i8("due_count", "program_count", "now_mono", "day_time"),
     ),
 )

@@ -48,6 +48,7 @@ TESTED_ELSEWHERE = {
     "gatewayd/facade.py": "tests/hil/test_demo.py",
     "gatewayd/observe/pace.py": "tests/hil/test_bench.py",
     "kernels/abi.py": "tests/kernels/test_build.py",
+    "kernels/day_clock.py": "tests/kernels/test_rules.py",
     "kernels/emit.py": "tests/kernels/test_build.py",
     "kernels/inlining.py": "tests/kernels/test_build.py",
     "kernels/moments.py": "tests/kernels/test_ewma.py",
@@ -55,6 +56,7 @@ TESTED_ELSEWHERE = {
     "kernels/opcua_skip.py": "tests/kernels/test_decode_opcua_notification.py",
     "kernels/opcua_value.py": "tests/kernels/test_decode_opcua.py",
     "kernels/sample.py": "tests/kernels/test_decode_columns.py",
+    "kernels/window_value.py": "tests/kernels/test_rules.py",
     "kernels/special_register.py": "tests/kernels/test_decode_modbus_registers.py",
 }
 DECLARATIONS = {  # nothing in them runs

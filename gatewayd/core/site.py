@@ -111,6 +111,7 @@ class Site(Struct, frozen=True):
     rows: dict[str, int]  # alias and name -> row
     point_of: dict[str, int]  # alias -> point
     digests: Digests
+    utc_offset_ns: int = 0  # of the site's day
 
 
 class ExpressionProblem(NamedTuple):
@@ -198,6 +199,7 @@ def compile_site(config: SiteConfig, *, plan_reads: PlanReads, digests: Digests)
         rows={tag.alias: tag.row for tag in tags if tag.alias} | {tag.name: tag.row for tag in tags},
         point_of=build.point_of,
         digests=digests,
+        utc_offset_ns=config.gateway.gateway.utc_offset_min * 60 * NS,
     )
 
 

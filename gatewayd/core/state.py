@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from gatewayd.core.expr.lowering import lower
 from gatewayd.core.kernels import Kernels
 from gatewayd.core.site import NS, STALE_MIN_NS, STALE_SCANS, Site, TagPlan
 from gatewayd.core.texts import Texts
@@ -195,6 +196,7 @@ class State:
                 "next": heads[window.row],
                 "ring_first": first,
                 "ring_size": window.ring_size,
+                "patience": window.patience_ns,
             }
             self._set("window", index, values)
             heads[window.row] = index
@@ -202,15 +204,14 @@ class State:
 
     def _fill_programs(self, site: Site) -> None:
         programme = site.programme
-        for index, program in enumerate(programme.programs):
+        lowered = lower(programme)
+        for index, (start, length) in enumerate(zip(lowered.start, lowered.length, strict=True)):
             # deadline 1: due in the first pass, so that expressions without tags run at least once
-            self._set(
-                "program", index, {"start": program.start, "length": program.length, "result": math.nan, "deadline": 1}
-            )
-        for index, (op, arg) in enumerate(zip(programme.ops, programme.args, strict=True)):
-            self._set("code", index, {"op": op, "arg": arg})
-        for index, value in enumerate(programme.consts):
-            self.column("const.value")[index] = value
+            self._set("program", index, {"start": start, "length": length, "result": math.nan, "deadline": 1})
+        for index, word in enumerate(lowered.words):
+            self.column("code.word")[index] = word
+        for index in range(programme.registers):
+            self._set("register", index, dict.fromkeys(("value", "previous", "result"), math.nan))
         first, count, programs = programme.dependencies(len(site.tags))
         for row in range(len(site.tags)):
             self._set("tag", row, {"dependency_first": first[row], "dependency_count": count[row]})
@@ -261,8 +262,7 @@ def _row_counts(site: Site) -> dict[str, int]:
         "window": len(programme.windows),
         "ring": sum(window.ring_size for window in programme.windows),
         "program": programs,
-        "code": len(programme.ops),
-        "const": len(programme.consts),
+        "code": len(lower(programme).words),
         "register": programme.registers,
         "dependency": sum(len(program.rows) for program in programme.programs),
         "fresh": tags,

@@ -20,10 +20,12 @@ from gatewayd.core.decide.people import clear_override, expire_overrides, set_ov
 from gatewayd.core.decide.rules import advance, expire
 from gatewayd.core.detect.watch import watch
 from gatewayd.core.kernels import BoundKernel, Kernels
-from gatewayd.core.site import Site
+from gatewayd.core.site import NS, Site
 from gatewayd.core.state import State
 from gatewayd.model.block import Block
 from gatewayd.model.decision import ClearOverride, Effects, Inputs, Request, SetMode, SetOverride, Stop
+
+DAY_NS = 86_400 * NS
 
 KERNEL_NAMES = (
     "decode_modbus_registers",
@@ -117,17 +119,15 @@ def _sample(
     watch(kernels, fresh)
     if fresh:
         kernels["window_update"](fresh)
-    return _run_programs(state, site, kernels, fresh, draft.mono_ns), unfinished
+    return _run_programs(state, site, kernels, fresh, draft), unfinished
 
 
-def _run_programs(
-    state: State, site: Site, kernels: Mapping[str, BoundKernel], fresh: int, now_mono_ns: int
-) -> list[int]:
-    if not fresh and not 0 < state.next_program_mono_ns <= now_mono_ns:
+def _run_programs(state: State, site: Site, kernels: Mapping[str, BoundKernel], fresh: int, draft: Draft) -> list[int]:
+    if not fresh and not 0 < state.next_program_mono_ns <= draft.mono_ns:
         return []
     programs = len(site.programme.programs)
-    due = kernels["due_programs"](fresh, programs, now_mono_ns, state.pass_number)
-    changed = kernels["rules"](due, programs, now_mono_ns)
+    due = kernels["due_programs"](fresh, programs, draft.mono_ns, state.pass_number)
+    changed = kernels["rules"](due, programs, draft.mono_ns, (draft.wall_ns + site.utc_offset_ns) % DAY_NS)
     state.next_program_mono_ns = state.column("out.value")[0]
     return list(state.column("changed.program")[:changed])
 

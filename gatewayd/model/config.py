@@ -24,6 +24,7 @@ class Gateway(Config, frozen=True, kw_only=True):
 
     name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9./-]{0,126}[a-z0-9]$")]
     settle_s: Annotated[float, Meta(ge=0, le=3600)] = 5.0  # MONITOR for this long after a start
+    utc_offset_min: Annotated[int, Meta(ge=-720, le=840)] = 0  # of the clock that rules mean by a time of the day
 
 
 class Storage(Config, frozen=True, kw_only=True):

@@ -45,7 +45,7 @@ def same(found, wanted):
 def test_the_compiler_and_the_kernel_number_the_operations_alike():
     numbers = {name: value for name, value in vars(opcodes).items() if name.isupper()}
     assert numbers == {name: getattr(compiler_opcodes, name) for name in numbers}
-    assert set(numbers.values()) == set(compiler_opcodes.OPERATIONS)
+    assert sorted(numbers.values()) == sorted(compiler_opcodes.OPERATIONS) == list(range(1, len(numbers) + 1))
     assert compiler_opcodes.STACK_MAX == STACK_MAX
 
 
@@ -366,10 +366,169 @@ class TestWindows:
         assert made.results() == [1.0, 4.0, 5.0]
 
 
+class TestMemory:
+    """`a` is the condition's tag: 0 false, 1 true, bad unknown. What remembers keeps it through unknown."""
+
+    @pytest.fixture
+    def told(self, plant):
+        """Tells a plant what the condition is, second by second, and returns what its expression says."""
+
+        def tell(text, *conditions, names=("a",)):
+            made = plant(text if isinstance(text, tuple) else (text, "condition"))
+            found = []
+            for condition in conditions:
+                made.advance(1)
+                for name, value in zip(names, condition if isinstance(condition, tuple) else (condition,), strict=True):
+                    made.sample(name, 0.0 if value == "?" else value, BAD if value == "?" else GOOD)
+                found.append(made.ask())
+            return "".join("?" if math.isnan(value) else f"{value:g}" for value in found)
+
+        return tell
+
+    def test_hysteresis_switches_on_at_one_limit_and_off_at_another(self, told):
+        assert told("hysteresis(a, 5, 3)", 4, 5, 4, "?", 4, 3, 4) == "011?100"
+        assert told("hysteresis(a, 3, 5)", 4, 3, 4, "?", 4, 5, 4) == "011?100"
+
+    def test_a_latch_keeps_what_was_set_until_it_is_reset_and_the_reset_wins(self, told):
+        steps = [(0, 0), (1, 0), (0, 0), (1, 1), (0, 0), (1, 0), (0, 1)]
+        assert told("latch(a == 1, c == 1)", *steps, names=("a", "c")) == "0110010"
+
+    def test_a_latch_says_what_does_not_depend_on_the_unknown(self, told):
+        steps = [("?", 0), ("?", 1), (0, "?"), (1, "?"), (1, 0), ("?", 0), (0, "?"), (0, 0)]
+        assert told("latch(a == 1, c == 1)", *steps, names=("a", "c")) == "?00?11?1"
+
+    def test_an_edge_is_seen_once_and_not_at_the_start(self, told):
+        assert told("rising(a == 1)", 1, 0, 1, 1, "?", 1, 0, "?", 1) == "0010?00?1"
+        assert told("falling(a == 1)", 0, 1, 0, 0, "?", 0, 1, "?", 0) == "0010?00?1"
+
+    def test_an_edge_is_over_in_the_next_pass(self, plant):
+        made = plant("rising(a == 2)")
+        made.ask()
+        made.sample("a", 2.0)
+        assert made.ask() == 1.0
+        assert made.next_deadline() == made.now + 1
+        made.now += 1
+        assert made.ask() == 0.0
+
+    def test_a_delay_on_waits_through_the_unknown_and_a_for_begins_anew(self, told):
+        assert told("delay_on(a == 1, 2s)", 1, 1, 1, 0, 1, "?", 1) == "00100?1"
+        assert told("a == 1 for 2s", 1, 1, 1, 0, 1, "?", 1, 1, 1) == "00100?001"
+
+    def test_a_delay_off_goes_on_for_a_while(self, told):
+        assert told("delay_off(a == 1, 2s)", 0, 1, 0, 0, 0, 1, 0, 1, 0, "?", 0) == "011101111?0"
+
+    def test_a_delay_says_when_it_ends(self, plant):
+        made = plant("delay_off(a == 1, 5s)")
+        made.ask()
+        made.sample("a", 0.0)
+        assert made.ask() == 1.0
+        assert made.next_deadline() == made.now + 5 * SECOND
+        made.advance(5)
+        assert made.ask() == 0.0
+        assert made.next_deadline() == 0
+
+    def test_prev_is_the_sample_before_and_no_run_without_a_new_one_moves_it(self, plant):
+        made = plant(number("prev(a)"))
+        assert math.isnan(made.ask())
+        made.sample("a", 4.0)
+        assert [made.ask(), made.ask()] == [1.0, 1.0]
+        made.sample("a", 9.0, BAD)
+        assert math.isnan(made.ask())
+        made.sample("a", 6.0)
+        assert made.ask() == 4.0
+
+
+class TestClocks:
+    def test_an_age_runs_again_exactly_when_its_comparison_turns(self, plant):
+        made = plant("age(a) > 2.5")
+        assert made.ask() == 0.0
+        assert made.next_deadline() == START + round(2.5 * SECOND)
+        made.now = made.next_deadline()
+        assert made.ask() == 0.0
+        made.now = made.next_deadline()
+        assert made.ask() == 1.0
+        assert made.next_deadline() == 0
+
+    def test_an_age_that_is_not_compared_with_a_number_runs_every_second(self, plant):
+        made = plant(number("age(a) + age(b)"))
+        made.advance(0.25)
+        assert made.ask() == 0.5
+        assert made.next_deadline() == START + SECOND
+
+    def test_a_tag_that_never_had_a_sample_has_no_age(self, plant):
+        made = plant("age(d) > 1", names=TagNames("a", "b", "c", "d"))
+        assert math.isnan(made.ask())
+
+    @pytest.mark.parametrize(
+        ("text", "at", "wanted", "wait"),
+        [
+            ('within("22:00", "06:00")', "21:59:50", 0.0, 10),
+            ('within("22:00", "06:00")', "22:00:00", 1.0, 60),
+            ('within("22:00", "06:00")', "05:59:59", 1.0, 1),
+            ('within("22:00", "06:00")', "06:00:00", 0.0, 60),
+            ('within("06:00", "22:00")', "06:00:00", 1.0, 60),
+            ('within("06:00", "22:00")', "05:59:00", 0.0, 60),
+            ("time_of_day() >= 3600", "00:59:58", 0.0, 2),
+            ("time_of_day() >= 3600", "01:00:00", 1.0, 1e-9),
+            ("time_of_day() >= 3600", "23:59:57", 1.0, 3),
+        ],
+    )
+    def test_a_time_of_the_day_runs_again_when_it_turns_and_at_least_once_a_minute(self, plant, text, at, wanted, wait):
+        made = plant(text)
+        hours, minutes, seconds = (int(part) for part in at.split(":"))
+        made.day = (hours * 3600 + minutes * 60 + seconds) * SECOND
+        assert made.ask() == wanted
+        assert made.next_deadline() == made.now + round(wait * SECOND)
+
+    def test_a_wall_clock_that_is_not_to_be_believed_has_no_time_of_day(self, plant):
+        made = plant('within("22:00", "06:00")', "time_of_day() > 1")
+        made.day = -1
+        made.run()
+        assert same(made.results(), [NAN, NAN])
+
+
+def test_a_vote_of_many_is_known_as_soon_as_the_rest_cannot_change_it(plant):
+    made = plant(
+        f"vote(2, {TRUE}, {UNKNOWN}, {TRUE}, {UNKNOWN})",
+        f"vote(3, {TRUE}, {UNKNOWN}, {TRUE}, {FALSE})",
+        f"vote(3, {FALSE}, {UNKNOWN}, {TRUE}, {FALSE})",
+        f"vote(4, {TRUE}, {TRUE}, {TRUE}, {TRUE})",
+        f"vote(1, {FALSE}, {FALSE})",
+    )
+    made.run()
+    assert same(made.results(), [1.0, NAN, 0.0, 1.0, 0.0])
+
+
+def test_an_if_between_conditions_takes_the_one_that_is_chosen(plant):
+    made = plant(
+        f"{TRUE} if {TRUE} else {UNKNOWN}", f"{TRUE} if {FALSE} else {UNKNOWN}", f"true if {UNKNOWN} else true"
+    )
+    made.run()
+    assert same(made.results(), [1.0, NAN, NAN])
+
+
+def test_a_window_runs_again_when_its_oldest_sample_leaves_unless_a_sample_is_due(plant):
+    made = plant(number("max(a, 10s)"))
+    made.advance(6)
+    made.sample("a", 0.0)
+    assert made.ask() == 1.0
+    assert made.next_deadline() == START + 10 * SECOND + 1
+    made.now = made.next_deadline()
+    assert made.ask() == 0.0
+    made.sample("a", 0.5)
+    made.ask()
+    assert made.next_deadline() == START + 16 * SECOND + 1
+    made.advance(5.5)
+    made.sample("a", 0.0)
+    made.ask()
+    assert made.next_deadline() == made.now + 2 * SECOND  # a sample comes every second: two are waited for
+
+
 def test_code_that_never_passed_the_verifier_is_an_error_code_not_a_crash(plant):
     made = plant("a > 1")
-    made.columns["code.op"][0] = 999
-    assert made._rules(1, 1, made.now) == ERROR_BOUNDS
+    for op in (0, 255, 200):
+        made.columns["code.word"][0] = op
+        assert made._rules(1, 1, made.now, 0) == ERROR_BOUNDS
 
 
 def test_the_stack_is_used_to_its_last_cell(plant):

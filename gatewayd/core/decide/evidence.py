@@ -28,7 +28,7 @@ def slice_of(
     The expression text lists each program once, in order, one per line.
     """
     compiled = [site.programme.programs[program] for program in dict.fromkeys(programs) if program >= 0]
-    terms = {(term.text, term.row): term for program in compiled for term in program.terms}
+    terms = {(term.text, term.row, term.register): term for program in compiled for term in program.terms}
     wanted = sorted({row for program in compiled for row in program.rows} | set(rows))
     return _ENCODE(
         EvidenceSlice(
@@ -36,8 +36,8 @@ def slice_of(
             expression="\n".join(program.text for program in compiled),
             rows=evidence_rows(state, site, wanted),
             terms=tuple(
-                EvidenceTerm(text=text, value=term_value(term, state.columns, now_mono_ns))
-                for (text, _), term in terms.items()
+                EvidenceTerm(text=term.text, value=term_value(term, state.columns, now_mono_ns))
+                for term in terms.values()
             ),
         )
     )
