@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_VERBS = ["check", "show", "test", "apply"]
+_VERBS = ["check", "show", "test", "trace", "apply"]
 
 
 def test_the_group_tells_what_an_engineer_can_ask(gatewayd):
