@@ -108,14 +108,14 @@ def _table(entries: Sequence[RuleEntry]) -> str:
         (
             show.clean(entry.id),
             _place(entry),
-            str(entry.operations),
+            str(entry.steps),
             _memory(sum(window.bytes for window in entry.windows)) if entry.windows else "-",
             show.clean(entry.sets) or "-",
             show.clean(", ".join(entry.reads)),
         )
         for entry in entries
     ]
-    return show.table(("RULE", "PLACE", "CELLS", "WINDOWS", "SETS", "READS"), rows, right=(2, 3))
+    return show.table(("RULE", "PLACE", "STEPS", "WINDOWS", "SETS", "READS"), rows, right=(2, 3))
 
 
 def _place(entry: RuleEntry) -> str:
@@ -125,9 +125,9 @@ def _place(entry: RuleEntry) -> str:
 
 def _summary(directory: Path, entries: Sequence[RuleEntry]) -> str:
     windows = {(window.tag, window.seconds): window.bytes for entry in entries for window in entry.windows}
-    cells = sum(entry.operations for entry in entries)
+    steps = sum(entry.steps for entry in entries)
     noun = "rule" if len(entries) == 1 else "rules"
-    return f"{directory}: {len(entries)} {noun}, {cells} cells, {_memory(sum(windows.values()))} of windows"
+    return f"{directory}: {len(entries)} {noun}, {steps} steps at most, {_memory(sum(windows.values()))} of windows"
 
 
 def _page(entry: RuleEntry) -> str:
@@ -139,7 +139,7 @@ def _page(entry: RuleEntry) -> str:
         ("Place", _place(entry)),
         ("Reads", show.clean(", ".join(entry.reads)) or "nothing"),
         ("Sets", show.clean(entry.sets) or "nothing"),
-        ("Cost", f"{entry.operations} cells per evaluation"),
+        ("Cost", f"{entry.steps} steps per run at most"),
         *windows,
     ]
     return f"{show.heading(show.clean(entry.id))}\n{show.pairs(told)}"

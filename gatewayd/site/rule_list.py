@@ -7,6 +7,7 @@ from typing import Final, Literal, NamedTuple
 
 from msgspec import Struct
 
+from gatewayd.core.expr.cost import cost_of
 from gatewayd.core.expr.programme import Compiled
 from gatewayd.core.site import RulePlan, Site
 from gatewayd.model.config import Rule
@@ -32,13 +33,13 @@ class RuleExpression(Struct, frozen=True):
     Args:
         part: of the rule.
         program: its index in the site's programme; expressions of the same text and tags share one.
-        operations: cells of code, each of which runs once per evaluation.
+        steps: one run takes at most: one per cell of code and per sample looked at.
     """
 
     part: Part
     text: str
     program: int
-    operations: int
+    steps: int
 
 
 class RuleEntry(Struct, frozen=True):
@@ -51,6 +52,7 @@ class RuleEntry(Struct, frozen=True):
         column: 0 if unknown.
         reads: names of its tags, in the order of the twin.
         sets: the point it proposes a value for; empty if none, or if the point is read-only.
+        steps: of all its expressions.
     """
 
     id: str
@@ -61,7 +63,7 @@ class RuleEntry(Struct, frozen=True):
     sets: str
     expressions: tuple[RuleExpression, ...]
     windows: tuple[RuleWindow, ...]
-    operations: int
+    steps: int
 
 
 class _Place(NamedTuple):
@@ -98,6 +100,11 @@ def _place(located: Located[Rule]) -> _Place:
 def _entry(site: Site, plan: RulePlan, place: _Place) -> RuleEntry:
     numbered: tuple[tuple[Part, int], ...] = (("when", plan.when), ("clear", plan.clear), ("to", plan.to))
     programs = [(part, index, site.programme.programs[index]) for part, index in numbered if index >= 0]
+    code = site.programme
+    expressions = tuple(
+        RuleExpression(part, program.text, index, cost_of(program, code.ops, code.args, code.windows))
+        for part, index, program in programs
+    )
     return RuleEntry(
         id=plan.id,
         file=place.file,
@@ -105,9 +112,9 @@ def _entry(site: Site, plan: RulePlan, place: _Place) -> RuleEntry:
         column=place.column,
         reads=tuple(site.tags[row].label for row in sorted({row for *_, program in programs for row in program.rows})),
         sets=site.points[plan.point].name if plan.point >= 0 else "",
-        expressions=tuple(RuleExpression(part, each.text, index, each.length) for part, index, each in programs),
+        expressions=expressions,
         windows=_windows(site, (program for *_, program in programs)),
-        operations=sum(program.length for *_, program in programs),
+        steps=sum(expression.steps for expression in expressions),
     )
 
 

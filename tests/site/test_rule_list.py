@@ -30,8 +30,10 @@ def test_a_window_is_told_with_the_memory_it_takes(site):
     assert window.bytes == 16 * window.samples
 
 
-def test_a_rule_costs_the_cells_of_its_expressions(site):
-    rule = listed(site)["tank-high"]
+def test_a_rule_costs_the_steps_of_its_expressions_at_worst_the_samples_of_its_windows_too(site):
+    rules = listed(site)
+    rule, hot = rules["tank-high"], rules["pump_1/bearing-hot"]
 
     assert [part.part for part in rule.expressions] == ["when", "clear", "to"]
-    assert rule.operations == sum(part.operations for part in rule.expressions)
+    assert rule.steps == sum(part.steps for part in rule.expressions)
+    assert hot.steps > hot.windows[0].samples > rule.steps
