@@ -56,7 +56,6 @@ TESTED_ELSEWHERE = {
     "kernels/opcua_skip.py": "tests/kernels/test_decode_opcua_notification.py",
     "kernels/opcua_value.py": "tests/kernels/test_decode_opcua.py",
     "kernels/sample.py": "tests/kernels/test_decode_columns.py",
-    "kernels/window_value.py": "tests/kernels/test_rules.py",
     "kernels/special_register.py": "tests/kernels/test_decode_modbus_registers.py",
 }
 DECLARATIONS = {  # nothing in them runs

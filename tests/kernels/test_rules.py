@@ -262,110 +262,6 @@ def test_anomaly_is_unknown_until_a_detector_has_said_something(plant):
     assert same(found, [NAN, 0.0, 1.0, 1.0, 1.0])
 
 
-class TestWindows:
-    def test_rate_is_newest_less_oldest_over_their_time(self, plant):
-        made = plant(number("rate(a, 10s)"))
-        for value in (2.0, 7.0, 3.0, 9.0):
-            made.advance(3)
-            made.sample("a", value)
-        assert made.ask() == (9.0 - 2.0) / 9.0
-
-    def test_avg_is_the_mean_of_the_samples_oldest_first(self, plant):
-        made = plant(number("avg(a, 10s)"))
-        for value in (1e16, 1.0, -1e16, 1.0):
-            made.advance(3)
-            made.sample("a", value)
-        assert made.ask() == (1e16 + 1.0 - 1e16 + 1.0) / 4.0
-
-    def test_what_a_window_can_say_of_its_samples(self, plant):
-        functions = ("min", "max", "count", "std", "integral")
-        made = plant(*(number(f"{function}(a, 10s)") for function in functions))
-        for value in (2.0, 7.0, 3.0, 8.0):
-            made.advance(3)
-            made.sample("a", value)
-        made.run()
-        area = (2 + 7) / 2 * 3 + (7 + 3) / 2 * 3 + (3 + 8) / 2 * 3
-        assert made.results() == [2.0, 8.0, 4.0, math.sqrt((9 + 4 + 4 + 9) / 4), area]
-
-    def test_one_sample_has_no_deviation_and_no_area_and_none_but_a_count(self, plant):
-        functions = ("min", "max", "count", "std", "integral")
-        made = plant(*(number(f"{function}(a, 4s)") for function in functions))
-        made.sample("a", 3.0)
-        made.advance(4)
-        made.run()
-        assert same(made.results(), [3.0, 3.0, 1.0, NAN, NAN])
-        made.advance(1)
-        made.run()
-        assert same(made.results(), [NAN, NAN, 0.0, NAN, NAN])
-
-    def test_a_deviation_that_has_no_value_is_unknown(self, plant):
-        made = plant(number("std(a, 10s)"), number("integral(a, 10s)"), number("max(a, 10s)"))
-        for value in (1.0, math.inf, 2.0):
-            made.advance(3)
-            made.sample("a", value)
-        made.run()
-        assert same(made.results(), [NAN, math.inf, math.inf])
-
-    def test_samples_older_than_the_window_do_not_count_even_if_nothing_new_came(self, plant):
-        made = plant(number("avg(a, 10s)"), number("rate(a, 10s)"))
-        for value in (100.0, 5.0, 7.0):
-            made.advance(4)
-            made.sample("a", value)
-        made.advance(3)  # the first is 11 s old now
-        made.run()
-        assert made.results() == [6.0, 0.5]
-        made.advance(4)
-        made.run()
-        assert same(made.results(), [7.0, NAN])
-        made.advance(4)
-        made.run()
-        assert same(made.results(), [NAN, NAN])
-
-    def test_a_sample_exactly_as_old_as_the_window_counts(self, plant):
-        made = plant(number("avg(a, 4s)"))
-        made.sample("a", 3.0)
-        made.advance(4)
-        assert made.ask() == 3.0
-        made.now += 1
-        assert math.isnan(made.ask())
-
-    def test_it_is_unknown_until_half_of_it_is_covered(self, plant):
-        made = plant(number("avg(a, 10s)"))
-        made.advance(4.999999999)
-        assert math.isnan(made.ask())
-        made.advance(0.000000001)
-        assert made.ask() == 1.0
-
-    def test_a_bad_sample_makes_it_unknown_until_half_is_covered_again(self, plant):
-        made = plant(number("avg(a, 10s)"))
-        made.advance(6)
-        made.sample("a", 3.0)
-        assert made.ask() == 2.0
-        made.advance(1)
-        made.sample("a", 9.0, BAD)
-        assert math.isnan(made.ask())
-        made.advance(1)
-        made.sample("a", 5.0)
-        assert math.isnan(made.ask())
-        made.advance(5)
-        assert made.ask() == 4.0  # 3 and 5: what was good before the bad one still counts, 1 is too old
-
-    def test_it_is_unknown_while_its_tag_is_stale(self, plant):
-        made = plant(number("avg(a, 10s)"))
-        made.advance(6)
-        assert made.ask() == 1.0
-        made.tag.stale[0] = 1
-        assert math.isnan(made.ask())
-
-    def test_a_window_of_another_tag_does_not_mix(self, plant):
-        made = plant(number("avg(a, 10s)"), number("avg(c, 10s)"), number("avg(c, 4s)"))
-        made.advance(5)
-        made.sample("c", 5.0)
-        made.advance(2)
-        made.run()
-        assert made.results() == [1.0, 4.0, 5.0]
-
-
 class TestMemory:
     """`a` is the condition's tag: 0 false, 1 true, bad unknown. What remembers keeps it through unknown."""
 
@@ -505,23 +401,6 @@ def test_an_if_between_conditions_takes_the_one_that_is_chosen(plant):
     )
     made.run()
     assert same(made.results(), [1.0, NAN, NAN])
-
-
-def test_a_window_runs_again_when_its_oldest_sample_leaves_unless_a_sample_is_due(plant):
-    made = plant(number("max(a, 10s)"))
-    made.advance(6)
-    made.sample("a", 0.0)
-    assert made.ask() == 1.0
-    assert made.next_deadline() == START + 10 * SECOND + 1
-    made.now = made.next_deadline()
-    assert made.ask() == 0.0
-    made.sample("a", 0.5)
-    made.ask()
-    assert made.next_deadline() == START + 16 * SECOND + 1
-    made.advance(5.5)
-    made.sample("a", 0.0)
-    made.ask()
-    assert made.next_deadline() == made.now + 2 * SECOND  # a sample comes every second: two are waited for
 
 
 def test_code_that_never_passed_the_verifier_is_an_error_code_not_a_crash(plant):

@@ -201,7 +201,7 @@ class Analysis:
         shown = self._quote(right.node)
         raise ExpressionError(
             f"{who} joins {self._quote(left.node)} in {left.units} and {shown} in {right.units}",
-            remedy=units.remedy(shown, isinstance(right.node, Binary), of=right.units, wanted=left.units),
+            remedy=units.remedy(shown, isinstance(right.node, Binary | Choice), of=right.units, wanted=left.units),
             position=node.start,
         )
 

@@ -8,7 +8,7 @@ from gatewayd.core.expr.opcodes import OPERATIONS, STD
 from gatewayd.core.expr.programme import Compiled, Programme, WindowSpec
 
 PROGRAM_COST_MAX = 262_144  # one run: two deviations over the longest window there is
-SITE_COST_MAX = 8_388_608  # one cycle in which every program runs: some 10 ms of an x86 core, 50 ms of a small ARM one
+SITE_COST_MAX = 8_388_608  # one cycle in which every program runs: 10 to 30 ms of an x86 core
 
 
 def cost_of(program: Compiled, ops: Sequence[int], args: Sequence[int], windows: Sequence[WindowSpec]) -> int:

@@ -62,7 +62,7 @@ def remedy(shown: str, is_compound: bool, *, of: str, wanted: str) -> str:
     found = conversion(of, wanted)
     if found is None:
         return f"{of} does not become {wanted} by a factor; compare like with like, or correct a tag's unit."
-    text = shown.strip("`")
+    text = shown[1:-1]
     text = f"({text})" if is_compound else text
     sign = "+" if found.offset > 0 else "-"
     shift = f" {sign} {_number(abs(found.offset))}" if found.offset else ""

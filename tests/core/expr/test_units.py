@@ -34,6 +34,10 @@ def test_a_unit_of_the_same_kind_comes_with_the_factor_to_write(of, wanted, writ
     assert units.remedy("`b`", False, of=of, wanted=wanted).startswith(f"Write {written}, which is in {wanted}")
 
 
+def test_a_quoted_name_stays_quoted():
+    assert units.remedy("``flow-2``", False, of="V", wanted="mV").startswith("Write ``flow-2` * 1000`")
+
+
 def test_a_compound_operand_gets_parentheses():
     assert "`(a + b) * 1000`" in units.remedy("`a + b`", True, of="V", wanted="mV")
 
