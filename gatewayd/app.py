@@ -36,6 +36,7 @@ from gatewayd.model.record import ConfigLoaded, Decision, Gap, Start, Stopped
 from gatewayd.model.view import MemoryView
 from gatewayd.observe.events import EventLog, for_stderr
 from gatewayd.observe.notify import Notifier, from_environment
+from gatewayd.rule_sets import RuleSets
 from gatewayd.sense.breaker import Breaker
 from gatewayd.sense.poller import Poller
 from gatewayd.sense.schedule import ScanSchedule
@@ -138,6 +139,7 @@ class Gateway:
         self._links_open = links
         self.uplink = self._build_uplink()
         self.facade = self._build_facade(kernels)
+        self.facade.rule_sets = self._build_rule_sets(kernels)
         # as the last run left them: this run's own writes enter the same table
         self._in_doubt = [(self._point_of(command), command) for command in storage.journal.in_doubt()]
         self._opening = self._opening_records(kernels, state, saves)
@@ -213,6 +215,12 @@ class Gateway:
         self._standing_warnings = read_only + self._relaxations()
         facade.warnings = self._standing_warnings
         return facade
+
+    def _build_rule_sets(self, kernels: Kernels) -> RuleSets:
+        self.cycle.on_rules = lambda site: self.recorder.change_site(site.digests.site)
+        return RuleSets(
+            self._config, kernels, self.cycle, self._storage.journal, relaxations=self._relaxations(), log=self._log
+        )
 
     def _relaxations(self) -> tuple[str, ...]:
         """Return every security relaxation that somebody accepted, in words."""

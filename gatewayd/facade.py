@@ -32,6 +32,7 @@ from gatewayd.model.view import (
     OverrideRequest,
     OverrideSummary,
     OverrideView,
+    RulesAnswer,
     StatusView,
     StreamView,
     SyncView,
@@ -39,6 +40,7 @@ from gatewayd.model.view import (
     TagView,
     number,
 )
+from gatewayd.rule_sets import RuleSets
 from gatewayd.sense.poller import Poller
 from gatewayd.sync.uplink import Uplink
 from gatewayd.version import __version__
@@ -69,6 +71,7 @@ class GatewayFacade:
         self.warnings: tuple[str, ...] = ()
         self.kernel_form = ""
         self.memory: MemoryView | None = None
+        self.rule_sets: RuleSets | None = None
 
     @property
     def _state(self) -> State:
@@ -77,6 +80,11 @@ class GatewayFacade:
     @property
     def _site(self) -> Site:
         return self._cycle.plant.site
+
+    async def apply_rules(self, actor: Actor) -> RulesAnswer:
+        """Take the rules as they stand in the site's folder now."""
+        assert self.rule_sets is not None
+        return await self.rule_sets.apply(actor)
 
     # --- status and tags --------------------------------------------------------------------------------------------
 

@@ -332,6 +332,16 @@ class OverrideAnswer(View, frozen=True, kw_only=True):
     override: OverrideView | None = None
 
 
+class RulesAnswer(View, frozen=True, kw_only=True):
+    """Answer to POST /v1/rules: another rule set is in force."""
+
+    site: str  # hex SHA-256
+    rules: int
+    kept: int  # rules that did not change and go on where they stood
+    ended: int  # rules of before that changed or are gone
+    waited_ms: float  # how long cycles waited for the change
+
+
 class OverrideRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Body of POST /v1/overrides. Reason and duration have no default: no override without them."""
 
