@@ -25,7 +25,7 @@ _compiler: Any = numba.core.compiler
 _AOTCodegen: Any = numba.core.codegen.AOTCPUCodegen
 types: Any = numba.types
 
-_TYPES = {"f8": types.float64, "i8": types.int64, "i4": types.int32, "u1": types.uint8}
+_TYPES = {"f8": types.float64, "f4": types.float32, "i8": types.int64, "i4": types.int32, "u1": types.uint8}
 _INT64 = ir.IntType(64)
 
 

@@ -1,6 +1,6 @@
 """Everything that changes: one buffer per table, laid out as the kernels' table says, and the few objects of decide.
 
-Nobody else keeps a view across an await. Columns are typed memoryviews: `d` float64, `q` int64, `i` int32, `B` bytes.
+Nobody else keeps a view across an await. Columns are typed memoryviews: `d` float64, `f` float32, `q` int64, `i` int32, `B` bytes.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ CHECK_AGE = 2
 CHECK_RATE = 4
 CHECK_STUCK = 8
 SLOTS = 16
-_FORMAT: dict[str, Literal["d", "q", "i", "B"]] = {"f8": "d", "i8": "q", "i4": "i", "u1": "B"}
-_SIZE = {"f8": 8, "i8": 8, "i4": 4, "u1": 1}
+_FORMAT: dict[str, Literal["d", "f", "q", "i", "B"]] = {"f8": "d", "f4": "f", "i8": "q", "i4": "i", "u1": "B"}
+_SIZE = {"f8": 8, "f4": 4, "i8": 8, "i4": 4, "u1": 1}
 
 
 @dataclass(slots=True)
@@ -258,6 +258,9 @@ def _row_counts(site: Site) -> dict[str, int]:
         "plan": sum(len(plan.rows) for plan in site.plans),
         "ewma": sum(tag.contract.ewma is not None for tag in site.tags),
         "cusum": sum(tag.contract.cusum is not None for tag in site.tags),
+        "committee": 0,
+        "channel": 0,
+        "clock": 0,
         "window": len(programme.windows),
         "ring": sum(window.ring_size for window in programme.windows),
         "program": programs,
@@ -307,6 +310,7 @@ def _contract_columns(tag: TagPlan, now_mono_ns: int) -> dict[str, float | int]:
         "stuck_value": math.nan,
         "stale_after": _ns(contract.stale_after_s) or default_stale_ns,
         "source_age_max": _ns(contract.source_age_max_s) if isinstance(tag.config, OpcuaTag) else 0,
+        "committee_row": -1,
         "anomaly": -1,
         "window_first": -1,
     }
