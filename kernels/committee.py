@@ -26,6 +26,7 @@ _FLOOR = 0.02  # novelty rate below which a tag is not thought quieter
 _BUDGET = 0.001  # gain of the novelty rate
 _HELD = 0.99  # what is left of a score after one sample
 _REACH = 32.0  # ranges that one sample can go beyond what was seen; the rest of it is a fault, not the process
+_SPREAD_AFTER = 32  # samples before there is a spread; its range begins with the one it has then
 _CLOCK_GAIN = 0.6  # part of the clock profile that one visit to a bin replaces
 _MAGNITUDE_MAX = 1e18  # squares of it fit float32
 _RATIO_MAX = 1e6
@@ -189,8 +190,6 @@ def committee(
             for k in range(CHANNELS):
                 channel_low[first + k] = 0.0
                 channel_high[first + k] = 0.0
-            channel_low[first + _SPREAD - 1] = 1e-37
-            channel_high[first + _SPREAD - 1] = 1e-37
             for k in range(bins):
                 clock_mean[bin_first + k] = NAN
                 clock_deviation[bin_first + k] = 0.0
@@ -299,6 +298,9 @@ def committee(
                 which = _DRIFT
         # The floor of a thousandth of the usual deviation keeps a value that stands still from records of rounding.
         square = min(max(square + 1e-6 * typical * typical, 1e-37), 1e38)
+        if n < _SPREAD_AFTER:
+            channel_low[first + _SPREAD - 1] = square
+            channel_high[first + _SPREAD - 1] = square
         e = stretch_ratio(first + _SPREAD - 1, square, channel_low, channel_high)
         if e > 0.0:
             total = total + log_of(1.0 + e)
