@@ -137,6 +137,42 @@ TABLES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "channel": (("low", "f4"), ("high", "f4")),  # 5 rows each committee: ranges of its derived channels
     "clock": (("mean", "f4"), ("deviation", "f4")),  # bins of the day's profile
+    # assets: tags judged together
+    "asset": (
+        ("first", "i8"),  # members: table member [first, first + members)
+        ("members", "i8"),
+        ("samples_first", "i8"),  # rows learnt: table sample [samples_first, samples_first + calibration * members)
+        ("factor_first", "i8"),  # table factor [factor_first, factor_first + members (members + 1) / 2)
+        ("calibration", "i8"),  # rows to learn
+        ("limit", "f8"),  # score that alarms
+        ("distance_limit", "f8"),  # distance_ratio that alarms alone
+        ("count", "i8"),  # rows taken; 0 = learn anew
+        ("mark", "i8"),  # pass number that last took a row
+        ("level", "f8"),
+        ("level_usual", "f8"),
+        ("level_ratio", "f8"),
+        ("distance", "f8"),
+        ("distance_usual", "f8"),
+        ("distance_ratio", "f8"),
+        ("score", "f8"),
+        ("alarm", "i8"),  # -1 unknown, 0, 1
+        ("furthest", "i8"),  # the tag that stands furthest from where it stood
+        ("z", "f8"),  # how far, in its usual deviations
+    ),
+    "member": (
+        ("tag", "i8"),
+        ("fast", "f8"),  # EWMA of gain 0.2
+        ("slow", "f8"),  # of 0.05
+        ("fast_middle", "f8"),
+        ("fast_scale", "f8"),
+        ("slow_middle", "f8"),
+        ("slow_scale", "f8"),
+        ("mean", "f8"),
+        ("white", "f8"),  # scratch
+    ),
+    "sample": (("value", "f8"),),
+    "factor": (("value", "f8"),),
+    "order": (("value", "f8"),),  # scratch, as long as the longest calibration
     # windows over the past of one tag: a ring in table ring, [ring_first, ring_first + ring_size)
     "window": (
         ("tag", "i8"),
@@ -354,6 +390,32 @@ KERNELS: tuple[Kernel, ...] = (
         + _columns("clock", "mean deviation", "w"),
         _i8("fresh_count"),
         ("fresh", "tag", "committee", "channel", "clock"),
+    ),
+    Kernel(
+        "asset_levels",
+        "asset_levels",
+        _columns("tag", "value status fresh_mark", "r")
+        + _columns("asset", "first members samples_first calibration", "r")
+        + _columns("asset", "count mark level level_usual level_ratio score alarm furthest z", "w")
+        + _columns("member", "tag", "r")
+        + _columns("member", "fast slow fast_middle fast_scale slow_middle slow_scale", "w")
+        + _columns("sample", "value", "w")
+        + _columns("order", "value", "w"),
+        _i8("assets", "pass_number"),
+        ("tag", "asset", "member", "sample", "order"),
+    ),
+    Kernel(
+        "asset_distance",
+        "asset_distance",
+        _columns("asset", "first members samples_first factor_first calibration limit distance_limit", "r")
+        + _columns("asset", "count mark level_ratio", "r")
+        + _columns("asset", "distance distance_usual distance_ratio score alarm", "w")
+        + _columns("member", "fast mean white", "w")
+        + _columns("sample", "value", "r")
+        + _columns("factor", "value", "w")
+        + _columns("order", "value", "w"),
+        _i8("assets", "pass_number"),
+        ("asset", "member", "sample", "factor", "order"),
     ),
     Kernel(
         "verdict",  # merges detector alarms into tag.anomaly and tag.anomaly_score
