@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from kernels.asset_levels import (
+    ADAPT,
     CALIBRATION_MAX,
     CALIBRATION_MIN,
     FAST,
@@ -81,6 +82,7 @@ def asset_distance(
     `distance_ratio` is `distance` over `distance_usual`, its 99 % quantile over the rows learnt. All directions count,
     the ones with the least variance most: Hotelling's T2 and the residual Q of a PCA in one. `alarm` becomes 1 when the
     score reaches `limit` or `distance_ratio` alone `distance_limit`, and ends when both are under 0.95 of theirs.
+    While there is none `mean` follows by 0.001 (E - mean).
 
     Returns:
         Assets that alarm; ERROR_BOUNDS when an asset's rows are outside their tables.
@@ -188,4 +190,7 @@ def asset_distance(
             alarming = 1
         asset_alarm[a] = alarming
         alarms += alarming
+        if alarming == 0:
+            for m in range(first, first + members):
+                member_mean[m] = member_mean[m] + ADAPT * (member_fast[m] - member_mean[m])
     return alarms

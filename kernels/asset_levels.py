@@ -14,6 +14,7 @@ from kernels.table import ERROR_BOUNDS
 FAST = 0.2
 SLOW = 0.05
 SMOOTH = 0.2
+ADAPT = 0.001  # part by which what is usual follows the plant from row to row while nothing alarms
 QUANTILE = 0.99
 SETTLE = 20  # rows before an EWMA counts
 SETTLE_SCORE = 60  # rows before a smoothed score counts
@@ -86,7 +87,8 @@ def asset_levels(
 
         z = max |E - middle| / scale over tags and gains        level += 0.2 (log(1 + z) - level)
 
-    `level_ratio` is `level` over `level_usual`, its 99 % quantile over the rows learnt. `furthest` is the tag row with
+    and while the asset does not alarm each `middle` follows by 0.001 (E - middle), so that a slow season is no anomaly, but
+    an anomaly does not become the rule. `level_ratio` is `level` over `level_usual`, its 99 % quantile over the rows learnt. `furthest` is the tag row with
     the greatest z. An asset with `count` 0 learns anew. A row of which a tag is not Good or not finite changes nothing:
     `alarm` -1 and `score` NaN. `mark` is the pass number for `asset_distance` to go on from.
 
@@ -220,6 +222,9 @@ def asset_levels(
             if further > z:
                 z = further
                 furthest = member_tag[m]
+            if asset_alarm[a] != 1:
+                member_fast_middle[m] = member_fast_middle[m] + ADAPT * (fast - member_fast_middle[m])
+                member_slow_middle[m] = member_slow_middle[m] + ADAPT * (slow - member_slow_middle[m])
         level = asset_level[a] + SMOOTH * (log_of(1.0 + z) - asset_level[a])
         asset_level[a] = level
         ratio = 0.0

@@ -100,6 +100,8 @@ def reference(c: Columns, assets: int, pass_number: int) -> int:
         is_over = score >= least * c["asset.limit"][a] or ratio >= least * c["asset.distance_limit"][a]
         c["asset.distance_ratio"][a], c["asset.score"][a], c["asset.alarm"][a] = ratio, score, int(is_over)
         alarms += is_over
+        for i in range(m, m + members) if not is_over else ():
+            c["member.mean"][i] = c["member.mean"][i] + 0.001 * (c["member.fast"][i] - c["member.mean"][i])
     return alarms
 
 

@@ -62,6 +62,9 @@ def judge(c: Columns, a: int, first: int, members: int) -> None:
         )
         if z > best:
             best, c["asset.furthest"][a] = z, tag
+        for name in ("fast", "slow") if c["asset.alarm"][a] != 1 else ():
+            middle = c[f"member.{name}_middle"][m]
+            c[f"member.{name}_middle"][m] = middle + 0.001 * (c[f"member.{name}"][m] - middle)
     c["asset.level"][a] += 0.2 * (log_of(1.0 + best) - c["asset.level"][a])
     is_known = c["asset.level_usual"][a] > 0.0
     c["asset.level_ratio"][a] = c["asset.level"][a] / c["asset.level_usual"][a] if is_known else 0.0
@@ -142,6 +145,20 @@ def test_a_step_of_one_tag_stands_out_and_is_named() -> None:
     step = [seen.take([a, b, c + 5.0]) for a, b, c in plant(20, seed=6)]
     assert step[-1] > 1.5 * max(sound)
     assert (seen.columns["asset.furthest"][0], seen.columns["asset.z"][0] > 50.0) == (2, True)
+
+
+def test_what_is_usual_follows_a_slow_season_but_not_an_alarm() -> None:
+    calm, alarming = Plant(), Plant()
+    for row in plant(ROWS):
+        calm.take(row)
+        alarming.take(row)
+    before = calm.columns["member.fast_middle"][2]
+    for a, b, c in plant(2000, seed=6):
+        calm.take([a, b, c + 1.0])
+        alarming.columns["asset.alarm"][0] = 1
+        alarming.take([a, b, c + 1.0])
+    assert calm.columns["member.fast_middle"][2] - before > 0.8
+    assert alarming.columns["member.fast_middle"][2] == before
 
 
 def test_a_tag_that_never_moved_is_left_out() -> None:
