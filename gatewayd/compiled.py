@@ -34,7 +34,7 @@ from kernels.table import ERROR_INTERNAL, ERRORS, KERNELS, TABLES, VIEWS, Column
 
 FORMS = ("aot", "jit", "python")
 
-_FORMATS = {"f8": "d", "i8": "q", "i4": "i", "u1": "B"}
+_FORMATS = {"f8": "d", "f4": "f", "i8": "q", "i4": "i", "u1": "B"}
 _BY_NAME = {kernel.name: kernel for kernel in KERNELS}
 
 
@@ -324,7 +324,7 @@ def _jit_folder() -> Path:
 
 
 def _jit_types(kernel: Kernel, numba: Any) -> Iterator[Any]:
-    kinds = {"f8": numba.float64, "i8": numba.int64, "i4": numba.int32, "u1": numba.uint8}
+    kinds = {"f8": numba.float64, "f4": numba.float32, "i8": numba.int64, "i4": numba.int32, "u1": numba.uint8}
     for column in kernel.columns:
         yield kinds[column.type][::1]
     for _, kind in kernel.scalars:

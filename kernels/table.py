@@ -2,7 +2,7 @@
 
 A gateway ships this table and the native library; `kernels/*.py` are for building and development.
 
-Types: `f8` float64, `i8` int64, `i4` int32, `u1` byte. Every column is a flat buffer. A kernel takes its columns first, in
+Types: `f8` float64, `f4` float32, `i8` int64, `i4` int32, `u1` byte. Every column is a flat buffer. A kernel takes its columns first, in
 the order given, then its scalars, then the row counts of the tables named in `sizes` (filled in by the door that binds
 it; callers never pass them), and returns one int64: a count >= 0, or a negative error code from `ERRORS`.
 """
@@ -63,6 +63,7 @@ TABLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("source_age_max", "i8"),  # ns; 0 = off
         ("ewma_row", "i8"),  # row in table ewma, -1 = none
         ("cusum_row", "i8"),
+        ("committee_row", "i8"),
         ("anomaly", "i8"),  # -1 unknown (bad quality or warming up), 0 none, else 1 = EWMA | 2 = CUSUM
         ("anomaly_score", "f8"),
         ("window_first", "i8"),  # first row in table window, -1 = none; the rest by window.next
@@ -106,6 +107,72 @@ TABLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("score", "f8"),  # max(high, low) / h
         ("alarm", "i8"),
     ),
+    "committee": (
+        ("limit", "f8"),  # score that alarms
+        ("warmup", "i8"),
+        ("hold", "i4"),  # samples for which a novelty must beat the one before
+        ("mute", "i4"),  # samples after one that reached the limit in which there is none
+        ("clock_first", "i8"),  # bins of the day's profile: table clock [clock_first, clock_first + clock_bins)
+        ("clock_bins", "i8"),  # 0 = no clock
+        ("count", "i4"),  # samples learnt; 0 = start anew
+        ("since", "i4"),  # samples since the last novelty
+        ("last_time", "i8"),  # wall ns of the sample before
+        ("interval", "f4"),  # s between samples
+        ("fast", "f8"),  # E32
+        ("slow", "f8"),  # E256
+        ("base", "f8"),  # E1000
+        ("variance", "f4"),  # about E32
+        ("deviation", "f4"),  # mean of |x - E1000|
+        ("season", "f4"),  # E32 of the deviation from the clock profile
+        ("budget", "f4"),  # novelty per sample that is usual here
+        ("best", "f4"),  # the last novelty
+        ("held", "f4"),  # score, as kept
+        ("value_low", "f8"),  # range of the value ever visited
+        ("value_high", "f8"),
+        ("novelty", "f8"),  # > 0 where an event starts
+        ("score", "f8"),
+        ("alarm", "i8"),
+        ("channel", "i8"),  # what the score comes from: `kernels.committee`
+        ("excess", "f8"),  # by how much it broke its range, in units of 5 % of it
+    ),
+    "channel": (("low", "f4"), ("high", "f4")),  # 5 rows each committee: ranges of its derived channels
+    "clock": (("mean", "f4"), ("deviation", "f4")),  # bins of the day's profile
+    # assets: tags judged together
+    "asset": (
+        ("first", "i8"),  # members: table member [first, first + members)
+        ("members", "i8"),
+        ("samples_first", "i8"),  # rows learnt: table sample [samples_first, samples_first + calibration * members)
+        ("factor_first", "i8"),  # table factor [factor_first, factor_first + members (members + 1) / 2)
+        ("calibration", "i8"),  # rows to learn
+        ("limit", "f8"),  # score that alarms
+        ("distance_limit", "f8"),  # distance_ratio that alarms alone
+        ("count", "i8"),  # rows taken; 0 = learn anew
+        ("mark", "i8"),  # pass number that last took a row
+        ("level", "f8"),
+        ("level_usual", "f8"),
+        ("level_ratio", "f8"),
+        ("distance", "f8"),
+        ("distance_usual", "f8"),
+        ("distance_ratio", "f8"),
+        ("score", "f8"),
+        ("alarm", "i8"),  # -1 unknown, 0, 1
+        ("furthest", "i8"),  # the tag that stands furthest from where it stood
+        ("z", "f8"),  # how far, in its usual deviations
+    ),
+    "member": (
+        ("tag", "i8"),
+        ("fast", "f8"),  # EWMA of gain 0.2
+        ("slow", "f8"),  # of 0.05
+        ("fast_middle", "f8"),
+        ("fast_scale", "f8"),
+        ("slow_middle", "f8"),
+        ("slow_scale", "f8"),
+        ("mean", "f8"),
+        ("white", "f8"),  # scratch
+    ),
+    "sample": (("value", "f8"),),
+    "factor": (("value", "f8"),),
+    "order": (("value", "f8"),),  # scratch, as long as the longest calibration
     # windows over the past of one tag: a ring in table ring, [ring_first, ring_first + ring_size)
     "window": (
         ("tag", "i8"),
@@ -158,6 +225,7 @@ VIEWS: dict[str, tuple[str, str]] = {"tag.value_bits": ("tag.value", "i8"), "cod
 
 STACK_MAX = 16
 EVENT_TIME_MAX = 2**62  # ns; windows take no sample from later
+CHANNELS = 5  # ranges of a committee in table channel
 NEST_CELLS = 32
 OUT_CELLS = 8
 RESPONSE_CELLS = 6
@@ -317,6 +385,45 @@ KERNELS: tuple[Kernel, ...] = (
         + _columns("cusum", "mean variance count high low score alarm", "w"),
         _i8("fresh_count"),
         ("fresh", "tag", "cusum"),
+    ),
+    Kernel(
+        "committee",
+        "committee",
+        _FRESH
+        + _columns("tag", "value status source_time committee_row", "r")
+        + _columns("committee", "limit warmup hold mute clock_first clock_bins", "r")
+        + _columns("committee", "count since last_time interval fast slow base variance deviation season budget", "w")
+        + _columns("committee", "best held value_low value_high novelty score alarm channel excess", "w")
+        + _columns("channel", "low high", "w")
+        + _columns("clock", "mean deviation", "w"),
+        _i8("fresh_count"),
+        ("fresh", "tag", "committee", "channel", "clock"),
+    ),
+    Kernel(
+        "asset_levels",
+        "asset_levels",
+        _columns("tag", "value status fresh_mark", "r")
+        + _columns("asset", "first members samples_first calibration", "r")
+        + _columns("asset", "count mark level level_usual level_ratio score alarm furthest z", "w")
+        + _columns("member", "tag", "r")
+        + _columns("member", "fast slow fast_middle fast_scale slow_middle slow_scale", "w")
+        + _columns("sample", "value", "w")
+        + _columns("order", "value", "w"),
+        _i8("assets", "pass_number"),
+        ("tag", "asset", "member", "sample", "order"),
+    ),
+    Kernel(
+        "asset_distance",
+        "asset_distance",
+        _columns("asset", "first members samples_first factor_first calibration limit distance_limit", "r")
+        + _columns("asset", "count mark level_ratio", "r")
+        + _columns("asset", "distance distance_usual distance_ratio score alarm", "w")
+        + _columns("member", "fast mean white", "w")
+        + _columns("sample", "value", "r")
+        + _columns("factor", "value", "w")
+        + _columns("order", "value", "w"),
+        _i8("assets", "pass_number"),
+        ("asset", "member", "sample", "factor", "order"),
     ),
     Kernel(
         "verdict",  # merges detector alarms into tag.anomaly and tag.anomaly_score

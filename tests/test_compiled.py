@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 
 def columns(tags: int = 4) -> dict[str, memoryview]:
     """Zeroed tables as the core allocates them: one writable buffer per column."""
-    codes = {"f8": "d", "i8": "q", "i4": "i", "u1": "B"}
+    codes = {"f8": "d", "f4": "f", "i8": "q", "i4": "i", "u1": "B"}
     return {
         f"{table}.{name}": memoryview(array(codes[kind], [0] * tags))
         for table, cells in TABLES.items()
@@ -205,7 +205,7 @@ from array import array
 from pathlib import Path
 from gatewayd.compiled import load_kernels
 loaded = load_kernels("aot", library=Path(sys.argv[1]))
-codes = {"f8": "d", "i8": "q", "i4": "i", "u1": "B"}
+codes = {"f8": "d", "f4": "f", "i8": "q", "i4": "i", "u1": "B"}
 held = {f"{t}.{n}": memoryview(array(codes[k], [0] * 4)) for t, cells in loaded.tables.items() for n, k in cells}
 held["tag.value"][0], held["tag.scale"][0] = 21.0, 2.0
 assert loaded.bind("scale", held)(1) == 1

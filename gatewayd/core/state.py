@@ -1,6 +1,6 @@
 """Everything that changes: one buffer per table, laid out as the kernels' table says, and the few objects of decide.
 
-Nobody else keeps a view across an await. Columns are typed memoryviews: `d` float64, `q` int64, `i` int32, `B` bytes.
+Nobody else keeps a view across an await. Columns are typed memoryviews: `d` float64, `f` float32, `q` int64, `i` int32, `B` bytes.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ CHECK_AGE = 2
 CHECK_RATE = 4
 CHECK_STUCK = 8
 SLOTS = 16
-_FORMAT: dict[str, Literal["d", "q", "i", "B"]] = {"f8": "d", "i8": "q", "i4": "i", "u1": "B"}
-_SIZE = {"f8": 8, "i8": 8, "i4": 4, "u1": 1}
+_FORMAT: dict[str, Literal["d", "f", "q", "i", "B"]] = {"f8": "d", "f4": "f", "i8": "q", "i4": "i", "u1": "B"}
+_SIZE = {"f8": 8, "f4": 4, "i8": 8, "i4": 4, "u1": 1}
 
 
 @dataclass(slots=True)
@@ -261,6 +261,14 @@ def _row_counts(site: Site) -> dict[str, int]:
         "plan": sum(len(plan.rows) for plan in site.plans),
         "ewma": sum(tag.contract.ewma is not None for tag in site.tags),
         "cusum": sum(tag.contract.cusum is not None for tag in site.tags),
+        "committee": 0,
+        "channel": 0,
+        "clock": 0,
+        "asset": 0,
+        "member": 0,
+        "sample": 0,
+        "factor": 0,
+        "order": 0,
         "window": len(programme.windows),
         "ring": sum(window.ring_size for window in programme.windows),
         "program": programs,
@@ -299,6 +307,7 @@ def _contract_columns(tags: Sequence[TagPlan], now_mono_ns: int) -> dict[str, li
         "ingest_mono": now_mono_ns,
         "rate_value": math.nan,
         "stuck_value": math.nan,
+        "committee_row": -1,
         "anomaly": -1,
         "window_first": -1,
     }

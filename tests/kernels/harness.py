@@ -40,7 +40,7 @@ ADVERSARIAL = (
 )
 INT_MAX = 2**63 - 1
 INT_MIN = -(2**63)
-_CODES = {"f8": "d", "i8": "q", "i4": "i", "u1": "B"}
+_CODES = {"f8": "d", "f4": "f", "i8": "q", "i4": "i", "u1": "B"}
 _BY_NAME = {kernel.name: kernel for kernel in KERNELS}
 
 
@@ -85,9 +85,15 @@ def filled(kernel: str, given: Columns, rows: dict[str, int] | None = None) -> C
     wanted = [f"{column.table}.{column.name}" for column in _BY_NAME[kernel].columns]
     blank = {name: [0] * lengths.get(name.partition(".")[0], 0) for name in wanted if name not in VIEWS}
     for name, cells in blank.items():
-        if type_of(name) == "f8":
+        if type_of(name) in ("f8", "f4"):
             cells[:] = [0.0] * len(cells)
     return blank | {name: list(cells) for name, cells in given.items()}
+
+
+def buffers(kernel: str, given: Columns, rows: dict[str, int] | None = None) -> dict[str, memoryview]:
+    """Complete the columns as `filled` does; return them as what a kernel is bound to, to be called again and again."""
+    columns = filled(kernel, given, rows)
+    return {name: memoryview(array(_CODES[type_of(name)], cells)) for name, cells in columns.items()}
 
 
 def run(kernel: str, form: str, columns: Columns, **scalars: float) -> tuple[int, dict[str, bytes]]:

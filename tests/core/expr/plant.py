@@ -18,7 +18,7 @@ from kernels import table
 SECOND = 1_000_000_000
 GOOD, UNCERTAIN, BAD = 0, 0x40900000, 0x80050000
 START = 1_000 * SECOND
-_ARRAY = {"f8": "d", "i8": "q", "i4": "i", "u1": "B"}
+_ARRAY = {"f8": "d", "f4": "f", "i8": "q", "i4": "i", "u1": "B"}
 
 
 class TagNames:
