@@ -6,16 +6,17 @@ Nobody else keeps a view across an await. Columns are typed memoryviews: `d` flo
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from gatewayd.core.detectors import CATALOGUE, instances, setting_columns
 from gatewayd.core.kernels import Kernels
 from gatewayd.core.site import NS, STALE_MIN_NS, STALE_SCANS, Site, TagPlan
 from gatewayd.core.texts import Texts
 from gatewayd.model import quality
 from gatewayd.model.block import PlanRow, WireType
-from gatewayd.model.config import Cusum, Ewma
 from gatewayd.model.decision import Mode, Reason
 from gatewayd.model.device import OpcuaTag
 from gatewayd.model.record import Actor
@@ -150,6 +151,7 @@ class State:
 
     def _fill(self, site: Site, now_mono_ns: int) -> None:
         self._fill_tags(site, now_mono_ns)
+        self._fill_detectors(site)
         self._fill_plans(site)
         self._fill_windows(site)
         self._fill_programs(site)
@@ -163,16 +165,30 @@ class State:
         return CHECK_RANGE + sum(check for check, is_asked in asked.items() if is_asked)
 
     def _fill_tags(self, site: Site, now_mono_ns: int) -> None:
-        detectors = {"ewma": 0, "cusum": 0}
         for tag in site.tags:
             self._set("tag", tag.row, _contract_columns(tag, now_mono_ns))
-            for kind, settings in (("ewma", tag.contract.ewma), ("cusum", tag.contract.cusum)):
-                at = -1
-                if settings is not None:
-                    at = detectors[kind]
-                    detectors[kind] += 1
-                    self._set(kind, at, _detector_columns(settings))
-                self.column(f"tag.{kind}_row")[tag.row] = at
+
+    def _fill_detectors(self, site: Site) -> None:
+        """Lay the detectors of each tag side by side; the tables of the kinds are filled in the same order."""
+        place = 0
+        next_row: dict[str, int] = {}
+        for detector in CATALOGUE:
+            self.column(f"tag.{detector.name}_row")[:] = array("q", [-1]) * len(self.column("tag.value"))
+        for tag in site.tags:
+            first = place
+            for instance in instances(tag.contract):
+                name, child = instance.detector.name, instance.detector.child
+                row = next_row.get(name, 0)
+                next_row[name] = row + 1
+                cells = dict(setting_columns(instance.settings)) | {"detector": place}
+                if child:
+                    cells[f"{child}_first"] = next_row.get(child, 0)
+                    next_row[child] = next_row.get(child, 0) + instance.child_rows
+                self._set(name, row, cells)
+                self._set("detector", place, {"kind": instance.kind, "alarm": -1, "score": math.nan})
+                self.column(f"tag.{name}_row")[tag.row] = row
+                place += 1
+            self._set("tag", tag.row, {"detector_first": first, "detector_count": place - first})
 
     def _fill_plans(self, site: Site) -> None:
         at = base = 0
@@ -256,8 +272,7 @@ def _row_counts(site: Site) -> dict[str, int]:
     return {
         "tag": tags,
         "plan": sum(len(plan.rows) for plan in site.plans),
-        "ewma": sum(tag.contract.ewma is not None for tag in site.tags),
-        "cusum": sum(tag.contract.cusum is not None for tag in site.tags),
+        **_detector_rows(site),
         "window": len(programme.windows),
         "ring": sum(window.ring_size for window in programme.windows),
         "program": programs,
@@ -274,6 +289,17 @@ def _row_counts(site: Site) -> dict[str, int]:
         "response": RESPONSE_CELLS * RESPONSES_PER_CALL,
         "out": 8,
     }
+
+
+def _detector_rows(site: Site) -> dict[str, int]:
+    rows = {"detector": 0, **{name: 0 for each in CATALOGUE for name in (each.name, each.child) if name}}
+    for tag in site.tags:
+        for instance in instances(tag.contract):
+            rows["detector"] += 1
+            rows[instance.detector.name] += 1
+            if instance.detector.child:
+                rows[instance.detector.child] += instance.child_rows
+    return rows
 
 
 def _plan_columns(row: PlanRow, base: int) -> dict[str, float | int]:
@@ -310,13 +336,6 @@ def _contract_columns(tag: TagPlan, now_mono_ns: int) -> dict[str, float | int]:
         "anomaly": -1,
         "window_first": -1,
     }
-
-
-def _detector_columns(settings: Ewma | Cusum) -> dict[str, float | int]:
-    shared: dict[str, float | int] = {"alpha": settings.alpha, "warmup": settings.warmup, "alarm": -1}
-    if isinstance(settings, Ewma):
-        return shared | {"z_max": settings.z_max}
-    return shared | {"k": settings.k, "h": settings.h}
 
 
 def _or_nan(value: object) -> float:

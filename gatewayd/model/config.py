@@ -10,11 +10,9 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
+from gatewayd.model.detectors import Cusum, Ewma, PageHinkley, RangeRecord, RobustZ, Seasonal
 from gatewayd.model.device import Device, Tag
 from gatewayd.model.table import Config, Duration, Name, Port
-
-DetectorName = Literal["ewma", "cusum"]
-
 
 # --- gateway.toml -----------------------------------------------------------------------------------------------------
 
@@ -81,23 +79,6 @@ class GatewayFile(Config, frozen=True, kw_only=True):
 # --- twins/*.toml -----------------------------------------------------------------------------------------------------
 
 
-class Ewma(Config, frozen=True, kw_only=True):
-    """Exponentially weighted mean and variance; alarms when |z| exceeds `z_max`."""
-
-    alpha: Annotated[float, Meta(gt=0, le=1)] = 0.05
-    z_max: Annotated[float, Meta(gt=0)] = 6.0
-    warmup: Annotated[int, Meta(ge=2, le=1_000_000)] = 60
-
-
-class Cusum(Config, frozen=True, kw_only=True):
-    """Two-sided cumulative sum of z; `k` and `h` in standard deviations."""
-
-    k: Annotated[float, Meta(ge=0)] = 0.5
-    h: Annotated[float, Meta(gt=0)] = 8.0
-    alpha: Annotated[float, Meta(gt=0, le=1)] = 0.02
-    warmup: Annotated[int, Meta(ge=2, le=1_000_000)] = 60
-
-
 class Contract(Config, frozen=True, kw_only=True):
     """What a tag of an asset promises; a sample that breaks it loses its Good quality."""
 
@@ -111,6 +92,10 @@ class Contract(Config, frozen=True, kw_only=True):
     source_age_max_s: Duration | UnsetType = UNSET  # older by its own source time = Uncertain_LastUsableValue
     ewma: Ewma | None = None
     cusum: Cusum | None = None
+    page_hinkley: PageHinkley | None = None
+    robust_z: RobustZ | None = None
+    range_record: RangeRecord | None = None
+    seasonal: Seasonal | None = None
     description: str = ""
 
 
