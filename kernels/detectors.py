@@ -64,6 +64,14 @@ DETECTOR: Columns = (
     ("kind", "i8"),  # place in DETECTORS, and its bit in tag.anomaly
     ("score", "f8"),  # how unusual, in the detector's own measure; NaN = unknown
     ("alarm", "i8"),  # -1 unknown, 0, 1
+    ("tail_max", "f8"),  # alarm where a score is rarer; 0 = the detector's own limit counts
+    ("tail_first", "i8"),  # its histogram: TAIL_BUCKETS rows of table tail
+    ("tail_total", "i8"),
+    ("rarity", "f8"),  # of the score among those before; NaN = unknown
+    ("hold_off", "i8"),  # ns
+    ("hold_for", "i8"),  # ns
+    ("passed_time", "i8"),  # boot-clock ns of the last alarm that passed the hold-off; 0 = none
+    ("passed_score", "f8"),
 )
 
 
@@ -72,8 +80,11 @@ def table_of(detector: Detector) -> Columns:
     return (*detector.settings, *detector.learned, ("detector", "i8"))
 
 
+TAIL_BUCKETS = 64
+
 TABLES: dict[str, Columns] = {
     "detector": DETECTOR,
+    "tail": (("count", "i8"),),
     **{detector.name: table_of(detector) for detector in DETECTORS},
     **{detector.child.name: detector.child.columns for detector in DETECTORS if detector.child},
 }

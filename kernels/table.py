@@ -128,7 +128,10 @@ TABLES: dict[str, tuple[tuple[str, str], ...]] = {
 
 # Columns that are another column's buffer seen as another type, made by the door: view -> (owner, type). This is how a
 # kernel turns bits into a float without libm, views or conversions.
-VIEWS: dict[str, tuple[str, str]] = {"tag.value_bits": ("tag.value", "i8")}
+VIEWS: dict[str, tuple[str, str]] = {
+    "tag.value_bits": ("tag.value", "i8"),
+    "detector.score_bits": ("detector.score", "i8"),
+}
 
 STACK_MAX = 16
 NEST_CELLS = 32
@@ -291,6 +294,28 @@ KERNELS: tuple[Kernel, ...] = (
         ("tag", "fresh", "out"),
     ),
     *(_detector(detector) for detector in DETECTORS),
+    Kernel(
+        "tail",
+        "tail",
+        _FRESH
+        + _columns("tag", "detector_first detector_count", "r")
+        + _columns("detector", "tail_max tail_first score", "r")
+        + (Column("detector", "score_bits", "i8", "r"),)
+        + _columns("detector", "tail_total rarity alarm", "w")
+        + _columns("tail", "count", "w"),
+        _i8("fresh_count"),
+        ("fresh", "tag", "detector", "tail"),
+    ),
+    Kernel(
+        "hold",
+        "hold",
+        _FRESH
+        + _columns("tag", "ingest_mono detector_first detector_count", "r")
+        + _columns("detector", "hold_off hold_for", "r")
+        + _columns("detector", "score alarm passed_time passed_score", "w"),
+        _i8("fresh_count"),
+        ("fresh", "tag", "detector"),
+    ),
     Kernel(
         "verdict",  # merges detector alarms into tag.anomaly and tag.anomaly_score
         "verdict",

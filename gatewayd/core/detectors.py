@@ -5,14 +5,17 @@ One row per detector, in the order of `gatewayd.model.detectors`. The kernels' s
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 import msgspec
+from msgspec import UNSET
 
-from gatewayd.model.config import Contract
-from gatewayd.model.detectors import DETECTORS, DetectorSettings
+from gatewayd.model.config import Contract, Detect
+from gatewayd.model.detectors import DETECTORS, DetectorSettings, Ewma
+from gatewayd.model.device import Tag
 
 _UNITS_NS: Final = {"ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000, "h": 3_600_000_000_000}
 
@@ -32,6 +35,10 @@ class Detector(NamedTuple):
     child: str = ""
     rows: str = ""
 
+
+# Of amounts that only grow: a mean says nothing of them.
+COUNTER_UNITS: Final = frozenset({"s", "min", "h", "d", "Wh", "kWh", "MWh", "varh", "kvarh", "count", "pulses"})
+TAIL_BUCKETS: Final = 64  # as in `kernels.detectors`
 
 _MOMENTS = ("mean", "variance", "count")
 
@@ -73,10 +80,51 @@ def instances(contract: Contract) -> Iterator[Instance]:
             yield Instance(kind, settings)
 
 
+def with_choice(contract: Contract, tag: Tag, *, default: Detect) -> Contract:
+    """Return the contract with the detectors that `detect = "auto"` chooses for it.
+
+    Args:
+        contract: of the tag; what it names itself is all it gets.
+        tag: as its device gives it.
+        default: what the asset type says.
+
+    A measured number with units gets an EWMA. What we write, what only counts, a text, and what is on or off get nothing.
+    """
+    wanted = default if contract.detect is UNSET else contract.detect
+    if wanted != "auto" or any(True for _ in instances(contract)) or not _is_measured(contract, tag):
+        return contract
+    return msgspec.structs.replace(contract, ewma=Ewma())
+
+
+def _is_measured(contract: Contract, tag: Tag) -> bool:
+    units = contract.units or tag.units
+    is_number = tag.type not in ("bool", "string") and getattr(tag, "bit", None) is None
+    return bool(units) and units not in COUNTER_UNITS and is_number and tag.access == "r"
+
+
 def setting_columns(settings: DetectorSettings) -> Mapping[str, float | int]:
     """Return a detector's settings as cells: the columns have the names of the keys, durations are ns."""
+    return {name: _span_ns(value) if isinstance(value, str) else value for name, value in own_keys(settings).items()}
+
+
+def own_keys(settings: DetectorSettings) -> dict[str, float | int | str]:
+    """Return the keys that only this kind of detector has."""
     keys = msgspec.structs.asdict(settings)
-    return {name: _span_ns(value) if isinstance(value, str) else value for name, value in keys.items()}
+    return {name: value for name, value in keys.items() if name not in DetectorSettings.__struct_fields__}
+
+
+def shared_columns(settings: DetectorSettings, *, kind: int, tail_first: int) -> Mapping[str, float | int]:
+    """Return the cells of table detector: what every detector may be told, and that nothing is known yet."""
+    return {
+        "kind": kind,
+        "alarm": -1,
+        "score": math.nan,
+        "rarity": math.nan,
+        "tail_max": settings.tail or 0.0,
+        "tail_first": tail_first,
+        "hold_off": round(settings.hold_off_s * _UNITS_NS["s"]),
+        "hold_for": round(settings.hold_s * _UNITS_NS["s"]),
+    }
 
 
 def _span_ns(text: str) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from gatewayd.core.detectors import CATALOGUE, instances, setting_columns
+from gatewayd.core.detectors import CATALOGUE, TAIL_BUCKETS, instances, setting_columns, shared_columns
 from gatewayd.core.kernels import Kernels
 from gatewayd.core.site import NS, STALE_MIN_NS, STALE_SCANS, Site, TagPlan
 from gatewayd.core.texts import Texts
@@ -185,7 +185,10 @@ class State:
                     cells[f"{child}_first"] = next_row.get(child, 0)
                     next_row[child] = next_row.get(child, 0) + instance.child_rows
                 self._set(name, row, cells)
-                self._set("detector", place, {"kind": instance.kind, "alarm": -1, "score": math.nan})
+                tail_first = next_row.get("tail", 0)
+                next_row["tail"] = tail_first + TAIL_BUCKETS * (instance.settings.tail is not None)
+                shared = shared_columns(instance.settings, kind=instance.kind, tail_first=tail_first)
+                self._set("detector", place, shared)
                 self.column(f"tag.{name}_row")[tag.row] = row
                 place += 1
             self._set("tag", tag.row, {"detector_first": first, "detector_count": place - first})
@@ -292,10 +295,11 @@ def _row_counts(site: Site) -> dict[str, int]:
 
 
 def _detector_rows(site: Site) -> dict[str, int]:
-    rows = {"detector": 0, **{name: 0 for each in CATALOGUE for name in (each.name, each.child) if name}}
+    rows = {"detector": 0, "tail": 0, **{name: 0 for each in CATALOGUE for name in (each.name, each.child) if name}}
     for tag in site.tags:
         for instance in instances(tag.contract):
             rows["detector"] += 1
+            rows["tail"] += TAIL_BUCKETS * (instance.settings.tail is not None)
             rows[instance.detector.name] += 1
             if instance.detector.child:
                 rows[instance.detector.child] += instance.child_rows

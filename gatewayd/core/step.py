@@ -58,6 +58,8 @@ def idle_kernels(state: State) -> set[str]:
     """Return the kernels that would pass over every row of this state."""
     has_work = {
         "scale": any(factor != 1.0 for factor in state.column("tag.scale")) or any(state.column("tag.offset")),
+        "tail": any(state.column("detector.tail_max")),
+        "hold": any(state.column("detector.hold_off")) or any(state.column("detector.hold_for")),
         "verdict": any(state.column("tag.detector_count")),
         "window_update": any(window >= 0 for window in state.column("tag.window_first")),
         "due_programs": bool(state.users),

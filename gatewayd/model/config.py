@@ -14,6 +14,9 @@ from gatewayd.model.detectors import Cusum, Ewma, PageHinkley, RangeRecord, Robu
 from gatewayd.model.device import Device, Tag
 from gatewayd.model.table import Config, Duration, Name, Port
 
+Detect = Literal["auto", "off"]
+
+
 # --- gateway.toml -----------------------------------------------------------------------------------------------------
 
 
@@ -90,6 +93,7 @@ class Contract(Config, frozen=True, kw_only=True):
     stuck_deadband: Annotated[float, Meta(ge=0)] = 0.0
     stale_after_s: Duration | UnsetType = UNSET  # no sample for so long; default 3 scans, at least 1 s
     source_age_max_s: Duration | UnsetType = UNSET  # older by its own source time = Uncertain_LastUsableValue
+    detect: Detect | UnsetType = UNSET  # "auto" chooses detectors by the contract; one named here by its key wins
     ewma: Ewma | None = None
     cusum: Cusum | None = None
     page_hinkley: PageHinkley | None = None
@@ -132,6 +136,7 @@ class AssetType(Config, frozen=True, kw_only=True):
     """A kind of asset: its tags with their contracts, and the rules every instance gets."""
 
     tags: dict[Name, Contract]
+    detect: Detect = "off"  # of every tag that does not say
     rule: tuple[Rule, ...] = ()
     description: str = ""
 

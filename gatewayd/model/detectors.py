@@ -14,11 +14,22 @@ from gatewayd.model.table import Config
 Alpha = Annotated[float, Meta(gt=0, le=1)]
 Limit = Annotated[float, Meta(gt=0)]
 Warmup = Annotated[int, Meta(ge=2, le=1_000_000)]
+Seconds = Annotated[float, Meta(ge=0, le=604_800)]
 Span = Annotated[str, Meta(pattern=r"^\d+(\.\d+)?(ms|s|m|h)$")]
 
 
 class DetectorSettings(Config, frozen=True, kw_only=True):
-    """What every detector may be told."""
+    """What every detector may be told.
+
+    Args:
+        tail: alarm where a score is rarer than this part of all before, instead of where it exceeds the limit.
+        hold_off_s: after an alarm, for so long only a higher score alarms again.
+        hold_s: an alarm lasts at least so long.
+    """
+
+    tail: Annotated[float, Meta(ge=0.00001, le=0.1)] | None = None
+    hold_off_s: Seconds = 0.0
+    hold_s: Seconds = 0.0
 
 
 class Ewma(DetectorSettings, frozen=True, kw_only=True):

@@ -33,7 +33,7 @@ from tests.core.scenario import ANA, HOT, MEMBERS, Scenario, hot_plant, point, r
 )
 def test_a_kernel_is_left_out_only_while_no_tag_asks_for_it(contract, when, busy):
     plant = Scenario(rules=[rule(when)], contracts={**MEMBERS, "flow": Contract(), "temp": contract})
-    every = {"scale", *DETECTORS, "verdict", "window_update"}  # rules need due_programs
+    every = {"scale", *DETECTORS, "tail", "hold", "verdict", "window_update"}  # rules need due_programs
     assert idle_kernels(plant.state) == every - busy
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from gatewayd.core.detectors import CATALOGUE
 from gatewayd.core.kernels import BoundKernel
 
-STEPS = (*(detector.name for detector in CATALOGUE), "verdict")  # kernels, in this order
+STEPS = (*(detector.name for detector in CATALOGUE), "tail", "hold", "verdict")  # kernels, in this order
 
 
 def watch(kernels: Mapping[str, BoundKernel], fresh: int) -> None:
