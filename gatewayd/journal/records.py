@@ -19,6 +19,7 @@ from gatewayd.store.tables import Table, from_u64, u64
 from gatewayd.store.transaction import Reading
 
 READ_LIMIT_MAX = 1024
+LEARNED = "learned/"  # then the kind of detector: keys of the saved state that may be damaged and do no harm
 
 _command_decoder = msgspec.msgpack.Decoder(Command)
 
@@ -114,9 +115,9 @@ class Records:
         return [_command_decoder.decode(unguard(key, value)) for key, value in rows]
 
     def saves(self) -> dict[str, bytes]:
-        """Return the saved state, key -> bytes."""
+        """Return the saved state, key -> bytes; without what detectors learned, which is read by itself."""
         rows = self._store.read(lambda reading: reading.scan(Table.SAVE, limit=100_000))
-        return {key.decode(): unguard(key, value) for key, value in rows}
+        return {key.decode(): unguard(key, row) for key, row in rows if not key.startswith(LEARNED.encode())}
 
     def get_blob(self, digest: bytes) -> bytes | None:
         """Return the bytes with this SHA-256, None if they are not kept.
