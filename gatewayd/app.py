@@ -27,6 +27,7 @@ from gatewayd.device.build import build_link, plan_reads
 from gatewayd.device.link import Link
 from gatewayd.errors import StoreError, StoreFull, TransientError
 from gatewayd.facade import GatewayFacade
+from gatewayd.learned import DetectorMemory
 from gatewayd.memory import refuse_exec_gain
 from gatewayd.model.block import ReadPlan
 from gatewayd.model.config import SiteConfig
@@ -140,6 +141,7 @@ class Gateway:
         self.uplink = self._build_uplink()
         self.facade = self._build_facade(kernels)
         self.facade.rule_sets = self._build_rule_sets(kernels)
+        self.learned = DetectorMemory(state, self.site, storage.learned, clock=clock, log=log)
         # as the last run left them: this run's own writes enter the same table
         self._in_doubt = [(self._point_of(command), command) for command in storage.journal.in_doubt()]
         self._opening = self._opening_records(kernels, state, saves)
@@ -264,6 +266,9 @@ class Gateway:
             )
         )
         restore(state, self.site, draft, {key: value for key, value in saves.items() if "/" in key})
+        if damaged := self.learned.restore().damaged:
+            reason = f"what detectors had learned is damaged ({', '.join(damaged)}); they start anew"
+            draft.record(Gap(stream="detectors", first=0, last=0, count=len(damaged), reason=reason))
         await_outcomes(state, self.site, [(name, command.decision_id) for name, command in self._in_doubt])
         draft.saves[SITE_RUN_KEY] = self._run_number.to_bytes(8, "big")
         return draft.records, draft.saves
@@ -321,6 +326,7 @@ class Gateway:
         yield "control", server.serve()
         yield "journal", self._storage.journal.run()
         yield "recorder", self.recorder.run()
+        yield "detectors", self.learned.run()
         yield "settle", self._settle()
         yield "watchdog", self._watchdog()
 
@@ -394,6 +400,7 @@ class Gateway:
         for link in self._links_open.values():
             await link.close()
         try:
+            await self.learned.save()
             await self.recorder.seal()
             await self._storage.journal.commit((NewRecord(body=Stopped(reason="asked to stop")),))
         except StoreError as error:

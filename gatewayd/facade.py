@@ -7,6 +7,7 @@ import os
 
 from gatewayd.clock import Clock
 from gatewayd.control.facade import name_matcher
+from gatewayd.core.detectors import instances
 from gatewayd.core.site import NS, Site
 from gatewayd.core.state import State
 from gatewayd.cycle import Cycle
@@ -202,6 +203,7 @@ class GatewayFacade:
             processing_time_ns=column("tag.processing_time")[row],
             anomaly=anomaly if anomaly >= 0 else None,
             score=number(column("tag.anomaly_score")[row]) if anomaly >= 0 else None,
+            detectors=tuple(instance.detector.name for instance in instances(tag.contract)),
         )
 
     # --- decisions --------------------------------------------------------------------------------------------------

@@ -11,6 +11,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from kernels import detectors
+from kernels.detectors import DETECTORS, Detector
+
 
 class Column(NamedTuple):
     """One argument that is a buffer. `table.name` is where the core keeps it; `access` is r (read) or w (written)."""
@@ -61,10 +64,11 @@ TABLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("stale_after", "i8"),  # ns; 0 = off
         ("stale", "i8"),  # 1 = no sample for too long
         ("source_age_max", "i8"),  # ns; 0 = off
-        ("ewma_row", "i8"),  # row in table ewma, -1 = none
-        ("cusum_row", "i8"),
+        *((f"{detector.name}_row", "i8") for detector in DETECTORS),  # row in the table of that name, -1 = none
         ("committee_row", "i8"),
-        ("anomaly", "i8"),  # -1 unknown (bad quality or warming up), 0 none, else 1 = EWMA | 2 = CUSUM
+        ("detector_first", "i8"),  # its detectors: rows [first, first + count) of table detector
+        ("detector_count", "i8"),
+        ("anomaly", "i8"),  # -1 unknown (bad quality or warming up), 0 none, else the bits of the detectors that alarm
         ("anomaly_score", "f8"),
         ("window_first", "i8"),  # first row in table window, -1 = none; the rest by window.next
         ("dependency_first", "i8"),  # programs that read this tag: dependency.program[first:first+count]
@@ -83,30 +87,8 @@ TABLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("not_a_value", "i8"),
         ("scale_offset", "i8"),  # as offset
     ),
-    # detectors
-    "ewma": (
-        ("alpha", "f8"),
-        ("z_max", "f8"),
-        ("warmup", "i8"),
-        ("mean", "f8"),
-        ("variance", "f8"),
-        ("count", "i8"),
-        ("score", "f8"),  # |z|
-        ("alarm", "i8"),  # -1 unknown, 0, 1
-    ),
-    "cusum": (
-        ("alpha", "f8"),
-        ("k", "f8"),
-        ("h", "f8"),
-        ("warmup", "i8"),
-        ("mean", "f8"),
-        ("variance", "f8"),
-        ("count", "i8"),
-        ("high", "f8"),
-        ("low", "f8"),
-        ("score", "f8"),  # max(high, low) / h
-        ("alarm", "i8"),
-    ),
+    **detectors.TABLES,
+    # judges of records, whose alarms no verdict hears yet: `hil.bench anomaly` runs them
     "committee": (
         ("limit", "f8"),  # score that alarms
         ("warmup", "i8"),
@@ -221,7 +203,11 @@ TABLES: dict[str, tuple[tuple[str, str], ...]] = {
 
 # Columns that are another column's buffer seen as another type, made by the door: view -> (owner, type). This is how a
 # kernel turns bits into a float without libm, views or conversions.
-VIEWS: dict[str, tuple[str, str]] = {"tag.value_bits": ("tag.value", "i8"), "code.number": ("code.word", "f8")}
+VIEWS: dict[str, tuple[str, str]] = {
+    "tag.value_bits": ("tag.value", "i8"),
+    "detector.score_bits": ("detector.score", "i8"),
+    "code.number": ("code.word", "f8"),
+}
 
 STACK_MAX = 16
 EVENT_TIME_MAX = 2**62  # ns; windows take no sample from later
@@ -274,6 +260,25 @@ _DECODE_SCALARS = _i8(
 )
 _DECODE_SIZES = ("inbox", "plan", "tag", "fresh")
 _INBOX = _columns("inbox", "byte", "r")
+
+
+def _detector(detector: Detector) -> Kernel:
+    """Return the kernel of a detector; see `kernels.detectors`."""
+    name, child = detector.name, detector.child
+    settings = " ".join(column for column, _ in detector.settings)
+    learned = " ".join(column for column, _ in detector.learned)
+    columns = (
+        _FRESH
+        + _columns("tag", f"value status {detector.inputs} {name}_row", "r")
+        + _columns(name, settings, "r")
+        + _columns(name, learned, "w")
+        + _columns(name, "detector", "r")
+    )
+    if child is not None:
+        columns += _columns(child.name, " ".join(column for column, _ in child.columns), "w")
+    sizes = ("fresh", "tag", name, *((child.name,) if child else ()), "detector")
+    return Kernel(name, name, columns + _columns("detector", "score alarm", "w"), _i8("fresh_count"), sizes)
+
 
 KERNELS: tuple[Kernel, ...] = (
     Kernel(
@@ -366,25 +371,28 @@ KERNELS: tuple[Kernel, ...] = (
         _i8("tag_count", "fresh_count", "now_mono", "pass_number"),
         ("tag", "fresh", "out"),
     ),
+    *(_detector(detector) for detector in DETECTORS),
     Kernel(
-        "ewma",
-        "ewma",
+        "tail",
+        "tail",
         _FRESH
-        + _columns("tag", "value status ewma_row", "r")
-        + _columns("ewma", "alpha z_max warmup", "r")
-        + _columns("ewma", "mean variance count score alarm", "w"),
+        + _columns("tag", "detector_first detector_count", "r")
+        + _columns("detector", "tail_max tail_first score", "r")
+        + (Column("detector", "score_bits", "i8", "r"),)
+        + _columns("detector", "tail_total rarity alarm", "w")
+        + _columns("tail", "count", "w"),
         _i8("fresh_count"),
-        ("fresh", "tag", "ewma"),
+        ("fresh", "tag", "detector", "tail"),
     ),
     Kernel(
-        "cusum",
-        "cusum",
+        "hold",
+        "hold",
         _FRESH
-        + _columns("tag", "value status cusum_row", "r")
-        + _columns("cusum", "alpha k h warmup", "r")
-        + _columns("cusum", "mean variance count high low score alarm", "w"),
+        + _columns("tag", "ingest_mono detector_first detector_count", "r")
+        + _columns("detector", "hold_off hold_for", "r")
+        + _columns("detector", "score alarm passed_time passed_score", "w"),
         _i8("fresh_count"),
-        ("fresh", "tag", "cusum"),
+        ("fresh", "tag", "detector"),
     ),
     Kernel(
         "committee",
@@ -429,12 +437,11 @@ KERNELS: tuple[Kernel, ...] = (
         "verdict",  # merges detector alarms into tag.anomaly and tag.anomaly_score
         "verdict",
         _FRESH
-        + _columns("tag", "status ewma_row cusum_row", "r")
-        + _columns("ewma", "alarm score", "r")
-        + _columns("cusum", "alarm score", "r")
+        + _columns("tag", "status detector_first detector_count", "r")
+        + _columns("detector", "kind score alarm", "r")
         + _columns("tag", "anomaly anomaly_score", "w"),
         _i8("fresh_count"),
-        ("fresh", "tag", "ewma", "cusum"),
+        ("fresh", "tag", "detector"),
     ),
     Kernel(
         "window_update",

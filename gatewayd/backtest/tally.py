@@ -9,10 +9,11 @@ from typing import Final
 
 from msgspec import Struct
 
-from gatewayd.core.detect.watch import detectors
+from gatewayd.core.detectors import instances
 from gatewayd.core.site import Site
 from gatewayd.core.state import State
 from gatewayd.model.decision import Effects
+from gatewayd.model.detectors import names_in
 from gatewayd.model.record import AlarmEvent, Decision, GuardResult, RuleEvent
 
 EVENTS_MAX: Final = 200_000  # kept; more are counted only
@@ -95,7 +96,7 @@ class Tally:
         self._site = site
         self._since_ns = since_ns
         self._is_all = len(self.rules) == len(site.rules)
-        self._has_detectors = any(tag.contract.ewma or tag.contract.cusum for tag in site.tags)
+        self._has_detectors = any(True for tag in site.tags for _ in instances(tag.contract))
         self._anomaly = b""
 
     def take(self, now_ns: int, effects: Effects, state: State) -> None:
@@ -193,7 +194,7 @@ class Tally:
         if now_ns < self._since_ns:
             return
         label = self._site.tags[row].label
-        names = detectors(mask)
+        names = names_in(mask)
         if mask <= 0:
             self._keep(Event(now_ns, "anomaly", label, "ends"))
             return

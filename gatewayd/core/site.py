@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from msgspec import UNSET, Struct, UnsetType
 
+from gatewayd.core.detectors import with_choice
 from gatewayd.core.expr.compiler import Compiler
 from gatewayd.core.expr.programme import Programme
 from gatewayd.errors import ConfigError, ExpressionError
@@ -297,7 +298,7 @@ class _Build:
 
 def _tag_plans(config: SiteConfig) -> tuple[TagPlan, ...]:
     bound = {
-        reference: (f"{name}.{member}", config.asset_types[asset.type].tags[member])
+        reference: (f"{name}.{member}", asset.type, member)
         for name, asset in config.assets.items()
         for member, reference in asset.tags.items()
     }
@@ -306,7 +307,11 @@ def _tag_plans(config: SiteConfig) -> tuple[TagPlan, ...]:
         device = config.devices[device_name]
         for tag in tags:
             name = f"{device_name}/{tag.name}"
-            alias, contract = bound.get(name, ("", Contract()))
+            alias, contract = "", Contract()
+            if name in bound:
+                alias, type_name, member = bound[name]
+                kind = config.asset_types[type_name]
+                contract = with_choice(kind.tags[member], tag, default=kind.detect)
             periods = periods_of(device, tag)
             plans.append(
                 TagPlan(

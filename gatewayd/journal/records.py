@@ -25,6 +25,7 @@ READ_LIMIT_MAX = 1024
 OUTCOMES_MAX = 64
 TILES_AT_ONCE = 64
 _END = b"\xff" * 9  # behind eight bytes of any key
+LEARNED = "learned/"  # then the kind of detector: keys of the saved state that may be damaged and do no harm
 
 _command_decoder = msgspec.msgpack.Decoder(Command)
 
@@ -113,9 +114,9 @@ class Records:
         return [_command_decoder.decode(unguard(key, value)) for key, value in rows]
 
     def saves(self) -> dict[str, bytes]:
-        """Return the saved state, key -> bytes."""
+        """Return the saved state, key -> bytes; without what detectors learned, which is read by itself."""
         rows = self._store.read(lambda reading: reading.scan(Table.SAVE, limit=100_000))
-        return {key.decode(): unguard(key, value) for key, value in rows}
+        return {key.decode(): unguard(key, row) for key, row in rows if not key.startswith(LEARNED.encode())}
 
     def get_blob(self, digest: bytes) -> bytes | None:
         """Return the bytes with this SHA-256, None if they are not kept.

@@ -293,6 +293,14 @@ class EvidenceTerm(Struct, frozen=True, array_like=True):
     value: float
 
 
+class DetectorEvidence(Struct, frozen=True, array_like=True):
+    """A detector that found a sample unusual: `score` in its own measure, `words` for people."""
+
+    name: str
+    score: float
+    words: str
+
+
 class EvidenceRow(Struct, frozen=True, array_like=True):
     """One sample as a decision saw it. For records and people; the hot path moves columns."""
 
@@ -306,6 +314,7 @@ class EvidenceRow(Struct, frozen=True, array_like=True):
     units: str = ""
     anomaly: int = -1  # -1 unknown, 0 none, else bit mask of detectors
     anomaly_score: float = 0.0
+    unusual: tuple[DetectorEvidence, ...] = ()
 
 
 class EvidenceSlice(Struct, frozen=True, array_like=True):

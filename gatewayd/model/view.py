@@ -159,6 +159,7 @@ class TagView(View, frozen=True, kw_only=True):
     processing_time_ns: int
     anomaly: int | None = None  # null unknown, 0 none, else the bit mask of the detectors that fired
     score: float | None = None
+    detectors: tuple[str, ...] = ()  # those that watch it, as configured or as `detect = "auto"` chose
 
 
 class TagList(View, frozen=True, kw_only=True):
@@ -279,6 +280,7 @@ class SampleView(View, frozen=True, kw_only=True):
     processing_time_ns: int
     anomaly: int | None = None
     score: float | None = None
+    unusual: tuple[str, ...] = ()  # which detectors alarm and why, e.g. "ewma: 5.2 sigma above its mean of 61.3"
 
 
 class TermView(View, frozen=True, kw_only=True):

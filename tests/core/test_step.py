@@ -13,8 +13,9 @@ from gatewayd.core.site import NS
 from gatewayd.core.state import State
 from gatewayd.core.step import idle_kernels
 from gatewayd.model import quality
-from gatewayd.model.config import Alarm, Contract, Cusum, Ewma
+from gatewayd.model.config import Alarm, Contract
 from gatewayd.model.decision import ClearOverride, Mode, SetMode
+from gatewayd.model.detectors import DETECTORS, Cusum, Ewma
 from gatewayd.model.record import Decision, EvidenceSlice, ModeChanged
 from kernels.table import CHECK_RANGE, CHECK_RATE, CHECK_STUCK
 from tests.core.scenario import ANA, HOT, MEMBERS, Scenario, hot_plant, point, rule, same, site_of
@@ -34,7 +35,7 @@ from tests.core.scenario import ANA, HOT, MEMBERS, Scenario, hot_plant, point, r
 )
 def test_a_kernel_is_left_out_only_while_no_tag_asks_for_it(contract, when, busy):
     plant = Scenario(rules=[rule(when)], contracts={**MEMBERS, "flow": Contract(), "temp": contract})
-    every = {"scale", "ewma", "cusum", "verdict", "window_update"}  # rules need due_programs
+    every = {"scale", *DETECTORS, "tail", "hold", "verdict", "window_update"}  # rules need due_programs
     assert idle_kernels(plant.state) == every - busy
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from gatewayd.core.detect.words import alarming
 from gatewayd.core.expr.terms import term_value
 from gatewayd.core.site import Site
 from gatewayd.core.state import State
@@ -68,6 +69,7 @@ def evidence_rows(state: State, site: Site, rows: Iterable[int]) -> tuple[Eviden
                 units=tag.units,
                 anomaly=anomaly[row],
                 anomaly_score=score[row],
+                unusual=alarming(columns, row),
             )
         )
     return tuple(copies)
