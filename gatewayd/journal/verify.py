@@ -6,6 +6,7 @@ Nothing that the daemon computed is believed; the only trust is in the verifier 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -29,6 +30,23 @@ from gatewayd.store.transaction import Reading
 CHUNK = TILE_WIDTH  # records per read transaction: short ones, so that a running daemon can reuse its pages
 
 Progress = Callable[[int, int], None]  # (records done, records in all)
+
+
+class Chunk(Struct, frozen=True):
+    """Records that verified, in order.
+
+    Args:
+        first: seq of the first one, a multiple of 256.
+        entries: bytes of each leaf, at most 256.
+        hashes: leaf hash of each.
+    """
+
+    first: int
+    entries: list[bytes]
+    hashes: list[bytes]
+
+
+Take = Callable[[Chunk], None]
 
 _command_decoder = msgspec.msgpack.Decoder(Command)
 
@@ -106,12 +124,21 @@ def verify(path: Path, vkey: str | None, *, progress: Progress | None = None) ->
         store.close()
 
 
-def verify_store(store: Store, vkey: str | None, *, progress: Progress | None = None) -> Report:
-    """Verify the journal of an open store; see `verify`."""
+def verify_store(
+    store: Store, vkey: str | None, *, progress: Progress | None = None, take: Take | None = None
+) -> Report:
+    """Verify the journal of an open store; see `verify`.
+
+    Args:
+        store: opened for reading.
+        vkey: as in `verify`.
+        progress: called after every 256 records.
+        take: gets the records that verified, outside of any transaction; what hangs on them is checked after the last.
+    """
     verification = _Verification(store, vkey)
     problem = None
     try:
-        verification.run(progress)
+        verification.run(progress, take)
     except _Bad as bad:
         problem = bad.problem
     except GatewayError as error:
@@ -135,8 +162,8 @@ class _Verification:
         self._evidence_missing = 0
         self._in_doubt = 0
 
-    def run(self, progress: Progress | None) -> None:
-        """Check everything in the order of the records.
+    def run(self, progress: Progress | None, take: Take | None = None) -> None:
+        """Check everything in the order of the records, and hand each chunk over once it is checked.
 
         Raises:
             _Bad: the first thing that is wrong.
@@ -145,7 +172,9 @@ class _Verification:
         while self.tree.size < size:
             first = self.tree.size
             count = min(CHUNK, size - first)
-            self._store.read(lambda reading, first=first, count=count: self._check_chunk(reading, first, count))  # type: ignore[misc]
+            chunk = self._store.read(partial(self._check_chunk, first=first, count=count))
+            if take is not None:
+                take(chunk)
             if progress is not None:
                 progress(self.tree.size, size)
         self._store.read(self._check_edge)
@@ -174,8 +203,8 @@ class _Verification:
 
     # --- records ------------------------------------------------------------------------------------------------------
 
-    def _check_chunk(self, reading: Reading, first: int, count: int) -> None:
-        """Check one tile's worth of records, tile boundaries aligned."""
+    def _check_chunk(self, reading: Reading, first: int, count: int) -> Chunk:
+        """Check and return one tile's worth of records, tile boundaries aligned."""
         rows = reading.scan(Table.ENTRY, first=u64(first), limit=count)
         hashes: list[bytes] = []
         leaves: list[Leaf] = []
@@ -193,6 +222,7 @@ class _Verification:
         for tile in full:
             if reading.get(Table.TILE, tail.tile_key(tile.level, tile.index)) != tile.hashes:
                 raise _Bad(first, "tree", f"the stored tile {tile.level}/{tile.index} is not that of the records")
+        return Chunk(first, [data for _, data in rows], hashes)
 
     def _check_record(self, reading: Reading, leaf: Leaf) -> None:
         body = leaf.body

@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from gatewayd.proof.merkle import leaf_hash, node_hash
-from gatewayd.proof.tiles import TILE_BYTES, Tree, entries_path, entry_bundle, node_from_tiles, tile_path
+from gatewayd.proof.tiles import (
+    TILE_BYTES,
+    Tree,
+    entries_of_bundle,
+    entries_path,
+    entry_bundle,
+    node_from_tiles,
+    tile_path,
+)
 
 
 def hashes(n: int) -> list[bytes]:
@@ -56,3 +64,13 @@ def test_a_tiles_path_is_that_of_the_specification(level, index, width, path):
 def test_entry_bundles_prefix_each_entry_with_its_length():
     assert entries_path(1001, 3) == "tile/entries/x001/001.p/3"
     assert entry_bundle([b"ab", b""]) == b"\x00\x02ab\x00\x00"
+
+
+def test_a_bundle_gives_its_entries_back_and_a_torn_one_is_refused():
+    entries = [b"ab", b"", bytes(65535)]
+    bundle = entry_bundle(entries)
+    assert entries_of_bundle(bundle) == entries
+    assert entries_of_bundle(b"") == []
+    for torn in (bundle[:-1], bundle + b"\x00", bundle + b"\x00\x01"):
+        with pytest.raises(ValueError, match="ends within entry"):
+            entries_of_bundle(torn)
