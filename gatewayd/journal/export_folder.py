@@ -23,6 +23,7 @@ class ExportFolder:
     def __init__(self, target: Path, part: Path) -> None:
         self._target = target
         self._part = part
+        self._made: set[Path] = set()  # one for each 1,000 tiles
 
     @classmethod
     def begin(cls, target: Path) -> ExportFolder:
@@ -34,14 +35,14 @@ class ExportFolder:
         part = target.with_name(f"{target.name}.part")
         if target.exists() or target.is_symlink():
             raise StoreError(f"{target} exists", remedy="Name a new folder: an export is never mixed with another.")
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            part.mkdir(mode=0o700)
-        except FileExistsError as error:
+        if part.exists():
             raise StoreError(
                 f"{part} exists: another export is under way, or one was cut off",
                 remedy=f"If none is running: rm -r '{part}'",
-            ) from error
+            )
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            part.mkdir(mode=0o700)
         except OSError as error:
             raise StoreError(
                 f"cannot make {part}: {error.strerror}", remedy="Choose a folder that you may write to."
@@ -55,7 +56,9 @@ class ExportFolder:
             OSError: it cannot be written.
         """
         path = self._part / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.parent not in self._made:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._made.add(path.parent)
         path.write_bytes(content)
 
     def append(self, name: str, content: bytes) -> None:
