@@ -306,6 +306,11 @@ class _Verification:
             return
         if row != u64(self.tree.size) + b"".join(self.tree.edge):
             raise _Bad(max(self.tree.size - 1, 0), "tree", "the stored right edge is not that of the records")
+        for level, hashes in enumerate(self.tree.partial[1:], start=1):
+            if (reading.get(Table.EDGE, tail.partial_key(level)) or b"") != hashes:
+                raise _Bad(
+                    self.tree.size - 1, "tree", f"the stored partial tile of level {level} is not that of the records"
+                )
 
     def _check_checkpoints(self, reading: Reading) -> None:
         for size, note in _checkpoints(reading):

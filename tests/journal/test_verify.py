@@ -13,7 +13,7 @@ import pytest
 from gatewayd.errors import StoreError
 from gatewayd.journal.guarded import guard
 from gatewayd.journal.index import decision_key
-from gatewayd.journal.tail import EDGE_KEY, leaf_key, tile_key
+from gatewayd.journal.tail import EDGE_KEY, leaf_key, partial_key, tile_key
 from gatewayd.journal.verify import verify, verify_store
 from gatewayd.proof.note import Checkpoint, NoteError, SeedSigner, open_checkpoint, sign_checkpoint
 from gatewayd.proof.note import VerifierKey as Key
@@ -98,6 +98,7 @@ def test_two_exchanged_records_are_found(sound):
         (Table.TILE, tile_key(0, 1), 511, "gap"),
         (Table.EDGE, leaf_key(550), 550, "gap"),
         (Table.EDGE, EDGE_KEY, 599, "tree"),
+        (Table.EDGE, partial_key(1), 599, "tree"),
         (Table.CHECKPOINT, u64(300), 299, "checkpoint"),
         (Table.PERSONAL, u64(17), 17, "decision"),
         (Table.INTENT, u64(299), 299, "intent"),
