@@ -172,16 +172,16 @@ def test_an_empty_store_has_nothing_to_prove(tmp_path):
 async def test_memory_does_not_grow_with_the_log(tmp_path, monkeypatch):
     """Five times the records, and the peak of an export stays where it is, once its caches are full."""
     monkeypatch.setattr("gatewayd.journal.export.NODES_CACHED", 64)
-    store = open_store(tmp_path / "store")
     peaks = []
     for upto in (1_200, 6_000):
+        store = open_store(tmp_path / "store")
         journal = open_journal(store)
         for start in range(journal.size, upto, 600):
             await journal.commit([gap(n) for n in range(start, start + 600)])
         journal.close()
+        store.close()
         tracemalloc.start()
-        exported(store, tmp_path / f"out-{upto}")
+        export(tmp_path / "store", Request(folder=tmp_path / f"out-{upto}"))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    store.close()
     assert peaks[1] - peaks[0] < 150_000, "bytes"
