@@ -87,6 +87,7 @@ SUITES = {
     "tests/journal/test_faults.py",
     "tests/journal/test_golden.py",
     "tests/observe/test_service.py",
+    "tests/proof/test_rfc6962.py",
     "tests/test_tidy.py",
     "tests/verify/test_against_go.py",
     "tests/verify/test_mutations.py",
