@@ -13,16 +13,18 @@ COMPILE_LOCK := $(VENV)/bin/uv pip compile --quiet --universal --python-version 
 ARGS ?=
 KILLS ?= 100
 RUNS ?= 1000000
+MUTATIONS ?= 10000
 WORKERS ?= 3
 ALONE := tests/scenarios/test_restart.py tests/hil/test_bench.py tests/hil/test_demo.py tests/hil/test_kill.py
 
-.PHONY: help venv kernels wheel demo test check format kill-test fuzz lock clean
+.PHONY: help venv kernels wheel demo test check format kill-test fuzz mutation-test lock clean
 help:
 	@echo "make demo        play the pumping station story (ARGS=--stay keeps it running)"
 	@echo "make test        run the test suite, most of it in WORKERS=$(WORKERS) processes (ARGS='-k modbus -x' goes to pytest)"
 	@echo "make check       format, lint, types, import contracts, tidy (make -k check goes on after a failure)"
 	@echo "make kill-test   kill -9 the daemon KILLS=$(KILLS) times under load and check what survived"
 	@echo "make fuzz        feed RUNS=$(RUNS) damaged messages to each decoder"
+	@echo "make mutation-test  change MUTATIONS=$(MUTATIONS) single bytes of a journal and of its export; each must be noticed"
 	@echo "make kernels     compile the kernels ahead of time for this machine"
 	@echo "make wheel       build a wheel into dist/, with the kernels for x86-64 and aarch64 in it"
 	@echo "make venv        build .venv and nothing else"
@@ -96,6 +98,9 @@ kill-test: $(VENV)/.ready $(COMPILED)
 
 fuzz: $(VENV)/.ready $(COMPILED)
 	@$(PY) -m hil.fuzz --runs $(RUNS) $(ARGS)
+
+mutation-test: $(VENV)/.ready
+	@MUTATIONS=$(MUTATIONS) $(PY) -m pytest -q tests/verify/test_mutations.py $(ARGS)
 
 lock: $(VENV)/.ready
 	$(COMPILE_LOCK) --all-extras --output-file $(LOCK) pyproject.toml

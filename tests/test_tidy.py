@@ -17,7 +17,7 @@ from gatewayd.model.record import Kind
 from kernels.table import KERNELS
 
 ROOT = Path(__file__).resolve().parent.parent
-PRODUCT = ("gatewayd", "kernels")
+PRODUCT = ("gatewayd", "kernels", "verify")
 TREES = (*PRODUCT, "hil", "tests", "requirements")
 
 FUNCTION_LINES_MAX = 60
@@ -90,7 +90,10 @@ SUITES = {
     "tests/journal/test_faults.py",
     "tests/journal/test_golden.py",
     "tests/observe/test_service.py",
+    "tests/proof/test_rfc6962.py",
     "tests/test_tidy.py",
+    "tests/verify/test_against_go.py",
+    "tests/verify/test_mutations.py",
 }
 # Folders whose files are named after their subject: the whole product, and the rooms tested through their door.
 SUBJECTS = {"tests/scenarios", "tests/core", "tests/core/contract", "tests/core/decide", "tests/core/detect"}

@@ -1,4 +1,4 @@
-"""`gatewayd journal verify`: recompute everything from bytes, offline, beside a running daemon or without one."""
+"""`gatewayd journal`: verify it, export it. `verify` recomputes everything from bytes, offline, beside a running daemon or without one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from gatewayd.cli import show
+from gatewayd.cli.journal_export import export_
 from gatewayd.cli.session import json_option
 from gatewayd.clock import Clock, SystemClock
 from gatewayd.errors import JournalDamaged
@@ -20,7 +21,10 @@ _SHOW_EVERY_NS = 200_000_000
 
 @click.group()
 def journal() -> None:
-    """Verify the journal, offline."""
+    """Verify the journal, or export it for an auditor, offline."""
+
+
+journal.add_command(export_)
 
 
 @journal.command("verify")

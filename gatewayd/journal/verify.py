@@ -8,6 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -33,6 +34,23 @@ RECENT = 65_536  # decisions whose places are remembered; older ones are looked 
 CHUNK = TILE_WIDTH  # records per read transaction: short ones, so that a running daemon can reuse its pages
 
 Progress = Callable[[int, int], None]  # (records done, records in all)
+
+
+class Chunk(Struct, frozen=True):
+    """Records that verified, in order.
+
+    Args:
+        first: seq of the first one, a multiple of 256.
+        entries: bytes of each leaf, at most 256.
+        hashes: leaf hash of each.
+    """
+
+    first: int
+    entries: list[bytes]
+    hashes: list[bytes]
+
+
+Take = Callable[[Chunk], None]
 
 _command_decoder = msgspec.msgpack.Decoder(Command)
 
@@ -110,12 +128,21 @@ def verify(path: Path, vkey: str | None, *, progress: Progress | None = None) ->
         store.close()
 
 
-def verify_store(store: Store, vkey: str | None, *, progress: Progress | None = None) -> Report:
-    """Verify the journal of an open store; see `verify`."""
+def verify_store(
+    store: Store, vkey: str | None, *, progress: Progress | None = None, take: Take | None = None
+) -> Report:
+    """Verify the journal of an open store; see `verify`.
+
+    Args:
+        store: opened for reading.
+        vkey: as in `verify`.
+        progress: called after every 256 records.
+        take: gets the records that verified, outside of any transaction; what hangs on them is checked after the last.
+    """
     verification = _Verification(store, vkey)
     problem = None
     try:
-        verification.run(progress)
+        verification.run(progress, take)
     except _Bad as bad:
         problem = bad.problem
     except GatewayError as error:
@@ -141,8 +168,8 @@ class _Verification:
         self._last_decision_id = 0
         self._recent: list[tuple[int, int]] = []  # (decision id, its place), both rising
 
-    def run(self, progress: Progress | None) -> None:
-        """Check everything in the order of the records.
+    def run(self, progress: Progress | None, take: Take | None = None) -> None:
+        """Check everything in the order of the records, and hand each chunk over once it is checked.
 
         Raises:
             _Bad: the first thing that is wrong.
@@ -151,7 +178,9 @@ class _Verification:
         while self.tree.size < size:
             first = self.tree.size
             count = min(CHUNK, size - first)
-            self._store.read(lambda reading, first=first, count=count: self._check_chunk(reading, first, count))  # type: ignore[misc]
+            chunk = self._store.read(partial(self._check_chunk, first=first, count=count))
+            if take is not None:
+                take(chunk)
             if progress is not None:
                 progress(self.tree.size, size)
         self._store.read(self._check_edge)
@@ -180,13 +209,14 @@ class _Verification:
 
     # --- records ------------------------------------------------------------------------------------------------------
 
-    def _check_chunk(self, reading: Reading, first: int, count: int) -> None:
-        """Check one tile's worth of records, tile boundaries aligned."""
+    def _check_chunk(self, reading: Reading, first: int, count: int) -> Chunk:
+        """Check and return one tile's worth of records, tile boundaries aligned."""
         entries = Entries(reading)
         hashes: list[bytes] = []
         leaves: list[Leaf] = []
         expected = _stored_leaf_hashes(reading, entries, first, count)
-        for seq, data in enumerate(tail.leaves_of(entries, first, count), start=first):
+        found = tail.leaves_of(entries, first, count)
+        for seq, data in enumerate(found, start=first):
             hashes.append(leaf_hash(data))
             leaves.append(_checked_leaf(seq, data, hashes[-1], expected))
         for leaf in leaves:
@@ -199,6 +229,7 @@ class _Verification:
         for tile in full:
             if reading.get(Table.TILE, tail.tile_key(tile.level, tile.index)) != tile.hashes:
                 raise _Bad(first, "tree", f"the stored tile {tile.level}/{tile.index} is not that of the records")
+        return Chunk(first, found, hashes)
 
     def _check_record(self, reading: Reading, entries: Entries, leaf: Leaf) -> None:
         body = leaf.body
@@ -304,6 +335,11 @@ class _Verification:
             return
         if row != u64(self.tree.size) + b"".join(self.tree.edge):
             raise _Bad(max(self.tree.size - 1, 0), "tree", "the stored right edge is not that of the records")
+        for level, hashes in enumerate(self.tree.partial[1:], start=1):
+            if (reading.get(Table.EDGE, tail.partial_key(level)) or b"") != hashes:
+                raise _Bad(
+                    self.tree.size - 1, "tree", f"the stored partial tile of level {level} is not that of the records"
+                )
 
     def _check_checkpoints(self, reading: Reading) -> None:
         for size, note in _checkpoints(reading):

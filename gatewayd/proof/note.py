@@ -207,10 +207,14 @@ def _checked_name(name: str) -> str:
 
 
 def _base64(text: str) -> bytes:
+    """Return the bytes of the one text that stands for them: no two notes mean the same."""
     try:
-        return b64decode(text, validate=True)
+        decoded = b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
         raise _bad(f"{text[:80]!r} is not base64") from error
+    if b64encode(decoded).decode() != text:
+        raise _bad(f"{text[:80]!r} is not base64 in its one form: bits beyond its last byte are set")
+    return decoded
 
 
 def _bad(message: str) -> NoteError:

@@ -118,11 +118,11 @@ def entries_of_bundle(bundle: bytes) -> list[bytes]:
     entries: list[bytes] = []
     at = 0
     while at < len(bundle):
-        begin = at + 2
-        at = begin + int.from_bytes(bundle[at:begin], "big")
-        if at > len(bundle) or begin > len(bundle):
-            raise ValueError(f"a bundle of {len(bundle)} bytes ends within entry {len(entries)}")
-        entries.append(bundle[begin:at])
+        start = at + 2
+        at = start + int.from_bytes(bundle[at:start], "big")
+        if start > len(bundle) or at > len(bundle):
+            raise ValueError(f"the bundle of {len(bundle)} bytes ends within entry {len(entries)}")
+        entries.append(bundle[start:at])
     return entries
 
 

@@ -395,7 +395,7 @@ class Store:
         try:
             environment = lmdb.open(
                 str(self.path),
-                map_size=self._map_bytes,
+                map_size=0 if readonly else self._map_bytes,  # 0: the owner's, since the file grows under a reader
                 readonly=readonly,
                 create=not readonly,
                 sync=True,

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from tests.foreign.aarch64.build import build_emulated
 from tests.foreign.availability import REQUIRED_BY, ForeignServerMissing
+from tests.foreign.go.build import build_verifier
 from tests.foreign.libmodbus.build import build_server as build_libmodbus
 from tests.foreign.node_opcua.build import build_server as build_node_opcua
 
@@ -19,6 +20,7 @@ FOREIGN: dict[str, Callable[[], object]] = {
     "foreign server libmodbus": build_libmodbus,
     "foreign server node-opcua": build_node_opcua,
     "kernels of aarch64 under qemu": build_emulated,
+    "verifier in Go": build_verifier,
 }
 
 

@@ -14,7 +14,7 @@ from gatewayd.errors import StoreError
 from gatewayd.journal.bundle import slice_key, slices_key
 from gatewayd.journal.guarded import guard
 from gatewayd.journal.index import decision_key, kind_term, outcomes_prefix
-from gatewayd.journal.tail import EDGE_KEY, tile_key
+from gatewayd.journal.tail import EDGE_KEY, partial_key, tile_key
 from gatewayd.journal.verify import verify, verify_store
 from gatewayd.model.record import Kind
 from gatewayd.proof.note import Checkpoint, NoteError, SeedSigner, open_checkpoint, sign_checkpoint
@@ -118,6 +118,7 @@ def test_two_exchanged_bundles_are_found(sound):
     [
         (Table.TILE, tile_key(0, 1), 511, "gap"),
         (Table.EDGE, EDGE_KEY, 599, "tree"),
+        (Table.EDGE, partial_key(1), 599, "tree"),
         (Table.CHECKPOINT, u64(300), 299, "checkpoint"),
         (Table.PERSONAL, u64(17), 17, "decision"),
         (Table.INTENT, u64(299), 299, "intent"),

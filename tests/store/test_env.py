@@ -158,6 +158,26 @@ def test_a_reader_beside_the_owner_sees_what_is_committed(store):
     assert done.stdout.strip() == "b'value'"
 
 
+def test_a_reader_goes_on_reading_while_the_owner_lets_the_file_grow(store):
+    """A reader that maps only what there is at its start is refused by LMDB as soon as there is more."""
+    script = (
+        "import sys; from pathlib import Path; from gatewayd.store.env import Store; "
+        "from gatewayd.store.tables import Table\n"
+        "store = Store.open(Path(sys.argv[1]), 1 << 20, readonly=True); print('open', flush=True); sys.stdin.readline()\n"
+        "print(store.get(Table.SAVE, b'key'))"
+    )
+    reader = subprocess.Popen(
+        [sys.executable, "-c", script, str(store.path)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": os.getcwd()},
+    )  # fmt: skip
+    assert reader.stdout is not None
+    assert reader.stdout.readline() == "open\n"
+    store.write(lambda writing: [writing.put(Table.SAVE, u64(n), bytes(4000)) for n in range(500)])
+    put(store, b"key", b"value")
+    said, _ = reader.communicate("go on\n", timeout=30)
+    assert said == "b'value'\n"
+
+
 def test_reading_a_store_that_is_not_there_creates_nothing(tmp_path):
     with pytest.raises(StoreError, match="no store"):
         Store.open(tmp_path / "none", QUOTA, readonly=True)
