@@ -135,5 +135,5 @@ def test_help_shows_examples() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "kernels.build", "--help"], capture_output=True, text=True, check=True, timeout=60
     )
-    assert "cortex-a53" in done.stdout
+    assert "cortex-a72" in done.stdout
     assert "examples:" in done.stdout
