@@ -119,14 +119,14 @@ class Disk:
     def __init__(self, files: Mapping[str, bytes]) -> None:
         self._files = {name: _File(content) for name, content in files.items()}
         self._durable_names = dict(self._files)
-        self._name_changes: list[tuple[int, str, _File | None]] = []
+        self._name_changes: list[tuple[int, dict[str, _File | None]]] = []
 
     def begin(self, call: Call) -> None:
         """Let a call reach the page cache; a sync has only been asked for."""
         number = call.begun
         if call.kind == "create" and call.name not in self._files:
             self._files[call.name] = _File()
-            self._name_changes.append((number, call.name, self._files[call.name]))
+            self._name_changes.append((number, {call.name: self._files[call.name]}))
         elif call.kind == "write":
             self._files[call.name].write(number, call.offset, call.content)
         elif call.kind == "size":
@@ -136,12 +136,17 @@ class Disk:
                 file.resize(number, call.size)
         elif call.kind == "unlink":
             self._files.pop(call.name, None)
-            self._name_changes.append((number, call.name, None))
+            self._name_changes.append((number, {call.name: None}))
+        elif call.kind == "rename":
+            name = call.content.decode()
+            self._files[name] = self._files.pop(call.name)
+            self._name_changes.append((number, {call.name: None, name: self._files[name]}))
 
     def end(self, call: Call) -> None:
         """Let a call come back: what it was to make durable, is."""
         if call.kind == "sync" and not call.name:
-            self._keep_names([change for change in self._name_changes if change[0] < call.begun])
+            for _, change in [change for change in self._name_changes if change[0] < call.begun]:
+                _rename(self._durable_names, change)
             self._name_changes = [change for change in self._name_changes if change[0] >= call.begun]
         elif call.kind == "sync":
             self._files[call.name].sync(call.begun)
@@ -150,13 +155,6 @@ class Disk:
         elif call.kind == "write" and call.is_synced:
             first, last = call.offset // SECTOR, (call.offset + len(call.content) - 1) // SECTOR
             self._files[call.name].sync(call.begun + 1, first=first, last=last)
-
-    def _keep_names(self, changes: list[tuple[int, str, _File | None]]) -> None:
-        for _, name, file in changes:
-            if file is None:
-                self._durable_names.pop(name, None)
-            else:
-                self._durable_names[name] = file
 
     @property
     def pending(self) -> int:
@@ -168,12 +166,17 @@ class Disk:
         names = dict(self._durable_names)
         known = chance.randint(0, len(self._name_changes))
         known = {Fate.ALL: len(self._name_changes), Fate.NONE: 0}.get(fate, known)
-        for _, name, file in self._name_changes[:known]:
-            if file is None:
-                names.pop(name, None)
-            else:
-                names[name] = file
+        for _, change in self._name_changes[:known]:
+            _rename(names, change)
         return {name: file.after_cut(fate, chance) for name, file in names.items()}
+
+
+def _rename(names: dict[str, _File], change: Mapping[str, _File | None]) -> None:
+    for name, file in change.items():
+        if file is None:
+            names.pop(name, None)
+        else:
+            names[name] = file
 
 
 def put_files(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -23,7 +23,8 @@ _SYNCS = {"fdatasync", "fsync"}
 class Call(NamedTuple):
     """One call's effect on the folder, or a line on stdout.
 
-    `kind` is "say", "create", "write", "size", "unlink", "sync" or "sync_failed". A call begins and ends: between the
+    `kind` is "say", "create", "write", "size", "unlink", "rename" (`content` is
+    the new name), "sync" or "sync_failed". A call begins and ends: between the
     two nobody knows how much of it has happened.
     """
 
@@ -101,9 +102,9 @@ class _Reader:
         if name == "openat":
             return self._opened(arguments, result, rest)
         if name in {"unlink", "unlinkat", "rename", "mkdir"}:
-            path = _bytes(arguments).decode()
-            assert name in {"unlink", "mkdir"} or not path.startswith(self._folder), f"{name} is not understood"
-            return Call("unlink", Path(path).name) if name == "unlink" and result == 0 and self._is_ours(path) else None
+            return self._named(
+                name, [bytes.fromhex(path.replace("\\x", "")) for path in _STRING.findall(arguments)], result
+            )
         match = _DESCRIPTOR.match(arguments)
         if match is None:
             return None
@@ -114,6 +115,13 @@ class _Reader:
         if path != self._folder and not self._is_ours(path):
             return None
         return self._on_file(name, (descriptor, path), arguments[match.end() :], result)
+
+    def _named(self, name: str, paths: list[bytes], result: int) -> Call | None:
+        names = [Path(path.decode()).name for path in paths if self._is_ours(path.decode())]
+        if not names or result != 0:
+            return None
+        assert name in {"unlink", "rename"}, f"{name} in the folder is not understood"
+        return Call(name, names[0], content=names[-1].encode())
 
     def _on_file(self, name: str, at: tuple[int, str], arguments: str, result: int) -> Call | None:
         file = "" if at[1] == self._folder else Path(at[1]).name

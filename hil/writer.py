@@ -90,6 +90,7 @@ class Writer:
     def __init__(self, journal: Journal, clock: SteppedClock) -> None:
         self._journal = journal
         self._clock = clock
+        self._reopening = asyncio.Lock()
         self._reopenings = 0
 
     async def run(self, numbers: range) -> None:
@@ -100,10 +101,17 @@ class Writer:
             except StoreFull:
                 continue
             except StoreError:
-                self._reopenings += 1
-                if self._reopenings > REOPENINGS:
-                    raise
-                await self._journal.reopen()
+                await self._reopen()
+
+    async def _reopen(self) -> None:
+        """Open the journal again, once for all whose commit failed."""
+        async with self._reopening:
+            if not self._journal.problem:
+                return
+            self._reopenings += 1
+            if self._reopenings > REOPENINGS:
+                raise StoreError("the disk keeps failing", remedy="There is none: it was told to.")
+            await self._journal.reopen()
 
     async def _one(self, number: int) -> None:
         journal = self._journal

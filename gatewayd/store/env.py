@@ -20,6 +20,7 @@ import msgspec
 
 from gatewayd.errors import StoreError, StoreFull
 from gatewayd.store.ahead import STORE_ID_BYTES, Ahead, ahead_of, encode_changes, next_mark
+from gatewayd.store.files import allocate, create_data_file, sync_folder, touch_durably
 from gatewayd.store.lock import OwnerLock
 from gatewayd.store.probe import DATA_NAME, check_data_file
 from gatewayd.store.redo import PAGE_BYTES, RedoFile, read_frames
@@ -114,7 +115,8 @@ class Store:
         try:
             was_clean = not (path / RUNNING_NAME).exists()
             check_data_file(path, was_clean=was_clean)
-            _touch_durably(path / RUNNING_NAME)
+            touch_durably(path / RUNNING_NAME)
+            create_data_file(path, quota_bytes)
         except OSError as error:
             lock.release()
             raise _disk_error(f"cannot write in {path}", error) from error
@@ -336,7 +338,7 @@ class Store:
             disk = os.statvfs(self.path)
             if not path.exists() and disk.f_bavail * disk.f_frsize < 2 * self._ballast_bytes:
                 return False
-            _allocate(path, self._ballast_bytes)
+            allocate(path, self._ballast_bytes)
         except OSError:
             with suppress(OSError):
                 path.unlink(missing_ok=True)
@@ -378,7 +380,7 @@ class Store:
         if was_open and self._lock is not None:
             with suppress(OSError):
                 (self.path / RUNNING_NAME).unlink(missing_ok=True)
-                _sync_folder(self.path)
+                sync_folder(self.path)
         self._release()
         self._failure = self._failure or StoreError(f"the store {self.path} is closed", remedy="Open it again.")
 
@@ -469,29 +471,6 @@ def _live_pages(reading: Reading) -> int:
     stats = [transaction.stat(database) for database in reading._databases.values()]
     stats.append(transaction.stat())
     return 2 + sum(int(stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]) for stat in stats)
-
-
-def _allocate(path: Path, size: int) -> None:
-    """Make a file of `size` bytes that really has its blocks."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        os.posix_fallocate(descriptor, 0, size)
-    finally:
-        os.close(descriptor)
-
-
-def _touch_durably(path: Path) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    os.close(descriptor)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _disk_error(what: str, error: OSError) -> StoreError:

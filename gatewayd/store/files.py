@@ -1,0 +1,63 @@
+"""The store's files come into being so that a power cut leaves each of them whole, or not there at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import lmdb
+
+from gatewayd.store.probe import DATA_NAME
+
+NEW_DATA_NAME = "data.new"
+
+
+def create_data_file(folder: Path, map_bytes: int) -> None:
+    """Create the data file, if there is none, under another name first.
+
+    LMDB creates its file in place and syncs it later: after a power cut in between, a file without a meta page would
+    stand there, which nobody could tell from one that was damaged.
+
+    Args:
+        folder: the store's.
+        map_bytes: size of the map, to begin with.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    if (folder / DATA_NAME).exists():
+        return
+    new = folder / NEW_DATA_NAME
+    new.unlink(missing_ok=True)  # of a start that was cut short
+    try:
+        with lmdb.open(str(new), subdir=False, lock=False, map_size=map_bytes, mode=0o600) as environment:
+            environment.sync(True)
+    except lmdb.Error as error:
+        raise OSError(0, str(error)) from error
+    new.rename(folder / DATA_NAME)
+    sync_folder(folder)
+
+
+def allocate(path: Path, size: int) -> None:
+    """Make a file of `size` bytes that really has its blocks."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    finally:
+        os.close(descriptor)
+
+
+def touch_durably(path: Path) -> None:
+    """Create an empty file whose name is on disk when this returns."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    os.close(descriptor)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make durable which names a folder holds."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
