@@ -18,7 +18,7 @@ from typing import TypeVar
 import lmdb
 import msgspec
 
-from gatewayd.errors import StoreError, StoreFull
+from gatewayd.errors import StoreDamaged, StoreError, StoreFull
 from gatewayd.store.ahead import STORE_ID_BYTES, Ahead, ahead_of, encode_changes, next_mark
 from gatewayd.store.files import allocate, create_data_file, sync_folder, touch_durably
 from gatewayd.store.lock import OwnerLock
@@ -39,6 +39,15 @@ REDO_NAME = "redo"
 REDO_BYTES_MAX = 1 << 20  # bounds how long the tables take to catch up, for which they may use the much larger reserve
 REDO_SHARE = 64  # of the quota, at least
 TABLES = tuple(Table)
+DAMAGE = (  # what LMDB says of pages that it did not write so
+    lmdb.CorruptedError,
+    lmdb.InvalidError,
+    lmdb.PageNotFoundError,
+    lmdb.VersionMismatchError,
+    lmdb.IncompatibleError,
+    lmdb.BadValsizeError,
+    lmdb.PanicError,
+)
 MARK_KEY = b"mark"  # in META: which frames of the redo file are not in the tables yet
 
 
@@ -138,9 +147,10 @@ class Store:
             with self._required().begin() as transaction:
                 return work(Reading(transaction, self._databases, self._over(ahead, transaction)))
         except lmdb.Error as error:
-            raise StoreError(
+            kind = StoreDamaged if isinstance(error, DAMAGE) else StoreError
+            raise kind(
                 f"the store {self.path} cannot be read: {error}",
-                remedy="Run `gatewayd journal verify`; if it fails, restore or start a new epoch.",
+                remedy="Run `gatewayd journal verify`; if it fails, the next start begins a new epoch.",
             ) from error
 
     def get(self, table: Table, key: bytes) -> bytes | None:
@@ -404,7 +414,8 @@ class Store:
                 max_dbs=len(TABLES) + 8,
             )
         except (lmdb.Error, OSError) as error:
-            raise StoreError(
+            kind = StoreDamaged if isinstance(error, DAMAGE) else StoreError
+            raise kind(
                 f"cannot open the store {self.path}: {error}",
                 remedy="Check the storage folder's owner and free space; a damaged store must be moved away.",
             ) from error
@@ -412,7 +423,8 @@ class Store:
             self._databases = dict(_open_databases(environment, create=not readonly))
         except lmdb.Error as error:
             environment.close()
-            raise StoreError(
+            kind = StoreDamaged if isinstance(error, DAMAGE) else StoreError
+            raise kind(
                 f"the tables of the store {self.path} cannot be opened: {error}",
                 remedy="Free some disk space; if there is enough, the store is damaged and must be moved away.",
             ) from error
