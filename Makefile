@@ -13,17 +13,20 @@ COMPILE_LOCK := $(VENV)/bin/uv pip compile --quiet --universal --python-version 
 ARGS ?=
 KILLS ?= 100
 CUTS ?= 1000
+FLIPS ?= 2000
+TRUNCATIONS ?= 500
 RUNS ?= 1000000
 WORKERS ?= 3
 ALONE := tests/scenarios/test_restart.py tests/hil/test_bench.py tests/hil/test_demo.py tests/hil/test_kill.py
 
-.PHONY: help venv kernels demo test check format kill-test powercut-test fuzz lock clean
+.PHONY: help venv kernels demo test check format kill-test powercut-test damage-test fuzz lock clean
 help:
 	@echo "make demo        play the pumping station story (ARGS=--stay keeps it running)"
 	@echo "make test        run the test suite, most of it in WORKERS=$(WORKERS) processes (ARGS='-k modbus -x' goes to pytest)"
 	@echo "make check       format, lint, types, import contracts, tidy (make -k check goes on after a failure)"
 	@echo "make kill-test   kill -9 the daemon KILLS=$(KILLS) times under load and check what survived"
 	@echo "make powercut-test  let the power fail at CUTS=$(CUTS) moments of a journal's writing and check what is left"
+	@echo "make damage-test  flip bits in FLIPS=$(FLIPS) stores, cut TRUNCATIONS=$(TRUNCATIONS) others, and see how the gateway goes on"
 	@echo "make fuzz        feed RUNS=$(RUNS) damaged messages to each decoder"
 	@echo "make kernels     compile the kernels ahead of time for this machine"
 	@echo "make venv        build .venv and nothing else"
@@ -90,6 +93,9 @@ kill-test: $(VENV)/.ready $(COMPILED)
 
 powercut-test: $(VENV)/.ready
 	@$(PY) -m hil.powercut --cuts $(CUTS)
+
+damage-test: $(VENV)/.ready $(COMPILED)
+	@$(PY) -m hil.damage --flips $(FLIPS) --truncations $(TRUNCATIONS)
 
 fuzz: $(VENV)/.ready $(COMPILED)
 	@$(PY) -m hil.fuzz --runs $(RUNS) $(ARGS)

@@ -27,6 +27,7 @@ from gatewayd.device.build import build_link, plan_reads
 from gatewayd.device.link import Link
 from gatewayd.errors import StoreError, StoreFull, TransientError
 from gatewayd.facade import GatewayFacade
+from gatewayd.journal.scrub import scrub
 from gatewayd.model.block import ReadPlan
 from gatewayd.model.config import SiteConfig
 from gatewayd.model.decision import Command, Mode, NewRecord, SetMode, Stop
@@ -320,6 +321,7 @@ class Gateway:
         yield "control", server.serve()
         yield "journal", self._storage.journal.run()
         yield "recorder", self.recorder.run()
+        yield "scrub", self._scrub()
         yield "settle", self._settle()
         yield "watchdog", self._watchdog()
 
@@ -358,6 +360,11 @@ class Gateway:
 
     def _restarted(self, name: str, error: TransientError) -> None:
         self._log.event("part_restarted", level="warning", part=name, error=error.message)
+
+    async def _scrub(self) -> None:
+        """Read the whole journal once; what is damaged is journalled, and said."""
+        if damaged := await scrub(self._storage.journal, self._clock):
+            self._log.event("journal_damaged", level="error", records=damaged)
 
     async def _settle(self) -> None:
         """MONITOR until the settle time is over and every write in doubt has been read back; then AUTO."""

@@ -10,6 +10,7 @@ from gatewayd.journal.epoch import STORE_NAME, begin_epoch, finish_move
 from gatewayd.journal.keys import LogIdentity, PreviousLog
 from gatewayd.journal.log import Identity, Journal
 from gatewayd.journal.recorder import Recorder
+from gatewayd.journal.tail import EDGE_KEY
 from gatewayd.model.block import ReadPlan
 from gatewayd.model.config import GatewayFile
 from gatewayd.model.record import ClockQuality
@@ -140,7 +141,7 @@ def _refuse_an_empty_store(store: Store, folder: Path, log: LogIdentity) -> None
         StoreDamaged: the log was begun here, and nothing of it is left.
     """
     has_begun = (folder / "keys" / f"begun-e{log.epoch}").exists()
-    if has_begun and not store.read(lambda reading: reading.scan_back(Table.ENTRY, limit=1)):
+    if has_begun and store.get(Table.EDGE, EDGE_KEY) is None:
         raise StoreDamaged(
             f"the records of {log.origin} are gone: its store is empty",
             remedy="Nothing to do: the next start begins a new epoch of the journal.",

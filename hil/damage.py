@@ -24,10 +24,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from gatewayd.clock import SystemClock
 from gatewayd.errors import GatewayError
+from gatewayd.journal.records import Records
+from gatewayd.journal.scrub import scrub
 from gatewayd.model.config import GatewayFile
 from gatewayd.model.decision import NewRecord
 from gatewayd.model.record import Gap, Genesis, Stopped
@@ -37,7 +39,7 @@ from hil.bench.site import write_site
 from hil.daemon import Daemon
 
 FOLDER = Path("build/damage")
-RECORDS_MIN = 600
+RECORDS_MIN = 300  # more than a full tile
 START_S_MAX = 60.0
 DAEMON_EVERY = 50
 FLIPS_PER_CASE = (1, 1, 1, 8, 64)
@@ -67,14 +69,16 @@ class Look(NamedTuple):
 
     Args:
         epoch: of the log.
-        served: seq -> digest of the record, its texts and its evidence; None = it was refused as damaged.
+        size: records at the start.
+        served: seq -> digests of the record, of its texts and of its evidence; None = it was refused as damaged.
         gaps: reasons of the gaps that the journal tells of its own records.
         seconds: until it could be read.
         refused: why it did not start at all.
     """
 
     epoch: int = 0
-    served: tuple[str | None, ...] = ()
+    size: int = 0
+    served: tuple[tuple[str, str, str] | None, ...] = ()
     gaps: tuple[str, ...] = ()
     seconds: float = 0.0
     refused: str = ""
@@ -147,6 +151,13 @@ def _told(harm: Harm) -> str:
     return f"{harm.file} {how} after a {'kill' if harm.is_killed else 'stop'}"
 
 
+def _is_wrong(found: tuple[str, str, str] | None, expected: tuple[str, str, str] | None) -> bool:
+    """Say whether what is served was never journalled; a text or a slice that is not found counts as pruned."""
+    if found is None or expected is None:
+        return False
+    return found[0] != expected[0] or any(part not in ("", own) for part, own in zip(found, expected, strict=True))
+
+
 class _Bench:
     """A site, its storage after a stop and after a kill, and what an honest start reads there."""
 
@@ -194,8 +205,8 @@ class _Bench:
         seconds = time.monotonic() - began
         if look.refused:
             return f"failed: {look.refused}", seconds
-        after = self._look()
-        if after.refused or after.epoch != look.epoch or len(after.served) <= len(look.served):
+        after = self._look("briefly")
+        if after.refused or after.epoch != look.epoch or after.size <= look.size:
             return f"failed: the start after that found epoch {after.epoch}, {after.refused}", seconds
         return self._judged(harm, look), seconds
 
@@ -205,20 +216,18 @@ class _Bench:
         honest = self._honest[harm.is_killed]
         if look.epoch != honest.epoch:
             return "given up" if look.gaps else "failed: no record tells that the log before was given up"
-        wrong = [
-            seq
-            for seq, (found, expected) in enumerate(zip(look.served, honest.served, strict=False))
-            if found not in (None, expected)
-        ]
-        if wrong:
+        pairs = list(zip(look.served, honest.served, strict=False))
+        if wrong := [seq for seq, (found, expected) in enumerate(pairs) if _is_wrong(found, expected)]:
             return f"failed: record {wrong[0]} is served wrong"
-        lost = len(honest.served) - len(look.served)
+        lost = honest.size - look.size
         if lost > 0 and not look.gaps:
             is_last = harm.file == "redo" and harm.flips and harm.is_killed and lost <= LAST_COMMIT_RECORDS
             return "last commit lost" if is_last else f"failed: {lost} records are lost without a word"
         if None in look.served:
-            return "named"
-        return "unharmed" if look.served == honest.served else "gap"
+            return "named" if look.gaps else "failed: no record tells which are damaged"
+        if any(found != expected for found, expected in pairs):
+            return "withheld"
+        return "gap" if look.gaps else "unharmed"
 
     def run_daemon(self, harm: Harm) -> tuple[str, float]:
         """Start the real daemon on the damaged storage, again if it dies, and stop it."""
@@ -278,21 +287,22 @@ class _Bench:
 
     # --- the child ----------------------------------------------------------------------------------------------------
 
-    def _look(self) -> Look:
+    def _look(self, how: str = "closely") -> Look:
         if self._child is None:
             command = [sys.executable, "-m", "hil.damage", "--child", str(self._site)]
             self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         child = self._child
         assert child.stdin is not None
         assert child.stdout is not None
-        child.stdin.write("look\n")
+        child.stdin.write(how + "\n")
         child.stdin.flush()
         answer = child.stdout.readline()
         if not answer:
             code = self._end_child()
             return Look(refused=f"killed by {code}" if code < 0 else f"ended with {code}")
         found = json.loads(answer)
-        return Look(**found | {name: tuple(found[name]) for name in ("served", "gaps")})
+        served = tuple(digests and tuple(digests) for digests in found["served"])
+        return Look(**found | {"served": served, "gaps": tuple(found["gaps"])})
 
     def _end_child(self) -> int:
         if self._child is None:
@@ -306,52 +316,51 @@ class _Bench:
 def _serve(site: Path) -> int:
     """Look as often as a line comes in."""
     config = require_site(site).gateway
-    for _ in sys.stdin:
-        print(json.dumps(asyncio.run(_look_into(config))._asdict()), flush=True)
+    for how in sys.stdin:
+        print(json.dumps(asyncio.run(_look_into(config, how.strip()))._asdict()), flush=True)
     return 0
 
 
-async def _look_into(config: GatewayFile) -> Look:
-    """Open the storage as the daemon does, read every record and write one."""
+async def _look_into(config: GatewayFile, how: str) -> Look:
+    """Open the storage as the daemon does, read every record, unless briefly, and write one."""
     began = time.monotonic()
     try:
         storage = Storage.open(config, SystemClock())
     except GatewayError as error:
         return Look(refused=f"{type(error).__name__}: {error.message}")
-    seconds = time.monotonic() - began
-    journal = storage.journal
+    seconds, journal = time.monotonic() - began, storage.journal
+    size, gaps = journal.size, [f"{storage.store.redo_lost} commits are lost"] if storage.store.redo_lost else []
+    served: list[tuple[str, str, str] | None] = []
     try:
-        served = tuple(_digest(storage, seq) for seq in range(journal.size))
-        gaps = tuple(_gaps(storage))
+        if how == "closely":
+            await scrub(journal, SystemClock(), pause_ns=0)
+            served = [_served(journal, seq, gaps) for seq in range(journal.size)]
         await journal.commit((NewRecord(body=Stopped(reason="looked")),))
     except GatewayError as error:
         return Look(refused=f"{type(error).__name__}: {error.message}")
     finally:
         storage.close()
-    return Look(storage.epoch, served, gaps, round(seconds, 3))
+    return Look(storage.epoch, size, tuple(served), tuple(gaps), round(seconds, 3))
 
 
-def _digest(storage: Storage, seq: int) -> str | None:
+def _served(journal: Records, seq: int, gaps: list[str]) -> tuple[str, str, str] | None:
+    """Return digests of what is served of a record; note what it tells of losses."""
     try:
-        record = storage.journal.record(seq)
-        (leaf,) = storage.journal.entries(seq, 1)
+        record = journal.record(seq)
+        (leaf,) = journal.entries(seq, 1)
     except GatewayError:
         return None
-    rest: Any = (sorted(record.personal.items()), record.evidence)
-    return sha256(leaf + repr(rest).encode()).hexdigest()
+    match record.leaf.body:
+        case Genesis(reason=reason, previous_origin=origin) if origin:
+            gaps.append(reason)
+        case Gap(stream="journal", reason=reason):
+            gaps.append(reason)
+    texts = repr(sorted(record.personal.items())) if record.personal else ""
+    return _digest(leaf), _digest(texts.encode()), _digest(record.evidence or b"")
 
 
-def _gaps(storage: Storage) -> Iterator[str]:
-    """Return why records were lost, as the journal tells it."""
-    if storage.store.redo_lost:
-        yield f"{storage.store.redo_lost} commits are lost"
-    for seq in range(storage.journal.size):
-        try:
-            body = storage.journal.record(seq).leaf.body
-        except GatewayError:
-            continue
-        if (isinstance(body, Genesis) and body.previous_origin) or (isinstance(body, Gap) and body.stream == "journal"):
-            yield body.reason
+def _digest(content: bytes) -> str:
+    return sha256(content).hexdigest() if content else ""
 
 
 if __name__ == "__main__":

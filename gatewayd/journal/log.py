@@ -23,11 +23,11 @@ from gatewayd.journal import blob, tail
 from gatewayd.journal.batch import Extra, Item, apply_items
 from gatewayd.journal.group import GroupCommit
 from gatewayd.journal.keys import PreviousLog
-from gatewayd.journal.leaf import Stamp, decode_leaf, draft
+from gatewayd.journal.leaf import Stamp, draft
 from gatewayd.journal.records import Records
 from gatewayd.model.decision import Command, NewRecord
 from gatewayd.model.record import ClockQuality, Genesis, Kind
-from gatewayd.proof.note import Checkpoint, Signer, VerifierKey, sign_checkpoint
+from gatewayd.proof.note import Checkpoint, NoteError, Signer, VerifierKey, open_checkpoint, sign_checkpoint
 from gatewayd.store.env import Store
 from gatewayd.store.tables import Table, u64
 from gatewayd.store.transaction import Batch, Writes
@@ -326,15 +326,17 @@ class Journal(Records):
         for field, ours in (("origin", self._identity.origin), ("vkey", self._signer.vkey)):
             stored = self._store.get(Table.META, field.encode())
             if stored is not None and stored != ours.encode():
-                if self._is_begun_by_us():
-                    raise tail.damaged(0, f"the store's {field} is no longer the one of this record")
+                if self._is_signed_by_us():
+                    raise tail.damaged(
+                        0, f"the store's {field} is no longer the one that its checkpoints are signed for"
+                    )
                 raise _foreign(f"the store's log has the {field} {stored!r}, this gateway {ours}")
 
-    def _is_begun_by_us(self) -> bool:
-        """Say whether the first record is our genesis; it is not hashed here: by chance nothing becomes our key."""
-        leaf = self._store.get(Table.ENTRY, u64(0)) or b""
-        with suppress(ValueError):
-            return getattr(decode_leaf(leaf).body, "vkey", "") == self._signer.vkey
+    def _is_signed_by_us(self) -> bool:
+        """Say whether the newest checkpoint is ours, whatever stands beside it."""
+        rows = self._store.read(lambda reading: reading.scan_back(Table.CHECKPOINT, limit=1))
+        with suppress(NoteError):
+            return bool(rows) and open_checkpoint(rows[0][1].decode("utf-8", "replace"), self._key).size > 0
         return False
 
     def _store_owner(self, writing: Writes, _seqs: tuple[int, ...]) -> None:
