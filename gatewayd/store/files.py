@@ -30,7 +30,7 @@ def create_data_file(folder: Path, map_bytes: int) -> None:
     new = folder / NEW_DATA_NAME
     new.unlink(missing_ok=True)  # of a start that was cut short
     try:
-        with lmdb.open(str(new), subdir=False, lock=False, map_size=map_bytes, mode=0o600) as environment:
+        with lmdb.open(str(new), subdir=False, lock=False, map_size=map_bytes, mode=0o600, sync=True) as environment:
             environment.sync(True)
     except lmdb.Error as error:
         raise OSError(0, str(error)) from error
