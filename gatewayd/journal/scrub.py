@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from gatewayd.clock import Clock
-from gatewayd.errors import JournalDamaged, StoreError
+from gatewayd.errors import StoreDamaged, StoreError
 from gatewayd.journal.log import Journal
 from gatewayd.model.decision import NewRecord
 from gatewayd.model.record import Gap, Kind
@@ -69,7 +69,7 @@ def _why_damaged(journal: Journal, seq: int) -> str:
     """Return what is wrong with a record, empty = nothing, or nobody can tell because the store is away."""
     try:
         journal.record(seq)
-    except JournalDamaged as error:
+    except StoreDamaged as error:
         return error.message
     except StoreError:
         return ""

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from gatewayd.errors import StoreDamaged
 from gatewayd.journal.scrub import RECORDS_AT_ONCE, scrub
 from gatewayd.model.record import Gap, Kind
 from gatewayd.store.tables import Table, u64
@@ -58,6 +59,20 @@ async def test_evidence_and_texts_are_looked_at_too(filled, store, clock):
     store.write(lambda writing: writing.put(Table.EVIDENCE, digest, b"another"))
     assert await scrub(filled, clock, pause_ns=0) == 1
     assert isinstance(gaps(filled)[0], Gap)
+
+
+async def test_a_record_whose_page_lmdb_cannot_read_is_told_like_any_other(filled, clock, monkeypatch):
+    """Only a few pages of the table are damaged: all the rest can be read and written."""
+    record = filled.record
+
+    def read(seq):
+        if seq == 9:
+            raise StoreDamaged("Located page was wrong type", remedy="")
+        return record(seq)
+
+    monkeypatch.setattr(filled, "record", read)
+    assert await scrub(filled, clock, pause_ns=0) == 1
+    assert (gaps(filled)[0].first, gaps(filled)[0].last) == (9, 9)
 
 
 async def test_a_pause_lies_between_two_readings(filled, store, clock):
