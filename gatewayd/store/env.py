@@ -117,7 +117,7 @@ class Store:
             was_clean = not (path / RUNNING_NAME).exists()
             check_data_file(path, was_clean=was_clean)
             touch_durably(path / RUNNING_NAME)
-            create_data_file(path, quota_bytes)
+            create_data_file(path)
         except OSError as error:
             lock.release()
             raise _disk_error(f"cannot write in {path}", error) from error

@@ -10,9 +10,10 @@ import lmdb
 from gatewayd.store.probe import DATA_NAME
 
 NEW_DATA_NAME = "data.new"
+NEW_MAP_BYTES = 65_536  # two pages are written; the file remembers the largest map, which must not exceed the store's
 
 
-def create_data_file(folder: Path, map_bytes: int) -> None:
+def create_data_file(folder: Path) -> None:
     """Create the data file, if there is none, under another name first.
 
     LMDB creates its file in place and syncs it later: after a power cut in between, a file without a meta page would
@@ -20,7 +21,6 @@ def create_data_file(folder: Path, map_bytes: int) -> None:
 
     Args:
         folder: the store's.
-        map_bytes: size of the map, to begin with.
 
     Raises:
         OSError: the disk refuses.
@@ -30,7 +30,9 @@ def create_data_file(folder: Path, map_bytes: int) -> None:
     new = folder / NEW_DATA_NAME
     new.unlink(missing_ok=True)  # of a start that was cut short
     try:
-        with lmdb.open(str(new), subdir=False, lock=False, map_size=map_bytes, mode=0o600, sync=True) as environment:
+        with lmdb.open(
+            str(new), subdir=False, lock=False, map_size=NEW_MAP_BYTES, mode=0o600, sync=True
+        ) as environment:
             environment.sync(True)
     except lmdb.Error as error:
         raise OSError(0, str(error)) from error
