@@ -19,7 +19,7 @@ RUNS ?= 1000000
 WORKERS ?= 3
 ALONE := tests/scenarios/test_restart.py tests/hil/test_bench.py tests/hil/test_demo.py tests/hil/test_kill.py
 
-.PHONY: help venv kernels demo test check format kill-test powercut-test fault-test damage-test fuzz lock clean
+.PHONY: help venv kernels wheel demo test check format kill-test powercut-test fault-test damage-test fuzz lock clean
 help:
 	@echo "make demo        play the pumping station story (ARGS=--stay keeps it running)"
 	@echo "make test        run the test suite, most of it in WORKERS=$(WORKERS) processes (ARGS='-k modbus -x' goes to pytest)"
@@ -30,6 +30,7 @@ help:
 	@echo "make damage-test  flip bits in FLIPS=$(FLIPS) stores, cut TRUNCATIONS=$(TRUNCATIONS) others, and see how the gateway goes on"
 	@echo "make fuzz        feed RUNS=$(RUNS) damaged messages to each decoder"
 	@echo "make kernels     compile the kernels ahead of time for this machine"
+	@echo "make wheel       build a wheel into dist/, with the kernels for x86-64 and aarch64 in it"
 	@echo "make venv        build .venv and nothing else"
 	@echo "make lock        lock the packages anew, after a change in pyproject.toml"
 
@@ -51,6 +52,13 @@ $(COMPILED) &: $(KERNEL_SOURCES) $(LOCK) | $(VENV)/.ready
 	@echo "compiling the kernels ahead of time (about 40 seconds)"
 	@$(PY) -m kernels.build
 	@touch $(COMPILED)
+
+# Both machines anew, so that one set of sources made them.
+wheel: $(VENV)/.ready
+	@$(PY) -m kernels.build --all
+	@rm -f dist/gatewayd-*.whl
+	@$(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	@$(PY) -m zipfile --list dist/gatewayd-*.whl | grep kernels/lib
 
 demo: $(VENV)/.ready $(COMPILED)
 	@$(PY) -m hil.demo $(ARGS)

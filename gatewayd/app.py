@@ -28,13 +28,17 @@ from gatewayd.device.link import Link
 from gatewayd.errors import StoreError, StoreFull, TransientError
 from gatewayd.facade import GatewayFacade
 from gatewayd.journal.scrub import scrub
+from gatewayd.learned import DetectorMemory
+from gatewayd.memory import refuse_exec_gain
 from gatewayd.model.block import ReadPlan
 from gatewayd.model.config import SiteConfig
 from gatewayd.model.decision import Command, Mode, NewRecord, SetMode, Stop
 from gatewayd.model.device import OpcuaDevice, Tag
 from gatewayd.model.record import ConfigLoaded, Decision, Gap, Start, Stopped
+from gatewayd.model.view import MemoryView
 from gatewayd.observe.events import EventLog, for_stderr
 from gatewayd.observe.notify import Notifier, from_environment
+from gatewayd.rule_sets import RuleSets
 from gatewayd.sense.breaker import Breaker
 from gatewayd.sense.poller import Poller
 from gatewayd.sense.schedule import ScanSchedule
@@ -61,9 +65,10 @@ def run(folder: Path) -> int:
     try:
         config = kept_site(folder) or _checked_site(folder)
         kernels = load_kernels()
+        memory = refuse_exec_gain(kernels.form)
         log = for_stderr()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(_main(config, kernels, log))
+            return runner.run(_main(config, kernels, log, memory))
     finally:
         gc.enable()
 
@@ -78,11 +83,12 @@ def _checked_site(folder: Path) -> SiteConfig:
     return config
 
 
-async def _main(config: SiteConfig, kernels: Kernels, log: EventLog) -> int:
+async def _main(config: SiteConfig, kernels: Kernels, log: EventLog, memory: MemoryView) -> int:
     clock = SystemClock()
     storage = Storage.open(config.gateway, clock)
     try:
         gateway = Gateway(config, kernels, storage, clock=clock, log=log)
+        gateway.facade.memory = memory
         await gateway.run()
     finally:
         storage.close()
@@ -135,6 +141,8 @@ class Gateway:
         self._links_open = links
         self.uplink = self._build_uplink()
         self.facade = self._build_facade(kernels)
+        self.facade.rule_sets = self._build_rule_sets(kernels)
+        self.learned = DetectorMemory(state, self.site, storage.learned, clock=clock, log=log)
         # as the last run left them: this run's own writes enter the same table
         self._in_doubt = [(self._point_of(command), command) for command in storage.journal.in_doubt()]
         self._opening = self._opening_records(kernels, state, saves)
@@ -211,6 +219,12 @@ class Gateway:
         facade.warnings = self._standing_warnings
         return facade
 
+    def _build_rule_sets(self, kernels: Kernels) -> RuleSets:
+        self.cycle.on_rules = lambda site: self.recorder.change_site(site.digests.site)
+        return RuleSets(
+            self._config, kernels, self.cycle, self._storage.journal, relaxations=self._relaxations(), log=self._log
+        )
+
     def _relaxations(self) -> tuple[str, ...]:
         """Return every security relaxation that somebody accepted, in words."""
         named = [
@@ -264,6 +278,9 @@ class Gateway:
             )
         )
         restore(state, self.site, draft, {key: value for key, value in saves.items() if "/" in key})
+        if damaged := self.learned.restore().damaged:
+            reason = f"what detectors had learned is damaged ({', '.join(damaged)}); they start anew"
+            draft.record(Gap(stream="detectors", first=0, last=0, count=len(damaged), reason=reason))
         await_outcomes(state, self.site, [(name, command.decision_id) for name, command in self._in_doubt])
         draft.saves[SITE_RUN_KEY] = self._run_number.to_bytes(8, "big")
         return draft.records, draft.saves
@@ -322,6 +339,7 @@ class Gateway:
         yield "journal", self._storage.journal.run()
         yield "recorder", self.recorder.run()
         yield "scrub", self._scrub()
+        yield "detectors", self.learned.run()
         yield "settle", self._settle()
         yield "watchdog", self._watchdog()
 
@@ -400,6 +418,7 @@ class Gateway:
         for link in self._links_open.values():
             await link.close()
         try:
+            await self.learned.save()
             await self.recorder.seal()
             await self._storage.journal.commit((NewRecord(body=Stopped(reason="asked to stop")),))
         except StoreError as error:

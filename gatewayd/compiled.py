@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from gatewayd.core.kernels import BoundKernel, Kernels
-from gatewayd.errors import KernelError
+from gatewayd.errors import KernelError, KernelRefused
 from kernels.abi import (
     ABI,
     ABI_SYMBOL,
@@ -30,11 +30,11 @@ from kernels.abi import (
     sources_digest,
     table_digest,
 )
-from kernels.table import ERROR_INTERNAL, KERNELS, TABLES, VIEWS, Column, Kernel
+from kernels.table import ERROR_INTERNAL, ERRORS, KERNELS, TABLES, VIEWS, Column, Kernel
 
 FORMS = ("aot", "jit", "python")
 
-_FORMATS = {"f8": "d", "i8": "q", "i4": "i", "u1": "B"}
+_FORMATS = {"f8": "d", "f4": "f", "i8": "q", "i4": "i", "u1": "B"}
 _BY_NAME = {kernel.name: kernel for kernel in KERNELS}
 
 
@@ -71,8 +71,9 @@ class _Form:
     def bind(self, name: str, columns: Mapping[str, memoryview]) -> BoundKernel:
         """Fix a kernel's columns; see `gatewayd.core.kernels.Kernels.bind`.
 
-        The result is for one thread and is not to be called from within itself. A negative result is handed back, but
-        for ERROR_INTERNAL, which raises KernelError; the plain Python and JIT forms let the exception itself through.
+        The result is for one thread and is not to be called from within itself. A negative result raises KernelRefused.
+        A kernel that reads bytes from outside is the exception: its negative result is handed back, for the bytes may be
+        to blame, but for ERROR_INTERNAL. The plain Python and JIT forms let an exception of a kernel itself through.
         """
         kernel = _BY_NAME.get(name)
         if kernel is None:
@@ -85,6 +86,18 @@ class _Form:
 
     def _bind(self, kernel: Kernel, buffers: list[memoryview], sizes: tuple[int, ...]) -> BoundKernel:
         raise NotImplementedError
+
+
+def judged(kernel: Kernel, result: int) -> int:
+    """Return a negative result that is an answer about bytes from outside; raise any other."""
+    takes_bytes = any(column.table == "inbox" for column in kernel.columns)
+    if takes_bytes and result in ERRORS and result != ERROR_INTERNAL:
+        return result
+    raise KernelRefused(
+        f"kernel {kernel.name} returned {result}: {ERRORS.get(result, 'no such error in kernels/table.py')}",
+        remedy="This is a bug; run the same input with GATEWAYD_KERNELS=python to see where, and report it.",
+        result=result,
+    )
 
 
 def _refuse(kernel: Kernel, column: Column, found: str) -> KernelError:
@@ -199,18 +212,9 @@ def _native_call(kernel: Kernel, function: Any, slots: Any, pinned: list[_Pin]) 
     def call(*values: float, _alive: object = pinned) -> int:
         pack(*values)
         result: int = function(argument)
-        if result == ERROR_INTERNAL:
-            raise _internal(kernel)
-        return result
+        return result if result >= 0 else judged(kernel, result)
 
     return call
-
-
-def _internal(kernel: Kernel) -> KernelError:
-    return KernelError(
-        f"kernel {kernel.name} reported an exception in compiled code",
-        remedy="This is a bug; run the same input with GATEWAYD_KERNELS=python to see the exception, and report it.",
-    )
 
 
 def _unusable(path: Path, why: str) -> KernelError:
@@ -252,7 +256,8 @@ class PlainKernels(_Form):
         function = _function(kernel)
 
         def call(*values: float) -> int:
-            return function(*buffers, *values, *sizes)
+            result = function(*buffers, *values, *sizes)
+            return result if result >= 0 else judged(kernel, result)
 
         return call
 
@@ -275,7 +280,8 @@ class JitKernels(_Form):
         arrays = [np.asarray(buffer) for buffer in buffers]
 
         def call(*values: float) -> int:
-            return int(function(*arrays, *values, *sizes))
+            result = int(function(*arrays, *values, *sizes))
+            return result if result >= 0 else judged(kernel, result)
 
         return call
 
@@ -318,7 +324,7 @@ def _jit_folder() -> Path:
 
 
 def _jit_types(kernel: Kernel, numba: Any) -> Iterator[Any]:
-    kinds = {"f8": numba.float64, "i8": numba.int64, "i4": numba.int32, "u1": numba.uint8}
+    kinds = {"f8": numba.float64, "f4": numba.float32, "i8": numba.int64, "i4": numba.int32, "u1": numba.uint8}
     for column in kernel.columns:
         yield kinds[column.type][::1]
     for _, kind in kernel.scalars:

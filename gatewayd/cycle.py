@@ -11,11 +11,13 @@ from typing import Protocol
 import msgspec
 
 from gatewayd.clock import Cancellable, Clock
+from gatewayd.core.decide.draft import Draft
 from gatewayd.core.kernels import BoundKernel
 from gatewayd.core.site import Site
 from gatewayd.core.state import Override, State
 from gatewayd.core.step import step
-from gatewayd.errors import StoreError, StoreFull
+from gatewayd.core.swap import Swap, record_ends, take_over
+from gatewayd.errors import RequestRefused, StoreError, StoreFull
 from gatewayd.model import quality
 from gatewayd.model.block import Block, Codec
 from gatewayd.model.decision import (
@@ -32,7 +34,7 @@ from gatewayd.model.decision import (
     SetOverride,
     WriteOutcome,
 )
-from gatewayd.model.record import Actor, Body, ClockStep, Gap
+from gatewayd.model.record import Actor, Body, ClockStep, ConfigLoaded, Gap
 from gatewayd.observe.pace import Pace
 
 BLOCKS_WAITING_MAX = 4096
@@ -119,6 +121,7 @@ class Cycle:
         self.records_lost = 0
         self.pace = Pace()
         self.on_cycle: Callable[[], None] = lambda: None
+        self.on_rules: Callable[[Site], None] = lambda site: None
         self._journal = journal
         self._hand_over = hand_over
         self._keep = keep
@@ -130,6 +133,7 @@ class Cycle:
         self._asked: list[tuple[Request, asyncio.Future[Reply] | None]] = []  # of the cycle under way
         self._notes: deque[Body] = deque()
         self._notes_lost = 0
+        self._swap: tuple[Swap, ConfigLoaded, asyncio.Future[int]] | None = None
         self._unsaved: dict[str, bytes] = {}  # of commits that failed: the state they describe is in force all the same
         self._has_ended = False
         self._wake = asyncio.Event()
@@ -192,6 +196,24 @@ class Cycle:
         self._wake.set()
         return await future
 
+    async def take_rules(self, swap: Swap, body: ConfigLoaded) -> int:
+        """Take another rule set before the next cycle; return how long cycles waited for it, ns, once it is in force.
+
+        Args:
+            swap: prepared beside the state in use.
+            body: its record, durable before the first cycle that uses it.
+
+        Raises:
+            RequestRefused: another was taken meanwhile, or is being taken, or the daemon stops.
+            StoreError: it could not be journalled, so nothing changed.
+        """
+        if self._has_ended or self._swap is not None:
+            raise _no_rules("the daemon is stopping" if self._has_ended else "another rule set is being taken")
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._swap = (swap, body, future)
+        self._wake.set()
+        return await future
+
     # --- the cycle --------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -207,9 +229,14 @@ class Cycle:
             for _, future in (*self._asked, *self._requests):
                 if future is not None and not future.done():
                     future.set_result(STOPPED)
+            if self._swap is not None and not self._swap[2].done():
+                self._swap[2].set_exception(_no_rules("the daemon is stopping"))
 
     async def run_once(self) -> None:
         """Run one cycle over everything that waits."""
+        if self._swap is not None:
+            await self._follow(*self._swap)
+            self._swap = None
         started_ns = self._clock.monotonic_ns()
         self._watch_clock()
         self._asked = [self._requests.popleft() for _ in range(len(self._requests))]
@@ -237,6 +264,28 @@ class Cycle:
         self.on_cycle()
         if self._blocks:
             self._wake.set()
+
+    async def _follow(self, swap: Swap, body: ConfigLoaded, asked: asyncio.Future[int]) -> None:
+        """Let the next cycle be the first of another rule set, if that can be made durable; else nothing changes."""
+        draft = Draft(self.number, self._clock.wall_ns(), self._clock.monotonic_ns())
+        draft.record(body)
+        record_ends(swap, draft)
+        try:
+            if swap.running is not self.plant.state:
+                raise _no_rules("another rule set was taken meanwhile")
+            if self.records_lost:
+                raise _no_rules("the journal cannot be written")
+            await self._journal.commit(tuple(draft.records), at_once=True)
+        except (RequestRefused, StoreError) as error:
+            if not asked.done():
+                asked.set_exception(error)
+            return
+        started_ns = self._clock.monotonic_ns()
+        take_over(swap, now_mono_ns=started_ns)
+        self.plant.state, self.plant.site, self.plant.kernels = swap.state, swap.site, swap.kernels
+        self.on_rules(swap.site)
+        if not asked.done():
+            asked.set_result(self._clock.monotonic_ns() - started_ns)
 
     def _take_inputs(self, requests: tuple[Request, ...]) -> Inputs:
         self.number += 1
@@ -384,3 +433,7 @@ def _answer(
         if future is not None and not future.done():
             request_id = getattr(request, "request_id", "")
             future.set_result(by_id.get(request_id, JOURNAL_LOST) if durable else JOURNAL_LOST)
+
+
+def _no_rules(why: str) -> RequestRefused:
+    return RequestRefused(f"{why}, so the rules stay as they are", remedy="Ask again once that is over.")

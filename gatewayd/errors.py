@@ -48,6 +48,14 @@ class KernelError(GatewayError):
     exit_code = 3
 
 
+class KernelRefused(KernelError):
+    """A kernel gave back an error where only a bug of ours can be the cause; `result` is what it returned."""
+
+    def __init__(self, message: str, *, remedy: str, result: int) -> None:
+        super().__init__(message, remedy=remedy)
+        self.result = result
+
+
 class StoreError(GatewayError):
     """The store cannot be opened, read or written."""
 

@@ -195,4 +195,5 @@ def _sample(row: EvidenceRow) -> SampleView:
         processing_time_ns=row.processing_time_ns,
         anomaly=row.anomaly if row.anomaly >= 0 else None,
         score=number(row.anomaly_score) if row.anomaly >= 0 else None,
+        unusual=tuple(f"{detector.name}: {detector.words}" for detector in row.unusual),
     )

@@ -7,6 +7,7 @@ import os
 
 from gatewayd.clock import Clock
 from gatewayd.control.facade import name_matcher
+from gatewayd.core.detectors import instances
 from gatewayd.core.site import NS, Site
 from gatewayd.core.state import State
 from gatewayd.cycle import Cycle
@@ -27,10 +28,12 @@ from gatewayd.model.view import (
     JournalView,
     KernelsView,
     LoopView,
+    MemoryView,
     OverrideAnswer,
     OverrideRequest,
     OverrideSummary,
     OverrideView,
+    RulesAnswer,
     StatusView,
     StreamView,
     SyncView,
@@ -38,6 +41,7 @@ from gatewayd.model.view import (
     TagView,
     number,
 )
+from gatewayd.rule_sets import RuleSets
 from gatewayd.sense.poller import Poller
 from gatewayd.sync.uplink import Uplink
 from gatewayd.version import __version__
@@ -67,6 +71,8 @@ class GatewayFacade:
         self._requests = 0
         self.warnings: tuple[str, ...] = ()
         self.kernel_form = ""
+        self.memory: MemoryView | None = None
+        self.rule_sets: RuleSets | None = None
 
     @property
     def _state(self) -> State:
@@ -75,6 +81,11 @@ class GatewayFacade:
     @property
     def _site(self) -> Site:
         return self._cycle.plant.site
+
+    async def apply_rules(self, actor: Actor) -> RulesAnswer:
+        """Take the rules as they stand in the site's folder now."""
+        assert self.rule_sets is not None
+        return await self.rule_sets.apply(actor)
 
     # --- status and tags --------------------------------------------------------------------------------------------
 
@@ -93,6 +104,7 @@ class GatewayFacade:
             overrides=self._override_summary(),
             sync=await self.sync_status(),
             kernels=KernelsView(form=self.kernel_form, digest=self._state.kernel_digest.hex()),
+            memory=self.memory,
             loop=self._loop_view(),
             warnings=self.warnings,
         )
@@ -191,6 +203,7 @@ class GatewayFacade:
             processing_time_ns=column("tag.processing_time")[row],
             anomaly=anomaly if anomaly >= 0 else None,
             score=number(column("tag.anomaly_score")[row]) if anomaly >= 0 else None,
+            detectors=tuple(instance.detector.name for instance in instances(tag.contract)),
         )
 
     # --- decisions --------------------------------------------------------------------------------------------------

@@ -5,21 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 
 from gatewayd.clock import Clock
-from gatewayd.errors import StoreDamaged, StoreError
+from gatewayd.errors import JournalDamaged, StoreDamaged, StoreError
 from gatewayd.journal.epoch import STORE_NAME, begin_epoch, finish_move
+from gatewayd.journal.guarded import guard, unguard
 from gatewayd.journal.keys import LogIdentity, PreviousLog
 from gatewayd.journal.log import Identity, Journal
 from gatewayd.journal.recorder import Recorder
+from gatewayd.journal.records import LEARNED
 from gatewayd.journal.tail import EDGE_KEY
 from gatewayd.model.block import ReadPlan
 from gatewayd.model.config import GatewayFile
 from gatewayd.model.record import ClockQuality
 from gatewayd.proof.note import SeedSigner
+from gatewayd.store.disk import touch_durably
 from gatewayd.store.env import Store
-from gatewayd.store.files import touch_durably
 from gatewayd.store.tables import Table
+from gatewayd.store.transaction import Writes
 
 MB = 1_000_000
+KINDS_MAX = 256
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 CLOCK_SYNCHRONIZED = Path("/run/systemd/timesync/synchronized")  # systemd-timesyncd makes it after the first sync
 
@@ -41,6 +45,40 @@ class StoreCursors:
             StoreError: it is not.
         """
         await self._journal.commit_with((), lambda writing, _: writing.put(Table.CURSOR, stream.encode(), value))
+
+
+class StoreLearned:
+    """What detectors have learned, a row per kind, beside the rest of the saved state; see `gatewayd.learned`."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    def learned(self) -> dict[str, bytes]:
+        """Return kind -> bytes; a row that is not what was kept is empty."""
+        prefix = LEARNED.encode()
+        rows = self._journal.store.read(lambda reading: reading.scan(Table.SAVE, first=prefix, limit=KINDS_MAX))
+        return {key[len(prefix) :].decode(): _intact(key, row) for key, row in rows if key.startswith(prefix)}
+
+    async def keep_learned(self, rows: dict[str, bytes]) -> None:
+        """Make rows durable in place of those of the same kinds.
+
+        Raises:
+            StoreError: they are not.
+        """
+        guarded = {key: guard(key, row) for key, row in ((f"{LEARNED}{kind}".encode(), rows[kind]) for kind in rows)}
+
+        def put(writing: Writes, _: tuple[int, ...]) -> None:
+            for key, row in guarded.items():
+                writing.put(Table.SAVE, key, row)
+
+        await self._journal.commit_with((), put)
+
+
+def _intact(key: bytes, row: bytes) -> bytes:
+    try:
+        return unguard(key, row)
+    except JournalDamaged:  # what was learned can be learned again; nothing else may be lost so lightly
+        return b""
 
 
 class Storage:
@@ -69,6 +107,7 @@ class Storage:
         self.was_clean = was_clean
         self.previous: PreviousLog | None = None
         self.cursors = StoreCursors(journal)
+        self.learned = StoreLearned(journal)
 
     @classmethod
     def open(cls, config: GatewayFile, clock: Clock) -> Storage:

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import platform
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -27,12 +28,20 @@ from kernels.table import KERNELS, Kernel
 _EXAMPLES = """\
 examples:
   python -m kernels.build                        for this machine, into kernels/lib/
-  python -m kernels.build --triple aarch64-unknown-linux-gnu --cpu cortex-a53
-                                                 for a board; needs gcc-aarch64-linux-gnu, or CC=... set
+  python -m kernels.build --all                  for every machine a wheel is for; needs gcc-aarch64-linux-gnu on x86-64
+  python -m kernels.build --target aarch64       for that one
+  python -m kernels.build --triple aarch64-unknown-linux-gnu --cpu cortex-a72
+                                                 for one board, or CC=... set
   CC=clang python -m kernels.build --out /tmp/k.so
 
 The library holds no reference to any other library: not libc, not libm. The build fails, with the names, if one appears.
 """
+# The machines a wheel is for, and the oldest processor of each that its library runs on.
+TARGETS = {
+    "x86_64": ("x86_64-unknown-linux-gnu", ""),
+    "aarch64": ("aarch64-unknown-linux-gnu", "cortex-a53"),
+}
+_PACKAGES = {"x86_64": "gcc-x86-64-linux-gnu", "aarch64": "gcc-aarch64-linux-gnu"}
 _VERSION_SCRIPT = "{ global: " + PREFIX + "*; local: *; };\n"
 
 
@@ -66,6 +75,16 @@ def compiler_for(triple: str) -> list[str]:
         return shlex.split(os.environ["CC"])
     machine = triple.partition("-")[0]
     return ["cc"] if machine == platform.machine() else [f"{machine}-linux-gnu-gcc"]
+
+
+def missing_linker(machine: str) -> str:
+    """Return what to install to link for a machine, nothing if its linker is here."""
+    program = compiler_for(TARGETS[machine][0])[0]
+    if shutil.which(program) is not None:
+        return ""
+    if machine == platform.machine():
+        return f"no {program}: sudo apt-get install gcc"
+    return f"no {program}: sudo apt-get install {_PACKAGES[machine]}"
 
 
 def _nm_for(compiler: Sequence[str]) -> str:
@@ -195,21 +214,44 @@ def main(argv: Sequence[str] | None = None) -> int:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--triple", default="", help="LLVM target triple (default: this machine)")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--target", choices=sorted(TARGETS), help="a machine that wheels are for (default: this one)")
+    which.add_argument("--all", action="store_true", help="every machine that wheels are for and a linker is here for")
+    which.add_argument("--triple", default="", help="any LLVM target triple")
     parser.add_argument("--cpu", default="", help="LLVM processor name (default: the architecture's baseline)")
     parser.add_argument("--out", type=Path, help="the library (default: kernels/lib/gwkernels-<machine>.so)")
     parser.add_argument("--allow-missing", action="store_true", help="leave out kernels that have no module yet")
     options = parser.parse_args(argv)
-    machine = options.triple.partition("-")[0]
-    out = options.out or library_path(machine)
     try:
-        missing = build(out, triple=options.triple, cpu=options.cpu, allow_missing=options.allow_missing)
+        return _build_all(options) if options.all else _build_one(options)
     except BuildError as error:
         sys.stderr.write(f"kernels.build: {error}\n")
         return 1
+
+
+def _build_one(options: argparse.Namespace) -> int:
+    machine = options.target or options.triple.partition("-")[0]
+    triple, cpu = TARGETS[options.target] if options.target else (options.triple, "")
+    if options.target and (lacking := missing_linker(machine)):
+        raise BuildError(f"cannot link for {machine}, {lacking}")
+    out = options.out or library_path(machine)
+    missing = build(out, triple=triple, cpu=options.cpu or cpu, allow_missing=options.allow_missing)
     if missing:
         sys.stderr.write(f"kernels.build: left out, no module: {', '.join(missing)}\n")
     return 0
+
+
+def _build_all(options: argparse.Namespace) -> int:
+    """Build for every machine; 1 if one had to be left out, and what to install for it."""
+    if options.out or options.cpu:
+        raise BuildError("--out and --cpu are for one library; leave them out, or name one with --target")
+    left_out = {machine: lacking for machine in TARGETS if (lacking := missing_linker(machine))}
+    for machine, (triple, cpu) in TARGETS.items():
+        if machine not in left_out:
+            build(library_path(machine), triple=triple, cpu=cpu, allow_missing=options.allow_missing)
+    for machine, lacking in left_out.items():
+        sys.stderr.write(f"kernels.build: left out {machine}, {lacking}\n")
+    return 1 if left_out else 0
 
 
 if __name__ == "__main__":

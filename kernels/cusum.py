@@ -22,17 +22,19 @@ def cusum(
     count: I8,
     high: F8,
     low: F8,
+    detector: I8,
     score: F8,
     alarm: I8,
     fresh_count: int,
     fresh_size: int,
     tag_size: int,
     cusum_size: int,
+    detector_size: int,
 ) -> int:
     """Add every fresh row's z to its CUSUM sums, judge them, then learn from it.
 
     `fresh` (fresh_size,) holds rows; `value` (contract units), `status`, `cusum_row` are (tag_size,), the rest
-    (cusum_size,). Mean, variance and z as in `ewma`. Per sample, `k` and `h` in standard deviations:
+    (cusum_size,), `score` and `alarm` (detector_size,). Mean, variance and z as in `ewma`. Per sample, `k` and `h` in standard deviations:
 
         high = max(0, high + z - k)        low = max(0, low - z - k)
 
@@ -57,15 +59,18 @@ def cusum(
             continue
         if r >= cusum_size:
             return ERROR_BOUNDS
+        d = detector[r]
+        if d < 0 or d >= detector_size:
+            return ERROR_BOUNDS
         x = value[row]
         if status[row] >> 30 != 0 or x - x != 0.0:
-            alarm[r] = -1
-            score[r] = NAN
+            alarm[d] = -1
+            score[d] = NAN
             continue
         alarming = 0
         if count[r] < warmup[r]:
-            alarm[r] = -1
-            score[r] = NAN
+            alarm[d] = -1
+            score[d] = NAN
         else:
             z = z_of(x, mean[r], variance[r])
             limit = h[r]
@@ -85,10 +90,10 @@ def cusum(
                 up = down
             if up > limit:
                 alarming = 1
-            alarm[r] = alarming
-            score[r] = NAN
+            alarm[d] = alarming
+            score[d] = NAN
             if limit > 0.0:
-                score[r] = up / limit
+                score[d] = up / limit
         alarms += alarming
         learn(x, r, alpha, mean, variance, count, alarming)
     return alarms

@@ -25,7 +25,10 @@ _compiler: Any = numba.core.compiler
 _AOTCodegen: Any = numba.core.codegen.AOTCPUCodegen
 types: Any = numba.types
 
-_TYPES = {"f8": types.float64, "i8": types.int64, "i4": types.int32, "u1": types.uint8}
+# What this file was written for and tried with; tests/kernels/test_emit.py fails on any other, and says what has moved.
+PINNED = {"numba": "0.68.1", "llvmlite": "0.50.0"}
+
+_TYPES = {"f8": types.float64, "f4": types.float32, "i8": types.int64, "i4": types.int32, "u1": types.uint8}
 _INT64 = ir.IntType(64)
 
 

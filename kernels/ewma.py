@@ -19,17 +19,19 @@ def ewma(
     mean: F8,
     variance: F8,
     count: I8,
+    detector: I8,
     score: F8,
     alarm: I8,
     fresh_count: int,
     fresh_size: int,
     tag_size: int,
     ewma_size: int,
+    detector_size: int,
 ) -> int:
     """Judge every fresh row that has an EWMA by the mean and variance before it, then learn from it.
 
     `fresh` (fresh_size,) holds rows; `value` (contract units), `status`, `ewma_row` are (tag_size,), the rest
-    (ewma_size,). Per sample, with w = max(alpha, 1/(n+1)), times 0.1 while alarming:
+    (ewma_size,), `score` and `alarm` (detector_size,). Per sample, with w = max(alpha, 1/(n+1)), times 0.1 while alarming:
 
         z = (x - mean) / sqrt(variance)        mean += w d, variance += w (d d (1 - w) - variance), d = x - old mean
 
@@ -53,21 +55,24 @@ def ewma(
             continue
         if r >= ewma_size:
             return ERROR_BOUNDS
+        d = detector[r]
+        if d < 0 or d >= detector_size:
+            return ERROR_BOUNDS
         x = value[row]
         if status[row] >> 30 != 0 or x - x != 0.0:
-            alarm[r] = -1
-            score[r] = NAN
+            alarm[d] = -1
+            score[d] = NAN
             continue
         alarming = 0
         if count[r] < warmup[r]:
-            alarm[r] = -1
-            score[r] = NAN
+            alarm[d] = -1
+            score[d] = NAN
         else:
             z = abs(z_of(x, mean[r], variance[r]))
             if z > z_max[r]:
                 alarming = 1
-            alarm[r] = alarming
-            score[r] = z
+            alarm[d] = alarming
+            score[d] = z
         alarms += alarming
         learn(x, r, alpha, mean, variance, count, alarming)
     return alarms

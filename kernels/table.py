@@ -2,7 +2,7 @@
 
 A gateway ships this table and the native library; `kernels/*.py` are for building and development.
 
-Types: `f8` float64, `i8` int64, `i4` int32, `u1` byte. Every column is a flat buffer. A kernel takes its columns first, in
+Types: `f8` float64, `f4` float32, `i8` int64, `i4` int32, `u1` byte. Every column is a flat buffer. A kernel takes its columns first, in
 the order given, then its scalars, then the row counts of the tables named in `sizes` (filled in by the door that binds
 it; callers never pass them), and returns one int64: a count >= 0, or a negative error code from `ERRORS`.
 """
@@ -10,6 +10,9 @@ it; callers never pass them), and returns one int64: a count >= 0, or a negative
 from __future__ import annotations
 
 from typing import NamedTuple
+
+from kernels import detectors
+from kernels.detectors import DETECTORS, Detector
 
 
 class Column(NamedTuple):
@@ -61,9 +64,11 @@ TABLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("stale_after", "i8"),  # ns; 0 = off
         ("stale", "i8"),  # 1 = no sample for too long
         ("source_age_max", "i8"),  # ns; 0 = off
-        ("ewma_row", "i8"),  # row in table ewma, -1 = none
-        ("cusum_row", "i8"),
-        ("anomaly", "i8"),  # -1 unknown (bad quality or warming up), 0 none, else 1 = EWMA | 2 = CUSUM
+        *((f"{detector.name}_row", "i8") for detector in DETECTORS),  # row in the table of that name, -1 = none
+        ("committee_row", "i8"),
+        ("detector_first", "i8"),  # its detectors: rows [first, first + count) of table detector
+        ("detector_count", "i8"),
+        ("anomaly", "i8"),  # -1 unknown (bad quality or warming up), 0 none, else the bits of the detectors that alarm
         ("anomaly_score", "f8"),
         ("window_first", "i8"),  # first row in table window, -1 = none; the rest by window.next
         ("dependency_first", "i8"),  # programs that read this tag: dependency.program[first:first+count]
@@ -82,30 +87,74 @@ TABLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("not_a_value", "i8"),
         ("scale_offset", "i8"),  # as offset
     ),
-    # detectors
-    "ewma": (
-        ("alpha", "f8"),
-        ("z_max", "f8"),
+    **detectors.TABLES,
+    # judges of records, whose alarms no verdict hears yet: `hil.bench anomaly` runs them
+    "committee": (
+        ("limit", "f8"),  # score that alarms
         ("warmup", "i8"),
-        ("mean", "f8"),
-        ("variance", "f8"),
-        ("count", "i8"),
-        ("score", "f8"),  # |z|
-        ("alarm", "i8"),  # -1 unknown, 0, 1
-    ),
-    "cusum": (
-        ("alpha", "f8"),
-        ("k", "f8"),
-        ("h", "f8"),
-        ("warmup", "i8"),
-        ("mean", "f8"),
-        ("variance", "f8"),
-        ("count", "i8"),
-        ("high", "f8"),
-        ("low", "f8"),
-        ("score", "f8"),  # max(high, low) / h
+        ("hold", "i4"),  # samples for which a novelty must beat the one before
+        ("mute", "i4"),  # samples after one that reached the limit in which there is none
+        ("clock_first", "i8"),  # bins of the day's profile: table clock [clock_first, clock_first + clock_bins)
+        ("clock_bins", "i8"),  # 0 = no clock
+        ("count", "i4"),  # samples learnt; 0 = start anew
+        ("since", "i4"),  # samples since the last novelty
+        ("last_time", "i8"),  # wall ns of the sample before
+        ("interval", "f4"),  # s between samples
+        ("fast", "f8"),  # E32
+        ("slow", "f8"),  # E256
+        ("base", "f8"),  # E1000
+        ("variance", "f4"),  # about E32
+        ("deviation", "f4"),  # mean of |x - E1000|
+        ("season", "f4"),  # E32 of the deviation from the clock profile
+        ("budget", "f4"),  # novelty per sample that is usual here
+        ("best", "f4"),  # the last novelty
+        ("held", "f4"),  # score, as kept
+        ("value_low", "f8"),  # range of the value ever visited
+        ("value_high", "f8"),
+        ("novelty", "f8"),  # > 0 where an event starts
+        ("score", "f8"),
         ("alarm", "i8"),
+        ("channel", "i8"),  # what the score comes from: `kernels.committee`
+        ("excess", "f8"),  # by how much it broke its range, in units of 5 % of it
     ),
+    "channel": (("low", "f4"), ("high", "f4")),  # 5 rows each committee: ranges of its derived channels
+    "clock": (("mean", "f4"), ("deviation", "f4")),  # bins of the day's profile
+    # assets: tags judged together
+    "asset": (
+        ("first", "i8"),  # members: table member [first, first + members)
+        ("members", "i8"),
+        ("samples_first", "i8"),  # rows learnt: table sample [samples_first, samples_first + calibration * members)
+        ("factor_first", "i8"),  # table factor [factor_first, factor_first + members (members + 1) / 2)
+        ("calibration", "i8"),  # rows to learn
+        ("limit", "f8"),  # score that alarms
+        ("distance_limit", "f8"),  # distance_ratio that alarms alone
+        ("count", "i8"),  # rows taken; 0 = learn anew
+        ("mark", "i8"),  # pass number that last took a row
+        ("level", "f8"),
+        ("level_usual", "f8"),
+        ("level_ratio", "f8"),
+        ("distance", "f8"),
+        ("distance_usual", "f8"),
+        ("distance_ratio", "f8"),
+        ("score", "f8"),
+        ("alarm", "i8"),  # -1 unknown, 0, 1
+        ("furthest", "i8"),  # the tag that stands furthest from where it stood
+        ("z", "f8"),  # how far, in its usual deviations
+    ),
+    "member": (
+        ("tag", "i8"),
+        ("fast", "f8"),  # EWMA of gain 0.2
+        ("slow", "f8"),  # of 0.05
+        ("fast_middle", "f8"),
+        ("fast_scale", "f8"),
+        ("slow_middle", "f8"),
+        ("slow_scale", "f8"),
+        ("mean", "f8"),
+        ("white", "f8"),  # scratch
+    ),
+    "sample": (("value", "f8"),),
+    "factor": (("value", "f8"),),
+    "order": (("value", "f8"),),  # scratch, as long as the longest calibration
     # windows over the past of one tag: a ring in table ring, [ring_first, ring_first + ring_size)
     "window": (
         ("tag", "i8"),
@@ -115,12 +164,15 @@ TABLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("ring_size", "i8"),
         ("head", "i8"),  # place of the newest sample in the ring
         ("count", "i8"),  # samples held
-        (
-            "full_since",
-            "i8",
-        ),  # boot-clock ns of the oldest moment the window has covered without a bad sample; 0 = none
+        ("full_since", "i8"),  # event time since which it is covered without a bad sample; 0 = it is not
+        ("newest_mono", "i8"),  # boot-clock ns at which the newest sample arrived
+        ("sequence", "i8"),  # of the last sample taken from the tag
+        ("cut", "i8"),  # event time of the newest sample left out for lack of room; 0 = none
+        ("late", "i8"),  # samples left out as too late, ever
+        ("lost", "i8"),  # samples left out for lack of room, ever
+        ("patience", "i8"),  # ns after a sample in which the next is waited for rather than looked for what has left
     ),
-    "ring": (("value", "f8"), ("time", "i8")),
+    "ring": (("value", "f8"), ("time", "i8")),  # time: the samples' event time
     # expressions
     "program": (
         ("start", "i8"),  # into table code
@@ -129,9 +181,13 @@ TABLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("deadline", "i8"),  # boot-clock ns when it must run again by itself; 0 = none
         ("mark", "i8"),  # pass number that last put it on the due list
     ),
-    "code": (("op", "i4"), ("arg", "i4")),
-    "const": (("value", "f8"),),
-    "register": (("since", "i8"),),  # `for`: boot-clock ns since when its condition holds; 0 = it does not
+    "code": (("word", "i8"),),  # 256 * argument + operation, or a constant's bits
+    "register": (  # what an operation remembers between two runs
+        ("since", "i8"),  # boot-clock ns since when its condition holds, or does not any more; 0 = it rests
+        ("value", "f8"),  # its state; NaN = none yet
+        ("previous", "f8"),  # `prev`: the value before it
+        ("result", "f8"),  # what it gave last, for the evidence
+    ),
     "dependency": (("program", "i8"),),
     # scratch, sized by the core
     "fresh": (("row", "i8"),),  # rows that changed in this pass
@@ -147,9 +203,15 @@ TABLES: dict[str, tuple[tuple[str, str], ...]] = {
 
 # Columns that are another column's buffer seen as another type, made by the door: view -> (owner, type). This is how a
 # kernel turns bits into a float without libm, views or conversions.
-VIEWS: dict[str, tuple[str, str]] = {"tag.value_bits": ("tag.value", "i8")}
+VIEWS: dict[str, tuple[str, str]] = {
+    "tag.value_bits": ("tag.value", "i8"),
+    "detector.score_bits": ("detector.score", "i8"),
+    "code.number": ("code.word", "f8"),
+}
 
 STACK_MAX = 16
+EVENT_TIME_MAX = 2**62  # ns; windows take no sample from later
+CHANNELS = 5  # ranges of a committee in table channel
 NEST_CELLS = 32
 OUT_CELLS = 8
 RESPONSE_CELLS = 6
@@ -198,6 +260,25 @@ _DECODE_SCALARS = _i8(
 )
 _DECODE_SIZES = ("inbox", "plan", "tag", "fresh")
 _INBOX = _columns("inbox", "byte", "r")
+
+
+def _detector(detector: Detector) -> Kernel:
+    """Return the kernel of a detector; see `kernels.detectors`."""
+    name, child = detector.name, detector.child
+    settings = " ".join(column for column, _ in detector.settings)
+    learned = " ".join(column for column, _ in detector.learned)
+    columns = (
+        _FRESH
+        + _columns("tag", f"value status {detector.inputs} {name}_row", "r")
+        + _columns(name, settings, "r")
+        + _columns(name, learned, "w")
+        + _columns(name, "detector", "r")
+    )
+    if child is not None:
+        columns += _columns(child.name, " ".join(column for column, _ in child.columns), "w")
+    sizes = ("fresh", "tag", name, *((child.name,) if child else ()), "detector")
+    return Kernel(name, name, columns + _columns("detector", "score alarm", "w"), _i8("fresh_count"), sizes)
+
 
 KERNELS: tuple[Kernel, ...] = (
     Kernel(
@@ -290,44 +371,85 @@ KERNELS: tuple[Kernel, ...] = (
         _i8("tag_count", "fresh_count", "now_mono", "pass_number"),
         ("tag", "fresh", "out"),
     ),
+    *(_detector(detector) for detector in DETECTORS),
     Kernel(
-        "ewma",
-        "ewma",
+        "tail",
+        "tail",
         _FRESH
-        + _columns("tag", "value status ewma_row", "r")
-        + _columns("ewma", "alpha z_max warmup", "r")
-        + _columns("ewma", "mean variance count score alarm", "w"),
+        + _columns("tag", "detector_first detector_count", "r")
+        + _columns("detector", "tail_max tail_first score", "r")
+        + (Column("detector", "score_bits", "i8", "r"),)
+        + _columns("detector", "tail_total rarity alarm", "w")
+        + _columns("tail", "count", "w"),
         _i8("fresh_count"),
-        ("fresh", "tag", "ewma"),
+        ("fresh", "tag", "detector", "tail"),
     ),
     Kernel(
-        "cusum",
-        "cusum",
+        "hold",
+        "hold",
         _FRESH
-        + _columns("tag", "value status cusum_row", "r")
-        + _columns("cusum", "alpha k h warmup", "r")
-        + _columns("cusum", "mean variance count high low score alarm", "w"),
+        + _columns("tag", "ingest_mono detector_first detector_count", "r")
+        + _columns("detector", "hold_off hold_for", "r")
+        + _columns("detector", "score alarm passed_time passed_score", "w"),
         _i8("fresh_count"),
-        ("fresh", "tag", "cusum"),
+        ("fresh", "tag", "detector"),
+    ),
+    Kernel(
+        "committee",
+        "committee",
+        _FRESH
+        + _columns("tag", "value status source_time committee_row", "r")
+        + _columns("committee", "limit warmup hold mute clock_first clock_bins", "r")
+        + _columns("committee", "count since last_time interval fast slow base variance deviation season budget", "w")
+        + _columns("committee", "best held value_low value_high novelty score alarm channel excess", "w")
+        + _columns("channel", "low high", "w")
+        + _columns("clock", "mean deviation", "w"),
+        _i8("fresh_count"),
+        ("fresh", "tag", "committee", "channel", "clock"),
+    ),
+    Kernel(
+        "asset_levels",
+        "asset_levels",
+        _columns("tag", "value status fresh_mark", "r")
+        + _columns("asset", "first members samples_first calibration", "r")
+        + _columns("asset", "count mark level level_usual level_ratio score alarm furthest z", "w")
+        + _columns("member", "tag", "r")
+        + _columns("member", "fast slow fast_middle fast_scale slow_middle slow_scale", "w")
+        + _columns("sample", "value", "w")
+        + _columns("order", "value", "w"),
+        _i8("assets", "pass_number"),
+        ("tag", "asset", "member", "sample", "order"),
+    ),
+    Kernel(
+        "asset_distance",
+        "asset_distance",
+        _columns("asset", "first members samples_first factor_first calibration limit distance_limit", "r")
+        + _columns("asset", "count mark level_ratio", "r")
+        + _columns("asset", "distance distance_usual distance_ratio score alarm", "w")
+        + _columns("member", "fast mean white", "w")
+        + _columns("sample", "value", "r")
+        + _columns("factor", "value", "w")
+        + _columns("order", "value", "w"),
+        _i8("assets", "pass_number"),
+        ("asset", "member", "sample", "factor", "order"),
     ),
     Kernel(
         "verdict",  # merges detector alarms into tag.anomaly and tag.anomaly_score
         "verdict",
         _FRESH
-        + _columns("tag", "status ewma_row cusum_row", "r")
-        + _columns("ewma", "alarm score", "r")
-        + _columns("cusum", "alarm score", "r")
+        + _columns("tag", "status detector_first detector_count", "r")
+        + _columns("detector", "kind score alarm", "r")
         + _columns("tag", "anomaly anomaly_score", "w"),
         _i8("fresh_count"),
-        ("fresh", "tag", "ewma", "cusum"),
+        ("fresh", "tag", "detector"),
     ),
     Kernel(
         "window_update",
         "window_update",
         _FRESH
-        + _columns("tag", "value status ingest_mono window_first", "r")
+        + _columns("tag", "value status ingest_mono event_time sequence window_first", "r")
         + _columns("window", "duration next ring_first ring_size", "r")
-        + _columns("window", "head count full_since", "w")
+        + _columns("window", "head count full_since newest_mono sequence cut late lost", "w")
         + _columns("ring", "value time", "w"),
         _i8("fresh_count"),
     ),
@@ -349,15 +471,15 @@ KERNELS: tuple[Kernel, ...] = (
         _columns("due", "program", "r")
         + _columns("program", "start length", "r")
         + _columns("program", "result deadline", "w")
-        + _columns("code", "op arg", "r")
-        + _columns("const", "value", "r")
-        + _columns("register", "since", "w")
-        + _columns("tag", "value status stale anomaly", "r")
-        + _columns("window", "tag duration ring_first ring_size head count full_since", "r")
+        + _columns("code", "word", "r")
+        + (Column("code", "number", "f8", "r"),)
+        + _columns("register", "since value previous result", "w")
+        + _columns("tag", "value status stale anomaly ingest_mono event_time sequence", "r")
+        + _columns("window", "tag duration ring_first ring_size head count full_since newest_mono cut patience", "r")
         + _columns("ring", "value time", "r")
         + _columns("stack", "value", "w")
         + _columns("changed", "program", "w")
         + _columns("out", "value", "w"),
-        _i8("due_count", "program_count", "now_mono"),
+        _i8("due_count", "program_count", "now_mono", "day_time"),
     ),
 )

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from gatewayd import compiled
 from gatewayd.compiled import FORMS, _jit, load_kernels
-from gatewayd.errors import KernelError
-from kernels.abi import FOLDER, sources_digest, table_digest
-from kernels.table import ERROR_BOUNDS, KERNELS, TABLES
+from gatewayd.errors import KernelError, KernelRefused
+from kernels import build
+from kernels.abi import ABI, ABI_SYMBOL, FOLDER, PREFIX, TABLE_SYMBOL, sources_digest, table_digest
+from kernels.emit import Export, emit, host_triple
+from kernels.table import ERROR_BOUNDS, ERROR_FORMAT, ERRORS, KERNELS, TABLES, Kernel
 from tests.kernels.harness import kernels, native_library
 
 ROOT = Path(__file__).parent.parent
@@ -19,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 
 def columns(tags: int = 4) -> dict[str, memoryview]:
     """Zeroed tables as the core allocates them: one writable buffer per column."""
-    codes = {"f8": "d", "i8": "q", "i4": "i", "u1": "B"}
+    codes = {"f8": "d", "f4": "f", "i8": "q", "i4": "i", "u1": "B"}
     return {
         f"{table}.{name}": memoryview(array(codes[kind], [0] * tags))
         for table, cells in TABLES.items()
@@ -40,8 +43,53 @@ def test_a_bound_kernel_works_on_the_callers_own_buffers(form: str) -> None:
     assert (scale(1), held["tag.value"][2]) == (1, 0.5)
 
 
-def test_a_negative_result_is_the_callers_to_judge(form: str) -> None:
-    assert kernels(form).bind("scale", columns())(5) == ERROR_BOUNDS
+def test_an_error_of_a_kernel_is_raised_by_the_kernels_name(form: str) -> None:
+    """Row 5 of a fresh list of 4: no plant can cause this, so nobody may go on with the count it is not."""
+    with pytest.raises(KernelRefused, match=r"kernel scale returned -1: outside its buffer") as caught:
+        kernels(form).bind("scale", columns())(5)
+    assert (caught.value.result, caught.value.exit_code) == (ERROR_BOUNDS, 3)
+    assert "GATEWAYD_KERNELS=python" in caught.value.remedy
+
+
+def test_an_error_about_bytes_from_outside_is_the_callers_to_judge(form: str) -> None:
+    out_of_the_inbox = {"at": 0, "size": 5, "count": 1}
+    decode = kernels(form).bind("decode_columns", columns())
+    scalars = next(kernel for kernel in KERNELS if kernel.name == "decode_columns").scalars
+    assert decode(*[out_of_the_inbox.get(name, 0) for name, _ in scalars]) == ERROR_BOUNDS
+
+
+@pytest.mark.parametrize("planted", [*ERRORS, -77])
+@pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.name)
+def test_no_error_code_of_any_kernel_is_lost(kernel: Kernel, planted: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error either ends the cycle by the kernel's name, or comes back from a kernel that reads bytes from outside."""
+    monkeypatch.setattr(compiled, "_function", lambda kernel: lambda *arguments: planted)
+    bound = kernels("python").bind(kernel.name, columns())
+    reads_bytes = kernel.name.startswith(("decode_", "screen_"))
+    if reads_bytes and planted in (ERROR_BOUNDS, ERROR_FORMAT):
+        assert bound() == planted
+        return
+    with pytest.raises(KernelRefused, match=f"^kernel {kernel.name} returned {planted}: ") as caught:
+        bound()
+    assert caught.value.result == planted
+
+
+def test_an_exception_in_compiled_code_is_raised_whatever_the_kernel(tmp_path: Path) -> None:
+    """The native form has no exceptions: the status that stands for one is never handed to a caller."""
+    library = tmp_path / "raises.so"
+    exports = [Export(PREFIX + name, raises_on_zero, ("*u1",)) for name in ("scale", "decode_columns")]
+    constants: dict[str, int | bytes] = {ABI_SYMBOL: ABI, TABLE_SYMBOL: table_digest()}
+    build.link([emit(exports, triple=host_triple(), constants=constants)], library, triple=host_triple())
+    loaded = load_kernels("aot", library=library)
+    for name in ("scale", "decode_columns"):
+        kernel = next(kernel for kernel in KERNELS if kernel.name == name)
+        with pytest.raises(KernelRefused, match=f"kernel {name} returned .*exception in compiled code"):
+            loaded.bind(name, columns())(*[0] * len(kernel.scalars))
+
+
+def raises_on_zero(cells: list) -> int:
+    if cells[0] == 0:
+        raise ValueError("planted")
+    return 1
 
 
 def test_tables_of_no_rows_can_be_bound(form: str) -> None:
@@ -157,7 +205,7 @@ from array import array
 from pathlib import Path
 from gatewayd.compiled import load_kernels
 loaded = load_kernels("aot", library=Path(sys.argv[1]))
-codes = {"f8": "d", "i8": "q", "i4": "i", "u1": "B"}
+codes = {"f8": "d", "f4": "f", "i8": "q", "i4": "i", "u1": "B"}
 held = {f"{t}.{n}": memoryview(array(codes[k], [0] * 4)) for t, cells in loaded.tables.items() for n, k in cells}
 held["tag.value"][0], held["tag.scale"][0] = 21.0, 2.0
 assert loaded.bind("scale", held)(1) == 1

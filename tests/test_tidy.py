@@ -41,6 +41,7 @@ TESTED_ELSEWHERE = {
     "gatewayd/act/recovery.py": "tests/hil/test_kill.py",
     "gatewayd/app.py": "tests/hil/test_demo.py",
     "gatewayd/clock.py": "tests/hil/test_demo.py",
+    "gatewayd/core/detectors.py": "tests/kernels/test_detectors.py",
     "gatewayd/core/site.py": "tests/core/test_step.py",
     "gatewayd/core/state.py": "tests/core/test_step.py",
     "gatewayd/device/build.py": "tests/hil/test_demo.py",
@@ -48,7 +49,7 @@ TESTED_ELSEWHERE = {
     "gatewayd/facade.py": "tests/hil/test_demo.py",
     "gatewayd/observe/pace.py": "tests/hil/test_bench.py",
     "kernels/abi.py": "tests/kernels/test_build.py",
-    "kernels/emit.py": "tests/kernels/test_build.py",
+    "kernels/day_clock.py": "tests/kernels/test_rules.py",
     "kernels/inlining.py": "tests/kernels/test_build.py",
     "kernels/moments.py": "tests/kernels/test_ewma.py",
     "kernels/opcodes.py": "tests/kernels/test_rules.py",
@@ -64,6 +65,7 @@ DECLARATIONS = {  # nothing in them runs
     "gatewayd/model/block.py",
     "gatewayd/model/config.py",
     "gatewayd/model/decision.py",
+    "gatewayd/model/detectors.py",
     "gatewayd/model/device.py",
     "gatewayd/model/quality.py",
     "gatewayd/model/record.py",
@@ -73,6 +75,7 @@ DECLARATIONS = {  # nothing in them runs
 }
 # Test files that follow no module: they hold several together, or one against something foreign.
 SUITES = {
+    "tests/kernels/test_wheel.py",
     "tests/core/expr/test_reference.py",
     "tests/device/modbus/test_against_libmodbus.py",
     "tests/device/modbus/test_against_pymodbus.py",

@@ -157,7 +157,8 @@ def _samples(samples: Sequence[SampleView], decided_ns: int) -> str:
         for sample in samples
     ]
     head = ("  TAG", "VALUE", "QUALITY", "ANOMALY", "DEVICE", "SOURCE", "INGEST", "PROCESSED")
-    return show.table(head, rows, right=(1, 5, 6, 7))
+    told = [f"  {show.clean(sample.tag)} is unusual, {show.clean(why)}" for sample in samples for why in sample.unusual]
+    return "\n".join([show.table(head, rows, right=(1, 5, 6, 7)), *told])
 
 
 def _before(time_ns: int, decided_ns: int) -> str:

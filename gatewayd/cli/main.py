@@ -22,6 +22,7 @@ _COMMANDS = {
     "journal": ("gatewayd.cli.journal:journal", "Verify the journal, offline."),
     "sync": ("gatewayd.cli.sync:sync", "See what the cloud has and what waits."),
     "config": ("gatewayd.cli.config:config", "Check a site's configuration."),
+    "rules": ("gatewayd.cli.rules:rules", "Check rules, try them on recorded data, apply them."),
     "device": ("gatewayd.cli.device:device", "Find, try and record devices without the daemon."),
     "trust": ("gatewayd.cli.trust:trust", "Trust OPC UA servers; show our own certificate."),
     "cloud": ("gatewayd.cli.cloud:cloud", "The other side: collect what gateways send."),

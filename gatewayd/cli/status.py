@@ -9,7 +9,7 @@ import click
 from gatewayd.cli import show
 from gatewayd.cli.client import Client, path_of
 from gatewayd.cli.session import Session, json_option, pass_session
-from gatewayd.model.view import DeviceView, JournalView, LoopView, OverrideSummary, StatusView, SyncView
+from gatewayd.model.view import DeviceView, JournalView, LoopView, MemoryView, OverrideSummary, StatusView, SyncView
 
 
 @click.command()
@@ -45,6 +45,7 @@ def page(found: StatusView) -> str:
                 ("Sync", sync_line(found.sync, found.now_ns)),
                 ("Loop", _loop(found.loop)),
                 ("Kernels", f"{found.kernels.form} {found.kernels.digest[:12]}"),
+                *([] if found.memory is None else [("Memory", memory_line(found.memory))]),
             ]
         ),
     ]
@@ -117,6 +118,18 @@ def _loop(loop: LoopView | None) -> str:
     if loop.blocks_dropped:
         told.append(click.style(f"{loop.blocks_dropped} responses dropped", fg="red"))
     return ", ".join(told)
+
+
+_GUARDS = {"prctl": "by prctl", "filter": "by systemd's filter", "system": "by this system"}
+
+
+def memory_line(memory: MemoryView) -> str:
+    """Return what keeps written memory from being executed, and why it is not the daemon itself."""
+    guarded = _GUARDS.get(memory.guard, f"by {show.clean(memory.guard)}")  # a newer daemon may know more of them
+    told = (
+        f"write xor execute {guarded}" if memory.guard else click.style("write xor execute not enforced", fg="yellow")
+    )
+    return f"{told}: {show.clean(memory.reason)}" if memory.reason else told
 
 
 def _ms(value: float | None) -> str:

@@ -9,9 +9,9 @@ from gatewayd.cli import show
 from gatewayd.cli.client import Client, path_of
 from gatewayd.cli.session import Session, json_option, pass_session
 from gatewayd.cli.tags_exchange import export, import_
+from gatewayd.model.detectors import names_in
 from gatewayd.model.view import TagList, TagView
 
-DETECTORS = {1: "ewma", 2: "cusum"}  # the bits of `anomaly`
 _HEAD = ("TAG", "VALUE", "QUALITY", "AGE", "ANOMALY", "DEVICE TAG")
 
 
@@ -97,7 +97,7 @@ def anomaly(mask: int | None, score: float | None) -> str:
         return "?"
     if mask == 0:
         return "-"
-    names = "+".join(name for bit, name in DETECTORS.items() if mask & bit) or f"mask {mask}"
+    names = "+".join(names_in(mask)) or f"mask {mask}"
     return names if score is None else f"{names} {score:.1f}"
 
 

@@ -16,6 +16,7 @@ from gatewayd.model.view import (
     OverrideAnswer,
     OverrideRequest,
     OverrideView,
+    RulesAnswer,
     StatusView,
     SyncView,
     TagView,
@@ -71,6 +72,16 @@ class Facade(Protocol):
 
         Raises:
             RequestRefused: no override holds the point.
+        """
+        ...
+
+    async def apply_rules(self, actor: Actor) -> RulesAnswer:
+        """Take the rules and guard lists as they stand in the daemon's site folder now; return once they are in force.
+
+        Raises:
+            ConfigError: the site has errors, or changes more than that; nothing changed.
+            RequestRefused: not now; nothing changed.
+            StoreError: it could not be journalled; nothing changed.
         """
         ...
 

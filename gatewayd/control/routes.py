@@ -278,6 +278,10 @@ async def _clear_override(call: Call) -> Answer:
     return await call.facade.clear_override(call.parameters["point"], request, call.caller.actor())
 
 
+async def _apply_rules(call: Call) -> Answer:
+    return await call.facade.apply_rules(call.caller.actor())
+
+
 async def _sync(call: Call) -> Answer:
     return await call.facade.sync_status()
 
@@ -296,6 +300,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", _at("/v1/overrides"), Permission.READ, (), _overrides),
     Route("POST", _at("/v1/overrides"), Permission.OPERATE, (), _set_override),
     Route("DELETE", _at("/v1/overrides/{point}"), Permission.OPERATE, (), _clear_override),
+    Route("POST", _at("/v1/rules"), Permission.OPERATE, (), _apply_rules),
     Route("GET", _at("/v1/sync"), Permission.READ, (), _sync),
 )
 

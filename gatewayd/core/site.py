@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from msgspec import UNSET, Struct, UnsetType
 
+from gatewayd.core.detectors import with_choice
 from gatewayd.core.expr.compiler import Compiler
 from gatewayd.core.expr.programme import Programme
 from gatewayd.errors import ConfigError, ExpressionError
@@ -111,6 +112,7 @@ class Site(Struct, frozen=True):
     rows: dict[str, int]  # alias and name -> row
     point_of: dict[str, int]  # alias -> point
     digests: Digests
+    utc_offset_ns: int = 0  # of the site's day
 
 
 class ExpressionProblem(NamedTuple):
@@ -198,6 +200,7 @@ def compile_site(config: SiteConfig, *, plan_reads: PlanReads, digests: Digests)
         rows={tag.alias: tag.row for tag in tags if tag.alias} | {tag.name: tag.row for tag in tags},
         point_of=build.point_of,
         digests=digests,
+        utc_offset_ns=config.gateway.gateway.utc_offset_min * 60 * NS,
     )
 
 
@@ -295,7 +298,7 @@ class _Build:
 
 def _tag_plans(config: SiteConfig) -> tuple[TagPlan, ...]:
     bound = {
-        reference: (f"{name}.{member}", config.asset_types[asset.type].tags[member])
+        reference: (f"{name}.{member}", asset.type, member)
         for name, asset in config.assets.items()
         for member, reference in asset.tags.items()
     }
@@ -304,7 +307,11 @@ def _tag_plans(config: SiteConfig) -> tuple[TagPlan, ...]:
         device = config.devices[device_name]
         for tag in tags:
             name = f"{device_name}/{tag.name}"
-            alias, contract = bound.get(name, ("", Contract()))
+            alias, contract = "", Contract()
+            if name in bound:
+                alias, type_name, member = bound[name]
+                kind = config.asset_types[type_name]
+                contract = with_choice(kind.tags[member], tag, default=kind.detect)
             periods = periods_of(device, tag)
             plans.append(
                 TagPlan(

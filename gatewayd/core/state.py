@@ -1,22 +1,24 @@
 """Everything that changes: one buffer per table, laid out as the kernels' table says, and the few objects of decide.
 
-Nobody else keeps a view across an await. Columns are typed memoryviews: `d` float64, `q` int64, `i` int32, `B` bytes.
+Nobody else keeps a view across an await. Columns are typed memoryviews: `d` float64, `f` float32, `q` int64, `i` int32, `B` bytes.
 """
 
 from __future__ import annotations
 
 import math
 from array import array
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from gatewayd.core.detectors import CATALOGUE, TAIL_BUCKETS, instances, setting_columns, shared_columns
+from gatewayd.core.expr.lowering import lower
 from gatewayd.core.kernels import Kernels
 from gatewayd.core.site import NS, STALE_MIN_NS, STALE_SCANS, Site, TagPlan
 from gatewayd.core.texts import Texts
 from gatewayd.model import quality
 from gatewayd.model.block import PlanRow, WireType
-from gatewayd.model.config import Cusum, Ewma
 from gatewayd.model.decision import Mode, Reason
 from gatewayd.model.device import OpcuaTag
 from gatewayd.model.record import Actor
@@ -31,8 +33,8 @@ CHECK_AGE = 2
 CHECK_RATE = 4
 CHECK_STUCK = 8
 SLOTS = 16
-_FORMAT: dict[str, Literal["d", "q", "i", "B"]] = {"f8": "d", "i8": "q", "i4": "i", "u1": "B"}
-_SIZE = {"f8": 8, "i8": 8, "i4": 4, "u1": 1}
+_FORMAT: dict[str, Literal["d", "f", "q", "i", "B"]] = {"f8": "d", "f4": "f", "i8": "q", "i4": "i", "u1": "B"}
+_SIZE = {"f8": 8, "f4": 4, "i8": 8, "i4": 4, "u1": 1}
 
 
 @dataclass(slots=True)
@@ -151,6 +153,7 @@ class State:
 
     def _fill(self, site: Site, now_mono_ns: int) -> None:
         self._fill_tags(site, now_mono_ns)
+        self._fill_detectors(site)
         self._fill_plans(site)
         self._fill_windows(site)
         self._fill_programs(site)
@@ -165,13 +168,33 @@ class State:
 
     def _fill_tags(self, site: Site, now_mono_ns: int) -> None:
         self._lay("tag", _contract_columns(site.tags, now_mono_ns))
-        for kind in ("ewma", "cusum"):
-            asked = [(tag.row, getattr(tag.contract, kind)) for tag in site.tags if getattr(tag.contract, kind)]
-            at = [-1] * len(site.tags)
-            for place, (row, _) in enumerate(asked):
-                at[row] = place
-            self._lay("tag", {f"{kind}_row": at})
-            self._lay(kind, _detector_columns([settings for _, settings in asked]))
+
+    def _fill_detectors(self, site: Site) -> None:
+        """Lay the detectors of each tag side by side; the tables of the kinds are filled in the same order."""
+        tables: dict[str, dict[str, list[float | int]]] = {}
+        of_tag: dict[str, list[float | int]] = {f"{each.name}_row": [-1] * len(site.tags) for each in CATALOGUE}
+        of_tag |= {"detector_first": [], "detector_count": []}
+        next_row: Counter[str] = Counter()
+        for tag in site.tags:
+            first = next_row["detector"]
+            for instance in instances(tag.contract):
+                name, child = instance.detector.name, instance.detector.child
+                of_tag[f"{name}_row"][tag.row] = next_row[name]
+                own = dict(setting_columns(instance.settings)) | {"detector": next_row["detector"]}
+                if child:
+                    own[f"{child}_first"] = next_row[child]
+                    next_row[child] += instance.child_rows
+                shared = shared_columns(instance.settings, kind=instance.kind, tail_first=next_row["tail"])
+                next_row["tail"] += TAIL_BUCKETS * (instance.settings.tail is not None)
+                for table, cells in ((name, own), ("detector", shared)):
+                    next_row[table] += 1
+                    columns = tables.setdefault(table, {})
+                    for column, value in cells.items():
+                        columns.setdefault(column, []).append(value)
+            of_tag["detector_first"].append(first)
+            of_tag["detector_count"].append(next_row["detector"] - first)
+        for table, columns in (("tag", of_tag), *tables.items()):
+            self._lay(table, columns)
 
     def _fill_plans(self, site: Site) -> None:
         at = base = 0
@@ -193,6 +216,7 @@ class State:
                 "next": heads[window.row],
                 "ring_first": first,
                 "ring_size": window.ring_size,
+                "patience": window.patience_ns,
             }
             self._set("window", index, values)
             heads[window.row] = index
@@ -200,16 +224,17 @@ class State:
 
     def _fill_programs(self, site: Site) -> None:
         programme = site.programme
-        for index, program in enumerate(programme.programs):
-            # deadline 1: due in the first pass, so that expressions without tags run at least once
-            self._set(
-                "program", index, {"start": program.start, "length": program.length, "result": math.nan, "deadline": 1}
-            )
-        self._lay("code", {"op": programme.ops, "arg": programme.args})
-        self._lay("const", {"value": programme.consts})
-        first, count, programs = programme.dependencies(len(site.tags))
+        lowered = lower(programme)
+        unknown = [math.nan] * programme.registers
+        programs = len(programme.programs)
+        self._lay("program", {"start": lowered.start, "length": lowered.length})
+        # deadline 1: due in the first pass, so that expressions without tags run at least once
+        self._lay("program", {"result": [math.nan] * programs, "deadline": [1] * programs})
+        self._lay("code", {"word": lowered.words})
+        self._lay("register", {"value": unknown, "previous": unknown, "result": unknown})
+        first, count, readers = programme.dependencies(len(site.tags))
         self._lay("tag", {"dependency_first": first, "dependency_count": count})
-        self._lay("dependency", {"program": programs})
+        self._lay("dependency", {"program": readers})
 
     def _lay(self, table: str, values: Mapping[str, Sequence[float | int]], first: int = 0) -> None:
         """Write whole columns, from a row on: 10,000 tags, cell by cell, would be a tenth of a second of a start."""
@@ -256,13 +281,19 @@ def _row_counts(site: Site) -> dict[str, int]:
     return {
         "tag": tags,
         "plan": sum(len(plan.rows) for plan in site.plans),
-        "ewma": sum(tag.contract.ewma is not None for tag in site.tags),
-        "cusum": sum(tag.contract.cusum is not None for tag in site.tags),
+        "committee": 0,
+        "channel": 0,
+        "clock": 0,
+        "asset": 0,
+        "member": 0,
+        "sample": 0,
+        "factor": 0,
+        "order": 0,
+        **_detector_rows(site),
         "window": len(programme.windows),
         "ring": sum(window.ring_size for window in programme.windows),
         "program": programs,
-        "code": len(programme.ops),
-        "const": len(programme.consts),
+        "code": len(lower(programme).words),
         "register": programme.registers,
         "dependency": sum(len(program.rows) for program in programme.programs),
         "fresh": tags,
@@ -274,6 +305,18 @@ def _row_counts(site: Site) -> dict[str, int]:
         "response": RESPONSE_CELLS * RESPONSES_PER_CALL,
         "out": 8,
     }
+
+
+def _detector_rows(site: Site) -> dict[str, int]:
+    rows = {"detector": 0, "tail": 0, **{name: 0 for each in CATALOGUE for name in (each.name, each.child) if name}}
+    for tag in site.tags:
+        for instance in instances(tag.contract):
+            rows["detector"] += 1
+            rows["tail"] += TAIL_BUCKETS * (instance.settings.tail is not None)
+            rows[instance.detector.name] += 1
+            if instance.detector.child:
+                rows[instance.detector.child] += instance.child_rows
+    return rows
 
 
 def _plan_columns(rows: Sequence[PlanRow], base: int) -> dict[str, list[float | int]]:
@@ -297,6 +340,7 @@ def _contract_columns(tags: Sequence[TagPlan], now_mono_ns: int) -> dict[str, li
         "ingest_mono": now_mono_ns,
         "rate_value": math.nan,
         "stuck_value": math.nan,
+        "committee_row": -1,
         "anomaly": -1,
         "window_first": -1,
     }
@@ -317,17 +361,6 @@ def _contract_columns(tags: Sequence[TagPlan], now_mono_ns: int) -> dict[str, li
 
 def _stale_after_ns(tag: TagPlan) -> int:
     return _ns(tag.contract.stale_after_s) or max(STALE_SCANS * tag.heard_ns, STALE_MIN_NS)
-
-
-def _detector_columns(asked: Sequence[Ewma] | Sequence[Cusum]) -> dict[str, list[float | int]]:
-    """Return the settings of detectors of one kind."""
-    return {name: [getattr(settings, name) for settings in asked] for name in _names(asked)} | {
-        "alarm": [-1] * len(asked)
-    }
-
-
-def _names(asked: Sequence[Ewma] | Sequence[Cusum]) -> tuple[str, ...]:
-    return asked[0].__struct_fields__ if asked else ()
 
 
 def _or_nan(value: object) -> float:

@@ -18,12 +18,15 @@ from gatewayd.core.decide.lifecycle import set_mode, stop
 from gatewayd.core.decide.outcomes import expire_trips, take_outcome
 from gatewayd.core.decide.people import clear_override, expire_overrides, set_override
 from gatewayd.core.decide.rules import advance, expire
-from gatewayd.core.detect.watch import watch
+from gatewayd.core.detect.watch import STEPS, watch
+from gatewayd.core.detectors import CATALOGUE
 from gatewayd.core.kernels import BoundKernel, Kernels
-from gatewayd.core.site import Site
+from gatewayd.core.site import NS, Site
 from gatewayd.core.state import State
 from gatewayd.model.block import Block
 from gatewayd.model.decision import ClearOverride, Effects, Inputs, Request, SetMode, SetOverride, Stop
+
+DAY_NS = 86_400 * NS
 
 KERNEL_NAMES = (
     "decode_modbus_registers",
@@ -36,9 +39,7 @@ KERNEL_NAMES = (
     "scale",
     "judge",
     "stale_check",
-    "ewma",
-    "cusum",
-    "verdict",
+    *STEPS,
     "window_update",
     "due_programs",
     "rules",
@@ -57,17 +58,16 @@ def bind(kernels: Kernels, state: State) -> dict[str, BoundKernel]:
 
 def idle_kernels(state: State) -> set[str]:
     """Return the kernels that would pass over every row of this state."""
-    ewma = any(row >= 0 for row in state.column("tag.ewma_row"))
-    cusum = any(row >= 0 for row in state.column("tag.cusum_row"))
     has_work = {
         "scale": any(factor != 1.0 for factor in state.column("tag.scale")) or any(state.column("tag.offset")),
-        "ewma": ewma,
-        "cusum": cusum,
-        "verdict": ewma or cusum,
+        "tail": any(state.column("detector.tail_max")),
+        "hold": any(state.column("detector.hold_off")) or any(state.column("detector.hold_for")),
+        "verdict": any(state.column("tag.detector_count")),
         "window_update": any(window >= 0 for window in state.column("tag.window_first")),
         "due_programs": bool(state.users),
     }
-    return {name for name, is_needed in has_work.items() if not is_needed}
+    detectors = {each.name: any(row >= 0 for row in state.column(f"tag.{each.name}_row")) for each in CATALOGUE}
+    return {name for name, is_needed in (has_work | detectors).items() if not is_needed}
 
 
 def _do_nothing(*_: float) -> int:
@@ -117,17 +117,15 @@ def _sample(
     watch(kernels, fresh)
     if fresh:
         kernels["window_update"](fresh)
-    return _run_programs(state, site, kernels, fresh, draft.mono_ns), unfinished
+    return _run_programs(state, site, kernels, fresh, draft), unfinished
 
 
-def _run_programs(
-    state: State, site: Site, kernels: Mapping[str, BoundKernel], fresh: int, now_mono_ns: int
-) -> list[int]:
-    if not fresh and not 0 < state.next_program_mono_ns <= now_mono_ns:
+def _run_programs(state: State, site: Site, kernels: Mapping[str, BoundKernel], fresh: int, draft: Draft) -> list[int]:
+    if not fresh and not 0 < state.next_program_mono_ns <= draft.mono_ns:
         return []
     programs = len(site.programme.programs)
-    due = kernels["due_programs"](fresh, programs, now_mono_ns, state.pass_number)
-    changed = kernels["rules"](due, programs, now_mono_ns)
+    due = kernels["due_programs"](fresh, programs, draft.mono_ns, state.pass_number)
+    changed = kernels["rules"](due, programs, draft.mono_ns, (draft.wall_ns + site.utc_offset_ns) % DAY_NS)
     state.next_program_mono_ns = state.column("out.value")[0]
     return list(state.column("changed.program")[:changed])
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 from msgspec import Struct
 
-from gatewayd.journal import index, tail
+from gatewayd.journal import tail
+from gatewayd.journal.bundle import slice_key, young_row
 from gatewayd.journal.guarded import guard
 from gatewayd.journal.leaf import Draft, Stamp, encode_leaf
 from gatewayd.model.decision import Command
@@ -51,24 +52,22 @@ def apply_items(writing: Writes, items: Sequence[Item], tree: Tree, stamp: Stamp
         for seq, new in enumerate(item.drafts, start=first):
             leaf = encode_leaf(seq, stamp, new.body)
             hashes.append(leaf_hash(leaf))
-            writing.append(Table.ENTRY, u64(seq), leaf)
+            writing.append(Table.ENTRY, u64(seq), young_row(leaf, hashes[-1]))
             _store_beside(writing, new, seq)
         seqs.append(tuple(range(first, first + len(item.drafts))))
         _store_state(writing, item, seqs[-1])
     if not hashes:
         return tree, seqs
     grown, full = tree.grown(hashes)
-    tail.store_growth(writing, tree, grown, full, hashes)
+    tail.store_growth(writing, grown, full)
     return grown, seqs
 
 
 def _store_beside(writing: Writes, new: Draft, seq: int) -> None:
-    for key, value in index.rows_of(new, seq):
-        writing.put(Table.INDEX, key, value)
     if new.personal:
         writing.put(Table.PERSONAL, u64(seq), new.personal)
     if new.evidence:
-        writing.put(Table.EVIDENCE, new.evidence_digest, new.evidence)
+        writing.put(Table.EVIDENCE, slice_key(seq), new.evidence)
 
 
 def _store_state(writing: Writes, item: Item, seqs: tuple[int, ...]) -> None:

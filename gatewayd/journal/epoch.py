@@ -20,7 +20,7 @@ import msgspec
 from gatewayd.errors import StoreError
 from gatewayd.journal.keys import LogIdentity, PreviousLog, load_identity, replace_identity, signer_of
 from gatewayd.proof.note import SIGNATURE_LINE, NoteError, SeedSigner, VerifierKey, open_checkpoint
-from gatewayd.store.files import sync_folder
+from gatewayd.store.disk import sync_folder
 
 STORE_NAME = "store"
 KEPT_MAX = 2  # damaged stores; each may take the quota once more

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from gatewayd.errors import StoreError
 from gatewayd.proof.note import KEY_SIZE, NoteError, SeedSigner
-from gatewayd.store.files import sync_folder
+from gatewayd.store.disk import sync_folder
 
 KEY_NAME = "journal-key"
 IDENTITY_NAME = "identity.json"

@@ -8,20 +8,25 @@ breaks no proof.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from functools import lru_cache
 from hashlib import sha256
 
 import msgspec
 from msgspec import Struct
 
 from gatewayd.errors import StoreError
+from gatewayd.journal.index import NO_MARKS, Marks, marks_of
 from gatewayd.model.decision import NewRecord
-from gatewayd.model.record import SCHEMA, Body, ClockQuality, Decision, Kind, Leaf, Outcome
+from gatewayd.model.record import SCHEMA, Body, ClockQuality, Decision, Kind, Leaf, kind_of
 
 LEAF_BYTES_MAX = 65_535
 STAMP_BYTES_MAX = 96  # schema, flags and everything before the body
 EVIDENCE_BYTES_MAX = 1 << 20
 PERSONAL_BYTES_MAX = 4096  # per text
 SALT_BYTES = 32
+
+_LEAF_HEAD = bytes((SCHEMA, 0, 0x96))  # the last is msgpack's: an array of six
 
 PersonalRow = dict[str, tuple[bytes, str]]  # field -> (salt, text)
 
@@ -46,17 +51,9 @@ class Draft(Struct, frozen=True):
     body: bytes  # msgpack
     personal: bytes = b""  # msgpack of a PersonalRow; empty = none
     evidence: bytes = b""
-    evidence_digest: bytes = b""
-    decision_id: int = 0  # of a decision, or the one an outcome belongs to
-    point: str = ""  # of a decision
+    marks: Marks = NO_MARKS  # what it will be found by
+    decision_id: int = 0  # of a decision
     cycle: int = 0  # of a decision
-
-
-def kind_of(body: Body) -> Kind:
-    """Return the kind of a body, which is its tag."""
-    tag = body.__struct_config__.tag
-    assert isinstance(tag, int), body
-    return Kind(tag)
 
 
 def personal_hash(salt: bytes, text: str) -> bytes:
@@ -70,44 +67,55 @@ def draft(record: NewRecord) -> Draft:
     Raises:
         StoreError: the record is larger than a leaf may be.
     """
-    personal: PersonalRow = {field: (os.urandom(SALT_BYTES), text) for field, text in record.personal.items() if text}
-    _check_size("a personal text", max((len(text.encode()) for _, text in personal.values()), default=0))
-    body = record.body
+    body, evidence = record.body, record.evidence
+    personal = _salted(record.personal) if record.personal else {}
     if personal:
         hashes = {field: personal_hash(salt, text) for field, (salt, text) in personal.items()}
         body = msgspec.structs.replace(body, **hashes)
-    evidence_digest = sha256(record.evidence).digest() if record.evidence else b""
-    assert getattr(body, "evidence", b"") == evidence_digest, "the body cites other evidence than it came with"
+    cited = getattr(body, "evidence", b"")
+    assert cited == (sha256(evidence).digest() if evidence else b""), "the body cites other evidence than it came with"
     encoded = _encoder.encode(body)
-    _check_size("a record", len(encoded), LEAF_BYTES_MAX - STAMP_BYTES_MAX)
-    _check_size("an evidence slice", len(record.evidence), EVIDENCE_BYTES_MAX)
-    decision = body if isinstance(body, Decision) else None
+    if len(encoded) > LEAF_BYTES_MAX - STAMP_BYTES_MAX:
+        raise _too_large("a record", len(encoded), LEAF_BYTES_MAX - STAMP_BYTES_MAX)
+    if len(evidence) > EVIDENCE_BYTES_MAX:
+        raise _too_large("an evidence slice", len(evidence), EVIDENCE_BYTES_MAX)
     return Draft(
         kind=kind_of(body),
         body=encoded,
         personal=_encoder.encode(personal) if personal else b"",
-        evidence=record.evidence,
-        evidence_digest=evidence_digest,
-        decision_id=body.decision_id if isinstance(body, Decision | Outcome) else 0,
-        point=decision.point if decision else "",
-        cycle=decision.cycle if decision else 0,
+        evidence=evidence,
+        marks=marks_of(body),
+        decision_id=body.decision_id if isinstance(body, Decision) else 0,
+        cycle=body.cycle if isinstance(body, Decision) else 0,
     )
 
 
-def _check_size(what: str, size: int, most: int = PERSONAL_BYTES_MAX) -> None:
-    if size > most:
-        raise StoreError(
-            f"{what} of {size} bytes is too large for the journal (at most {most})",
-            remedy="Shorten the texts, or let the rule read fewer samples at once.",
-        )
+def _salted(texts: Mapping[str, str]) -> PersonalRow:
+    for text in texts.values():
+        if len(text.encode()) > PERSONAL_BYTES_MAX:
+            raise _too_large("a personal text", len(text.encode()), PERSONAL_BYTES_MAX)
+    return {field: (os.urandom(SALT_BYTES), text) for field, text in texts.items() if text}
+
+
+def _too_large(what: str, size: int, most: int) -> StoreError:
+    return StoreError(
+        f"{what} of {size} bytes is too large for the journal (at most {most})",
+        remedy="Shorten the texts, or let the rule read fewer samples at once.",
+    )
 
 
 def encode_leaf(seq: int, stamp: Stamp, body: bytes) -> bytes:
     """Return the bytes of a leaf; they equal those of encoding a `Leaf` whole."""
-    fields = (seq, stamp.wall_ns, stamp.boot_ns, stamp.boot_id, stamp.clock_quality, msgspec.Raw(body))
-    leaf = bytes((SCHEMA, 0)) + _encoder.encode(fields)
+    leaf = _LEAF_HEAD + _encoder.encode(seq) + _stamp_bytes(stamp) + body
     assert len(leaf) <= LEAF_BYTES_MAX, len(leaf)
     return leaf
+
+
+@lru_cache(maxsize=1)
+def _stamp_bytes(stamp: Stamp) -> bytes:
+    """Return the four fields of a leaf that all leaves of a transaction share."""
+    fields = (stamp.wall_ns, stamp.boot_ns, stamp.boot_id, stamp.clock_quality)
+    return b"".join(map(_encoder.encode, fields))
 
 
 def decode_leaf(data: bytes) -> Leaf:

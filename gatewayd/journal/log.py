@@ -21,6 +21,7 @@ from gatewayd.clock import Clock
 from gatewayd.errors import StoreError, StoreFull
 from gatewayd.journal import blob, tail
 from gatewayd.journal.batch import Extra, Item, apply_items
+from gatewayd.journal.bundle import Bundler
 from gatewayd.journal.group import GroupCommit
 from gatewayd.journal.keys import PreviousLog
 from gatewayd.journal.leaf import Stamp, draft
@@ -34,6 +35,7 @@ from gatewayd.store.transaction import Batch, Writes
 
 CommitMode = Literal["auto", "inline", "thread"]
 
+FORMAT = b"2"  # of the tables
 CHECKPOINT_LEAVES = 256
 CHECKPOINT_NS = 10_000_000_000
 SETTLE_NS = 1_000_000_000  # how often somebody looks whether the tables lag behind what is durable
@@ -83,6 +85,7 @@ class Journal(Records):
         self._failure: StoreError | None = None
         self._commit_ns: deque[int] = deque(maxlen=256)
         self._decided_cycles: deque[int] = deque(maxlen=4096)
+        self._bundler = Bundler()
         self._group: GroupCommit[Item, tuple[int, ...]] = GroupCommit(self._commit_batch, threaded=False)
         self.commit_mode: Literal["inline", "thread"] = "inline"
 
@@ -105,6 +108,7 @@ class Journal(Records):
         """
         journal = cls(store, signer, clock, identity)
         journal._check_owner()
+        store.rearrange = journal._bundler
         journal._load()
         if not journal.size:
             genesis = draft(NewRecord(_genesis(identity, signer.vkey)))
@@ -254,6 +258,7 @@ class Journal(Records):
             self._store.write_ahead(batch, use_reserve=True)  # what may be written was chosen by who called
         if not self._note_is_stored:
             self._remember_stored_checkpoint(stored_size)
+        self._bundler.learn(self._tree.size, (draft.marks for item in items for draft in item.drafts))
         self._tree = grown
         decided = [draft.cycle for item in items for draft in item.drafts if draft.kind == Kind.DECISION]
         self._decided_cycles.extend(decided)
@@ -323,6 +328,9 @@ class Journal(Records):
     def _check_owner(self) -> None:
         if self._signer.name != self._identity.origin:
             raise _foreign(f"the key is named {self._signer.name}, the log {self._identity.origin}")
+        layout = self._store.get(Table.META, b"format")
+        if layout not in (None, FORMAT):
+            raise _foreign(f"the store's log has the layout {layout.decode()}, this version writes {FORMAT.decode()}")
         for field, ours in (("origin", self._identity.origin), ("vkey", self._signer.vkey)):
             stored = self._store.get(Table.META, field.encode())
             if stored is not None and stored != ours.encode():
@@ -340,7 +348,7 @@ class Journal(Records):
         return False
 
     def _store_owner(self, writing: Writes, _seqs: tuple[int, ...]) -> None:
-        writing.put(Table.META, b"format", b"1")
+        writing.put(Table.META, b"format", FORMAT)
         writing.put(Table.META, b"origin", self._identity.origin.encode())
         writing.put(Table.META, b"vkey", self._signer.vkey.encode())
 

@@ -60,6 +60,7 @@ class _Open(Struct):
 
     first_cycle: int
     began_ns: int
+    plans_digest: bytes
     last_cycle: int = 0
     samples: int = 0
     size: int = 0
@@ -112,12 +113,18 @@ class Recorder:
         if self._open is not None and self._is_due(self._open, len(encoded), now_ns, inputs.cycle):
             self._rotate()
         if self._open is None:
-            self._open = _Open(first_cycle=inputs.cycle, began_ns=now_ns)
+            self._open = _Open(first_cycle=inputs.cycle, began_ns=now_ns, plans_digest=self._plans_digest)
         block = self._open
         block.cycles.append(encoded)
         block.last_cycle = inputs.cycle
         block.size += len(encoded)
         block.samples += sum(self._samples_of(read.plan, read.plans) for read in inputs.blocks)
+
+    def change_site(self, digest: bytes) -> None:
+        """Begin a block of its own for the cycles of another site; its read plans are the same."""
+        if self._open is not None:
+            self._rotate()
+        self._plans_digest = digest
 
     async def run(self) -> None:
         """Seal blocks as they become due, for as long as the task lives."""
@@ -196,7 +203,7 @@ class Recorder:
             last_cycle=block.last_cycle,
             samples=block.samples,
             size=len(content),
-            plans_digest=self._plans_digest,
+            plans_digest=block.plans_digest,
         )
 
         def store_block(writing: Writes, seqs: tuple[int, ...]) -> None:

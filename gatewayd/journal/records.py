@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from hashlib import sha256
 
 import msgspec
 from msgspec import Struct
 
 from gatewayd.journal import blob, index, tail
+from gatewayd.journal.bundle import Entries
 from gatewayd.journal.guarded import unguard
 from gatewayd.journal.leaf import decode_leaf, decode_personal, wrong_personal_field
 from gatewayd.model.decision import Command
-from gatewayd.model.record import Kind, Leaf
+from gatewayd.model.record import Decision, Kind, Leaf, Outcome
 from gatewayd.proof.merkle import HASH_SIZE, consistency_proof, inclusion_proof
 from gatewayd.proof.tiles import TILE_WIDTH, Tree
 from gatewayd.store.env import Store
@@ -19,6 +22,10 @@ from gatewayd.store.tables import Table, from_u64, u64
 from gatewayd.store.transaction import Reading
 
 READ_LIMIT_MAX = 1024
+OUTCOMES_MAX = 64
+TILES_AT_ONCE = 64
+_END = b"\xff" * 9  # behind eight bytes of any key
+LEARNED = "learned/"  # then the kind of detector: keys of the saved state that may be damaged and do no harm
 
 _command_decoder = msgspec.msgpack.Decoder(Command)
 
@@ -57,9 +64,8 @@ class Records:
         Raises:
             JournalDamaged: a leaf is not what was journalled; it is named and nothing is returned.
         """
-        tree = self._tree
-        count = max(0, min(limit, READ_LIMIT_MAX, tree.size - first))
-        return self._store.read(lambda reading: _checked_leaves(reading, tree, first, count))
+        count = max(0, min(limit, READ_LIMIT_MAX, self._tree.size - first))
+        return self._store.read(lambda reading: self._search(reading).leaves(first, count))
 
     def record(self, seq: int) -> StoredRecord:
         """Return one record, with its personal texts and evidence.
@@ -68,21 +74,17 @@ class Records:
             JournalDamaged: leaf, text or evidence is not what was journalled.
             IndexError: there is no such record.
         """
-        tree = self._tree
-        if not 0 <= seq < tree.size:
-            raise IndexError(f"record {seq} of {tree.size}")
-        return self._store.read(lambda reading: _stored_record(reading, tree, seq))
+        if not 0 <= seq < self._tree.size:
+            raise IndexError(f"record {seq} of {self._tree.size}")
+        return self._store.read(lambda reading: self._search(reading).record(seq))
 
     def decision(self, decision_id: int) -> StoredRecord | None:
         """Return a decision's record, None if there is none."""
-        seq = self._store.get(Table.INDEX, index.decision_key(decision_id))
-        return None if seq is None else self.record(from_u64(seq))
+        return self._store.read(lambda reading: self._search(reading).decision(decision_id))
 
     def outcomes(self, decision_id: int) -> list[StoredRecord]:
         """Return the outcome records of a decision, oldest first."""
-        prefix = index.outcomes_prefix(decision_id)
-        rows = self._store.read(lambda reading: reading.scan(Table.INDEX, first=prefix, below=_after(prefix), limit=64))
-        return [self.record(from_u64(key[len(prefix) :])) for key, _ in rows]
+        return self._store.read(lambda reading: self._search(reading).outcomes(decision_id))
 
     def decisions(self, limit: int, before: int | None = None, point: str | None = None) -> list[StoredRecord]:
         """Return up to `limit` (at most 1024) decisions, newest first.
@@ -92,21 +94,19 @@ class Records:
             before: only those with a smaller decision id.
             point: only those of this point.
         """
-        prefix = index.DECISIONS if point is None else index.point_prefix(point)
-        below = _after(prefix) if before is None else prefix + u64(before)
-        rows = self._scan_back(prefix, below, limit)
-        return [self.record(from_u64(seq)) for _, seq in rows]
+        term = index.kind_term(Kind.DECISION) if point is None else index.point_term(point)
+        count = max(0, min(limit, READ_LIMIT_MAX))
+        return self._store.read(lambda reading: self._search(reading).newest(term, count, before))
 
     def newest(self, kind: Kind, limit: int) -> list[StoredRecord]:
         """Return up to `limit` (at most 1024) records of a kind, newest first."""
-        prefix = index.kind_prefix(kind)
-        rows = self._scan_back(prefix, _after(prefix), limit)
-        return [self.record(from_u64(key[len(prefix) :])) for key, _ in rows]
+        count = max(0, min(limit, READ_LIMIT_MAX))
+        return self._store.read(lambda reading: self._search(reading).newest(index.kind_term(kind), count))
 
     def last_decision_id(self) -> int:
         """Return the greatest decision id, 0 if nothing was decided yet."""
-        rows = self._scan_back(index.DECISIONS, _after(index.DECISIONS), 1)
-        return from_u64(rows[0][0][1:]) if rows else 0
+        last = self.decisions(1)
+        return last[0].leaf.body.decision_id if last and isinstance(last[0].leaf.body, Decision) else 0
 
     def in_doubt(self) -> list[Command]:
         """Return the writes whose outcome is not journalled, by decision id."""
@@ -114,9 +114,9 @@ class Records:
         return [_command_decoder.decode(unguard(key, value)) for key, value in rows]
 
     def saves(self) -> dict[str, bytes]:
-        """Return the saved state, key -> bytes."""
+        """Return the saved state, key -> bytes; without what detectors learned, which is read by itself."""
         rows = self._store.read(lambda reading: reading.scan(Table.SAVE, limit=100_000))
-        return {key.decode(): unguard(key, value) for key, value in rows}
+        return {key.decode(): unguard(key, row) for key, row in rows if not key.startswith(LEARNED.encode())}
 
     def get_blob(self, digest: bytes) -> bytes | None:
         """Return the bytes with this SHA-256, None if they are not kept.
@@ -147,30 +147,107 @@ class Records:
         tree = self._tree
         return self._store.read(lambda reading: tail.root_at(reading, tree, size))
 
-    def _scan_back(self, prefix: bytes, below: bytes, limit: int) -> list[tuple[bytes, bytes]]:
-        count = max(0, min(limit, READ_LIMIT_MAX))
-        return self._store.read(lambda reading: reading.scan_back(Table.INDEX, floor=prefix, below=below, limit=count))
+    def _search(self, reading: Reading) -> Search:
+        return Search(reading, self._tree)
 
 
-def _checked_leaves(reading: Reading, tree: Tree, first: int, count: int) -> list[bytes]:
-    rows = reading.scan(Table.ENTRY, first=u64(first), limit=count)
-    tiles: dict[int, bytes] = {}
-    for seq, (key, leaf) in enumerate(rows, start=first):
-        if from_u64(key) != seq:
-            raise tail.damaged(seq, "it is missing")
-        if seq // TILE_WIDTH not in tiles:
-            tiles[seq // TILE_WIDTH] = tail.read_tile(reading, tree, 0, seq // TILE_WIDTH)
-        start = seq % TILE_WIDTH * HASH_SIZE
-        tail.check_leaf(leaf, seq, tiles[seq // TILE_WIDTH][start : start + HASH_SIZE])
-    if len(rows) != count:
-        raise tail.damaged(first + len(rows), "it is missing")
-    return [leaf for _, leaf in rows]
+class Search:
+    """Finds records in one transaction and checks each that it returns.
 
+    Args:
+        reading: the transaction.
+        tree: nothing past it is shown.
+    """
 
-def _stored_record(reading: Reading, tree: Tree, seq: int) -> StoredRecord:
-    (data,) = _checked_leaves(reading, tree, seq, 1)
-    leaf = decode_leaf(data)
-    return StoredRecord(seq, leaf, _personal_texts(reading, seq, leaf), _evidence(reading, seq, leaf))
+    def __init__(self, reading: Reading, tree: Tree) -> None:
+        self._reading = reading
+        self._tree = tree
+        self._entries = Entries(reading)
+        self._first_young = min(self._entries.first_young(), tree.size)
+
+    def leaves(self, first: int, count: int) -> list[bytes]:
+        """Return the bytes of records that must be there, each checked."""
+        leaves = tail.leaves_of(self._entries, first, count)
+        tiles: dict[int, bytes] = {}
+        for seq, leaf in enumerate(leaves, start=first):
+            tile = seq // TILE_WIDTH
+            if tile not in tiles:
+                tiles[tile] = tail.read_tile(self._reading, self._tree, 0, tile)
+            start = seq % TILE_WIDTH * HASH_SIZE
+            tail.check_leaf(leaf, seq, tiles[tile][start : start + HASH_SIZE])
+        if len(leaves) != count:
+            raise tail.damaged(first + len(leaves), "it is missing")
+        return leaves
+
+    def record(self, seq: int) -> StoredRecord:
+        """Return one record, with its personal texts and evidence."""
+        leaf = decode_leaf(self.leaves(seq, 1)[0])
+        return StoredRecord(seq, leaf, _personal_texts(self._reading, seq, leaf), self._evidence(seq, leaf))
+
+    def newest(self, term: bytes, limit: int, before: int | None = None) -> list[StoredRecord]:
+        """Return records that have a term, newest first; with `before`, only decisions with a smaller id."""
+        found: list[StoredRecord] = []
+        for seq in self._places(term, self._below(before)):
+            if len(found) == limit:
+                break
+            record = self.record(seq)
+            body = record.leaf.body
+            if before is None or (isinstance(body, Decision) and body.decision_id < before):
+                found.append(record)
+        return found
+
+    def decision(self, decision_id: int) -> StoredRecord | None:
+        """Return a decision's record, None if there is none."""
+        found = self.newest(index.kind_term(Kind.DECISION), 1, decision_id + 1)
+        body = found[0].leaf.body if found else None
+        return found[0] if isinstance(body, Decision) and body.decision_id == decision_id else None
+
+    def outcomes(self, decision_id: int) -> list[StoredRecord]:
+        """Return up to 64 outcomes of a decision, oldest first."""
+        prefix = index.outcomes_prefix(decision_id)
+        rows = self._reading.scan(Table.INDEX, first=prefix, below=prefix + _END, limit=OUTCOMES_MAX)
+        places = [from_u64(key[len(prefix) :]) for key, _ in rows]
+        for seq, leaf in self._young():
+            if isinstance(leaf.body, Outcome) and leaf.body.decision_id == decision_id:
+                places.append(seq)
+        return [self.record(seq) for seq in places[:OUTCOMES_MAX]]
+
+    def _evidence(self, seq: int, leaf: Leaf) -> bytes | None:
+        digest = getattr(leaf.body, "evidence", b"")
+        try:
+            evidence = self._entries.evidence(seq) if digest else None
+        except ValueError as error:
+            raise tail.damaged(seq, f"the evidence of its tile cannot be unpacked: {error}") from error
+        if evidence is not None and sha256(evidence).digest() != digest:
+            raise tail.damaged(seq, "its evidence does not have the hash that it cites")
+        return evidence
+
+    def _below(self, before: int | None) -> int:
+        """Return a place behind every decision whose id is smaller; ids grow with places."""
+        if before is None:
+            return self._tree.size
+        first = index.DECISIONS
+        following = self._reading.scan(Table.INDEX, first=first + u64(before), below=first + _END, limit=1)
+        return TILE_WIDTH * (from_u64(following[0][1]) + 1) if following else self._tree.size
+
+    def _young(self) -> Iterator[tuple[int, Leaf]]:
+        """Yield the records that are in no bundle, oldest first; what cannot be decoded is named where it is read."""
+        leaves = tail.leaves_of(self._entries, self._first_young, self._tree.size - self._first_young)
+        for seq, data in enumerate(leaves, start=self._first_young):
+            with suppress(ValueError):
+                yield seq, decode_leaf(data)
+
+    def _places(self, term: bytes, below: int) -> Iterator[int]:
+        """Yield where records that have a term stand, newest first."""
+        if below > self._first_young:
+            young = [seq for seq, leaf in self._young() if seq < below and term in index.marks_of(leaf.body).terms]
+            yield from reversed(young)
+        last = term + u64(-(-min(below, self._first_young) // TILE_WIDTH))
+        while rows := self._reading.scan_back(Table.INDEX, floor=term + u64(0), below=last, limit=TILES_AT_ONCE):
+            for key, places in rows:
+                tile = from_u64(key[len(term) :])
+                yield from (TILE_WIDTH * tile + place for place in index.places_back(places))
+            last = rows[-1][0]
 
 
 def _personal_texts(reading: Reading, seq: int, leaf: Leaf) -> dict[str, str]:
@@ -185,16 +262,3 @@ def _personal_texts(reading: Reading, seq: int, leaf: Leaf) -> dict[str, str]:
     if wrong is not None:
         raise tail.damaged(seq, f"the text of {wrong} does not have the hash in the record")
     return {field: text for field, (_, text) in texts.items()}
-
-
-def _evidence(reading: Reading, seq: int, leaf: Leaf) -> bytes | None:
-    digest = getattr(leaf.body, "evidence", b"")
-    evidence = reading.get(Table.EVIDENCE, digest) if digest else None
-    if evidence is not None and sha256(evidence).digest() != digest:
-        raise tail.damaged(seq, "its evidence does not have the hash that it cites")
-    return evidence
-
-
-def _after(prefix: bytes) -> bytes:
-    """Return a key behind all keys that are this prefix and eight bytes."""
-    return prefix + b"\xff" * 9

@@ -1,8 +1,8 @@
 """The tree's right edge as it stands in the store, and its recovery at a start.
 
-Full tiles are immutable rows. Of the rest the store keeps: the leaf hashes past the last full tile, the partial tiles
-above, and the right-edge hashes. At a start they are recomputed from the newest leaves and from each other; what does
-not agree is damage, and is named.
+Full tiles are immutable rows. Of the rest the store keeps: the leaf hashes past the last full tile, each with its leaf, the
+partial tiles above, and the right-edge hashes. At a start they are recomputed from the newest leaves and from each other;
+what does not agree is damage, and is named.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from gatewayd.errors import JournalDamaged
+from gatewayd.journal.bundle import Entries
 from gatewayd.journal.leaf import decode_leaf
 from gatewayd.proof.merkle import HASH_SIZE, Nodes, edge_of_range, leaf_hash, range_hash
 from gatewayd.proof.note import Checkpoint, NoteError, VerifierKey, open_checkpoint
@@ -31,11 +32,6 @@ class Recovered(Struct, frozen=True):
     checkpoint_sizes: tuple[int, ...]  # of the newest stored checkpoints, ascending
 
 
-def leaf_key(seq: int) -> bytes:
-    """Return the edge-table key of a tail leaf's hash."""
-    return b"h" + u64(seq)
-
-
 def partial_key(level: int) -> bytes:
     """Return the edge-table key of the partial tile at a tile level above 0."""
     return b"p" + bytes([level])
@@ -55,15 +51,10 @@ def damaged(seq: int, what: str) -> JournalDamaged:
     )
 
 
-def store_growth(writing: Writes, old: Tree, new: Tree, full: list[Tile], hashes: list[bytes]) -> None:
-    """Write what changes when `old` grows by leaves with these `hashes` to `new`, completing the tiles `full`."""
+def store_growth(writing: Writes, new: Tree, full: list[Tile]) -> None:
+    """Write what has changed of the tree when it has grown to `new` and completed the tiles `full`."""
     for tile in full:
         writing.put(Table.TILE, tile_key(tile.level, tile.index), tile.hashes)
-    first_tail = new.size - new.size % TILE_WIDTH
-    for seq in range(old.size - old.size % TILE_WIDTH, min(old.size, first_tail)):
-        writing.delete(Table.EDGE, leaf_key(seq))
-    for seq in range(max(old.size, first_tail), new.size):
-        writing.put(Table.EDGE, leaf_key(seq), hashes[seq - old.size])
     if full:
         for level in range(1, len(new.partial)):
             writing.put(Table.EDGE, partial_key(level), new.partial[level])
@@ -105,10 +96,10 @@ def recover(reading: Reading, key: VerifierKey) -> Recovered:
     Raises:
         JournalDamaged: leaves, tiles, edge and last checkpoint do not agree; the message names the record.
     """
-    last = reading.scan_back(Table.ENTRY, limit=1)
-    size = from_u64(last[0][0]) + 1 if last else 0
-    tree = _tree_of_store(reading, size)
-    _check_tail_leaves(reading, tree)
+    entries = Entries(reading)
+    size = entries.size()
+    tree = _tree_of_store(reading, entries, size)
+    _check_tail_leaves(reading, entries, tree)
     rows = reading.scan_back(Table.CHECKPOINT, limit=CHECKPOINTS_KEPT)
     sizes = tuple(from_u64(row[0]) for row in reversed(rows))
     if not rows:
@@ -118,7 +109,7 @@ def recover(reading: Reading, key: VerifierKey) -> Recovered:
     return Recovered(tree, note, checkpoint.size, sizes)
 
 
-def _tree_of_store(reading: Reading, size: int) -> Tree:
+def _tree_of_store(reading: Reading, entries: Entries, size: int) -> Tree:
     """Return the tree of `size` leaves from the stored tail hashes and partial tiles, if the stored edge agrees."""
     row = reading.get(Table.EDGE, EDGE_KEY) or u64(0)
     if from_u64(row) != size:
@@ -126,7 +117,7 @@ def _tree_of_store(reading: Reading, size: int) -> Tree:
     if not size:
         return Tree()
     tail = size % TILE_WIDTH
-    partial = [b"".join(hash_ for _, hash_ in reading.scan(Table.EDGE, first=b"h", below=b"i", limit=TILE_WIDTH))]
+    partial = [b"".join(hash_ for hash_, _ in entries.young(size - tail, tail))]
     level = 1
     while size >> TILE_HEIGHT * level:
         partial.append(reading.get(Table.EDGE, partial_key(level)) or b"")
@@ -143,16 +134,26 @@ def _tree_of_store(reading: Reading, size: int) -> Tree:
     return Tree(size, tuple(edge), tuple(partial))
 
 
-def _check_tail_leaves(reading: Reading, tree: Tree) -> None:
+def _check_tail_leaves(reading: Reading, entries: Entries, tree: Tree) -> None:
     """Compare the newest leaves, back to one full tile before the tail, with their hashes."""
     first = max(0, tree.size - tree.size % TILE_WIDTH - TILE_WIDTH)
-    rows = reading.scan(Table.ENTRY, first=u64(first), limit=2 * TILE_WIDTH)
-    for seq, (key, leaf) in enumerate(rows, start=first):
-        if from_u64(key) != seq:
-            raise damaged(seq, "it is missing")
+    leaves = leaves_of(entries, first, tree.size - first)
+    for seq, leaf in enumerate(leaves, start=first):
         check_leaf(leaf, seq, expected_hash(reading, tree, seq))
-    if first + len(rows) != tree.size:
-        raise damaged(first + len(rows), "it is missing")
+    if first + len(leaves) != tree.size:
+        raise damaged(first + len(leaves), "it is missing")
+
+
+def leaves_of(entries: Entries, first: int, count: int) -> list[bytes]:
+    """Return the bytes of records, up to the first that is missing.
+
+    Raises:
+        JournalDamaged: a bundle of theirs cannot be unpacked.
+    """
+    try:
+        return entries.leaves(first, count)
+    except ValueError as error:
+        raise damaged(first, f"the bundle it stands in cannot be unpacked: {error}") from error
 
 
 def expected_hash(reading: Reading, tree: Tree, seq: int) -> bytes:

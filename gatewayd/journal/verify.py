@@ -5,7 +5,9 @@ Nothing that the daemon computed is believed; the only trust is in the verifier 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,18 +16,20 @@ from msgspec import Struct
 
 from gatewayd.errors import GatewayError
 from gatewayd.journal import index, tail
+from gatewayd.journal.bundle import Entries
 from gatewayd.journal.guarded import unguard
-from gatewayd.journal.leaf import decode_leaf, decode_personal, kind_of, wrong_personal_field
+from gatewayd.journal.leaf import decode_leaf, decode_personal, wrong_personal_field
 from gatewayd.journal.recorder import unpack
 from gatewayd.model.decision import Command
-from gatewayd.model.record import BlockSealed, Decision, Genesis, Leaf, Outcome
-from gatewayd.proof.merkle import leaf_hash
+from gatewayd.model.record import BlockSealed, Decision, Genesis, Leaf, Outcome, kind_of
+from gatewayd.proof.merkle import HASH_SIZE, leaf_hash
 from gatewayd.proof.note import NoteError, VerifierKey, open_checkpoint
 from gatewayd.proof.tiles import TILE_WIDTH, Tree
 from gatewayd.store.env import QUOTA_BYTES_MIN, Store
 from gatewayd.store.tables import Table, from_u64, u64
 from gatewayd.store.transaction import Reading
 
+RECENT = 65_536  # decisions whose places are remembered; older ones are looked up
 CHUNK = TILE_WIDTH  # records per read transaction: short ones, so that a running daemon can reuse its pages
 
 Progress = Callable[[int, int], None]  # (records done, records in all)
@@ -134,6 +138,8 @@ class _Verification:
         self._redacted = 0
         self._evidence_missing = 0
         self._in_doubt = 0
+        self._last_decision_id = 0
+        self._recent: list[tuple[int, int]] = []  # (decision id, its place), both rising
 
     def run(self, progress: Progress | None) -> None:
         """Check everything in the order of the records.
@@ -176,17 +182,17 @@ class _Verification:
 
     def _check_chunk(self, reading: Reading, first: int, count: int) -> None:
         """Check one tile's worth of records, tile boundaries aligned."""
-        rows = reading.scan(Table.ENTRY, first=u64(first), limit=count)
+        entries = Entries(reading)
         hashes: list[bytes] = []
         leaves: list[Leaf] = []
-        expected = _stored_leaf_hashes(reading, first, count)
-        for seq, (key, data) in enumerate(rows, start=first):
-            if from_u64(key) != seq:
-                break
+        expected = _stored_leaf_hashes(reading, entries, first, count)
+        for seq, data in enumerate(tail.leaves_of(entries, first, count), start=first):
             hashes.append(leaf_hash(data))
             leaves.append(_checked_leaf(seq, data, hashes[-1], expected))
         for leaf in leaves:
-            self._check_record(reading, leaf)
+            self._check_record(reading, entries, leaf)
+        if first < entries.first_young():
+            _check_index(reading, first // TILE_WIDTH, leaves)
         if len(leaves) != count:
             raise _Bad(first + len(leaves), "unknown", "the record is missing")
         self.tree, full = self.tree.grown(hashes)
@@ -194,21 +200,31 @@ class _Verification:
             if reading.get(Table.TILE, tail.tile_key(tile.level, tile.index)) != tile.hashes:
                 raise _Bad(first, "tree", f"the stored tile {tile.level}/{tile.index} is not that of the records")
 
-    def _check_record(self, reading: Reading, leaf: Leaf) -> None:
+    def _check_record(self, reading: Reading, entries: Entries, leaf: Leaf) -> None:
         body = leaf.body
         if leaf.seq == 0:
             self._check_genesis(leaf)
         if isinstance(body, Decision):
-            self._decisions += 1
-            if _decision_seq(reading, body.decision_id) != leaf.seq:
-                raise _bad(leaf, f"decision {body.decision_id} is indexed elsewhere: two records claim this id")
+            self._check_decision(leaf, body)
         elif isinstance(body, Outcome):
             self._outcomes += 1
             self._check_outcome(reading, leaf, body)
         elif isinstance(body, BlockSealed):
             self._check_block(reading, leaf, body)
-        self._check_evidence(reading, leaf)
+        self._check_evidence(entries, leaf)
         self._check_personal(reading, leaf)
+
+    def _check_decision(self, leaf: Leaf, decision: Decision) -> None:
+        self._decisions += 1
+        if decision.decision_id <= self._last_decision_id:
+            before = self._last_decision_id
+            raise _bad(
+                leaf, f"decision {decision.decision_id} comes after decision {before}: two records may claim its id"
+            )
+        self._last_decision_id = decision.decision_id
+        self._recent.append((decision.decision_id, leaf.seq))
+        if len(self._recent) > 2 * RECENT:
+            del self._recent[:RECENT]
 
     def _check_genesis(self, leaf: Leaf) -> None:
         body = leaf.body
@@ -224,11 +240,20 @@ class _Verification:
         self._key = own_key
 
     def _check_outcome(self, reading: Reading, leaf: Leaf, outcome: Outcome) -> None:
-        seq = _decision_seq(reading, outcome.decision_id)
-        if seq is None or not _is_decision(reading, seq, outcome.decision_id):
-            raise _bad(leaf, f"it is the outcome of decision {outcome.decision_id}, which is not in the journal")
-        if seq >= leaf.seq:
-            raise _bad(leaf, f"it comes before its decision {outcome.decision_id}, which is record {seq}")
+        seq = self._seq_of(reading, outcome.decision_id)
+        if seq is None:
+            raise _bad(
+                leaf, f"it is the outcome of decision {outcome.decision_id}, which is not before it in the journal"
+            )
+
+    def _seq_of(self, reading: Reading, decision_id: int) -> int | None:
+        """Return the place of a decision that has been verified, None if there was none with this id."""
+        at = bisect_left(self._recent, decision_id, key=lambda pair: pair[0])
+        if at < len(self._recent) and self._recent[at][0] == decision_id:
+            return self._recent[at][1]
+        if at or not self._recent:
+            return None
+        return _seq_in_bundle(reading, decision_id)
 
     def _check_block(self, reading: Reading, leaf: Leaf, block: BlockSealed) -> None:
         content = reading.get(Table.BLOCK, block.digest)
@@ -242,11 +267,14 @@ class _Verification:
         if len(content) != block.size or not cycles:
             raise _bad(leaf, f"its block has {len(content)} bytes and {len(cycles)} cycles, not what it says")
 
-    def _check_evidence(self, reading: Reading, leaf: Leaf) -> None:
+    def _check_evidence(self, entries: Entries, leaf: Leaf) -> None:
         digest = getattr(leaf.body, "evidence", b"")
         if not digest:
             return
-        evidence = reading.get(Table.EVIDENCE, digest)
+        try:
+            evidence = entries.evidence(leaf.seq)
+        except ValueError as error:
+            raise _bad(leaf, f"the evidence of its tile cannot be unpacked: {error}") from error
         if evidence is None:
             self._evidence_missing += 1
         elif sha256(evidence).digest() != digest:
@@ -299,29 +327,27 @@ class _Verification:
     def _check_intents(self, reading: Reading) -> None:
         for key, stored in reading.scan(Table.INTENT, limit=4096):
             decision_id = from_u64(key)
-            seq = _decision_seq(reading, decision_id)
+            seq = self._seq_of(reading, decision_id)
             try:
                 command = _command_decoder.decode(unguard(key, stored))
             except (GatewayError, msgspec.MsgspecError) as error:
                 raise _Bad(seq or 0, "intent", f"the intent of decision {decision_id} is damaged: {error}") from error
-            if seq is None or command.decision_id != decision_id or not _is_decision(reading, seq, decision_id):
+            if seq is None or command.decision_id != decision_id:
                 raise _Bad(seq or 0, "intent", f"a write of decision {decision_id} without that decision")
             self._in_doubt += 1
 
 
 def _stored_size(reading: Reading) -> int:
-    last = reading.scan_back(Table.ENTRY, limit=1)
-    return from_u64(last[0][0]) + 1 if last else 0
+    return Entries(reading).size()
 
 
-def _stored_leaf_hashes(reading: Reading, first: int, count: int) -> list[bytes] | None:
+def _stored_leaf_hashes(reading: Reading, entries: Entries, first: int, count: int) -> list[bytes] | None:
     """Return the leaf hashes that the store keeps for a chunk; None if it keeps none that could be right."""
     tile = reading.get(Table.TILE, tail.tile_key(0, first // TILE_WIDTH))
     if tile is not None:
-        hashes = [tile[at : at + 32] for at in range(0, len(tile), 32)]
+        hashes = [tile[at : at + HASH_SIZE] for at in range(0, len(tile), HASH_SIZE)]
     else:
-        rows = reading.scan(Table.EDGE, first=tail.leaf_key(first), below=tail.leaf_key(first + count), limit=count)
-        hashes = [row for _, row in rows]
+        hashes = [hash_ for hash_, _ in entries.young(first, count)]
     return hashes if len(hashes) >= count else None
 
 
@@ -338,18 +364,27 @@ def _checked_leaf(seq: int, data: bytes, hash_: bytes, expected: list[bytes] | N
     return leaf
 
 
-def _decision_seq(reading: Reading, decision_id: int) -> int | None:
-    seq = reading.get(Table.INDEX, index.decision_key(decision_id))
-    return None if seq is None else from_u64(seq)
+def _check_index(reading: Reading, tile: int, leaves: Sequence[Leaf]) -> None:
+    """Compare what the index says of a tile with its records."""
+    marks = ((place, index.marks_of(leaf.body)) for place, leaf in enumerate(leaves))
+    for key, value in index.rows_of(tile, marks).items():
+        if reading.get(Table.INDEX, key) != value:
+            raise _bad(leaves[0], f"the index of the {len(leaves)} records from here on is not theirs")
 
 
-def _is_decision(reading: Reading, seq: int, decision_id: int) -> bool:
-    data = reading.get(Table.ENTRY, u64(seq))
-    try:
-        body = None if data is None else decode_leaf(data).body
-    except ValueError:
-        return False
-    return isinstance(body, Decision) and body.decision_id == decision_id
+def _seq_in_bundle(reading: Reading, decision_id: int) -> int | None:
+    """Return the place of an old decision, by the index."""
+    first = index.decision_key(0)
+    rows = reading.scan_back(Table.INDEX, floor=first, below=index.decision_key(decision_id + 1), limit=1)
+    if not rows:
+        return None
+    start = TILE_WIDTH * from_u64(rows[0][1])
+    for seq, data in enumerate(tail.leaves_of(Entries(reading), start, TILE_WIDTH), start=start):
+        with suppress(ValueError):
+            body = decode_leaf(data).body
+            if isinstance(body, Decision) and body.decision_id == decision_id:
+                return seq
+    return None
 
 
 def _checkpoints(reading: Reading) -> Iterator[tuple[int, str]]:

@@ -10,10 +10,11 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
+from gatewayd.model.detectors import Cusum, Ewma, PageHinkley, RangeRecord, RobustZ, Seasonal
 from gatewayd.model.device import Device, Tag
 from gatewayd.model.table import Config, Duration, Name, Port
 
-DetectorName = Literal["ewma", "cusum"]
+Detect = Literal["auto", "off"]
 
 
 # --- gateway.toml -----------------------------------------------------------------------------------------------------
@@ -24,6 +25,7 @@ class Gateway(Config, frozen=True, kw_only=True):
 
     name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9./-]{0,126}[a-z0-9]$")]
     settle_s: Annotated[float, Meta(ge=0, le=3600)] = 5.0  # MONITOR for this long after a start
+    utc_offset_min: Annotated[int, Meta(ge=-720, le=840)] = 0  # of the clock that rules mean by a time of the day
 
 
 class Storage(Config, frozen=True, kw_only=True):
@@ -81,23 +83,6 @@ class GatewayFile(Config, frozen=True, kw_only=True):
 # --- twins/*.toml -----------------------------------------------------------------------------------------------------
 
 
-class Ewma(Config, frozen=True, kw_only=True):
-    """Exponentially weighted mean and variance; alarms when |z| exceeds `z_max`."""
-
-    alpha: Annotated[float, Meta(gt=0, le=1)] = 0.05
-    z_max: Annotated[float, Meta(gt=0)] = 6.0
-    warmup: Annotated[int, Meta(ge=2, le=1_000_000)] = 60
-
-
-class Cusum(Config, frozen=True, kw_only=True):
-    """Two-sided cumulative sum of z; `k` and `h` in standard deviations."""
-
-    k: Annotated[float, Meta(ge=0)] = 0.5
-    h: Annotated[float, Meta(gt=0)] = 8.0
-    alpha: Annotated[float, Meta(gt=0, le=1)] = 0.02
-    warmup: Annotated[int, Meta(ge=2, le=1_000_000)] = 60
-
-
 class Contract(Config, frozen=True, kw_only=True):
     """What a tag of an asset promises; a sample that breaks it loses its Good quality."""
 
@@ -109,8 +94,13 @@ class Contract(Config, frozen=True, kw_only=True):
     stuck_deadband: Annotated[float, Meta(ge=0)] = 0.0
     stale_after_s: Duration | UnsetType = UNSET  # no sample for so long; default 3 scans, at least 1 s
     source_age_max_s: Duration | UnsetType = UNSET  # older by its own source time = Uncertain_LastUsableValue
+    detect: Detect | UnsetType = UNSET  # "auto" chooses detectors by the contract; one named here by its key wins
     ewma: Ewma | None = None
     cusum: Cusum | None = None
+    page_hinkley: PageHinkley | None = None
+    robust_z: RobustZ | None = None
+    range_record: RangeRecord | None = None
+    seasonal: Seasonal | None = None
     description: str = ""
 
 
@@ -147,6 +137,7 @@ class AssetType(Config, frozen=True, kw_only=True):
     """A kind of asset: its tags with their contracts, and the rules every instance gets."""
 
     tags: dict[Name, Contract]
+    detect: Detect = "off"  # of every tag that does not say
     rule: tuple[Rule, ...] = ()
     description: str = ""
 

@@ -247,6 +247,14 @@ class TrustUsed(Body, frozen=True, tag=int(Kind.TRUST)):
     trusted: bytes = b""  # over the sorted fingerprints that count for this device; empty when pinned
 
 
+_KINDS: dict[object, Kind] = {kind.value: kind for kind in Kind}
+
+
+def kind_of(body: Body) -> Kind:
+    """Return the kind of a body, which is its tag."""
+    return _KINDS[body.__struct_config__.tag]
+
+
 AnyBody = (
     Genesis
     | Start
@@ -285,6 +293,14 @@ class EvidenceTerm(Struct, frozen=True, array_like=True):
     value: float
 
 
+class DetectorEvidence(Struct, frozen=True, array_like=True):
+    """A detector that found a sample unusual: `score` in its own measure, `words` for people."""
+
+    name: str
+    score: float
+    words: str
+
+
 class EvidenceRow(Struct, frozen=True, array_like=True):
     """One sample as a decision saw it. For records and people; the hot path moves columns."""
 
@@ -298,6 +314,7 @@ class EvidenceRow(Struct, frozen=True, array_like=True):
     units: str = ""
     anomaly: int = -1  # -1 unknown, 0 none, else bit mask of detectors
     anomaly_score: float = 0.0
+    unusual: tuple[DetectorEvidence, ...] = ()
 
 
 class EvidenceSlice(Struct, frozen=True, array_like=True):

@@ -99,6 +99,13 @@ class KernelsView(View, frozen=True, kw_only=True):
     digest: str  # SHA-256, hexadecimal
 
 
+class MemoryView(View, frozen=True, kw_only=True):
+    """Whether memory of the daemon can be written and then executed, and what keeps it from that."""
+
+    guard: str  # "prctl" (PR_SET_MDWE), "filter" (systemd's), "system" (another), "" = nothing does
+    reason: str = ""  # why it is not "prctl"
+
+
 class LoopView(View, frozen=True, kw_only=True):
     """How fast the control loop runs; quantiles over its newest thousand turns, null before the first."""
 
@@ -129,6 +136,7 @@ class StatusView(View, frozen=True, kw_only=True):
     overrides: OverrideSummary
     sync: SyncView | None
     kernels: KernelsView
+    memory: MemoryView | None = None
     loop: LoopView | None = None
     warnings: tuple[str, ...] = ()  # read-only points, accepted relaxations, anything a technician should know
 
@@ -151,6 +159,7 @@ class TagView(View, frozen=True, kw_only=True):
     processing_time_ns: int
     anomaly: int | None = None  # null unknown, 0 none, else the bit mask of the detectors that fired
     score: float | None = None
+    detectors: tuple[str, ...] = ()  # those that watch it, as configured or as `detect = "auto"` chose
 
 
 class TagList(View, frozen=True, kw_only=True):
@@ -271,6 +280,7 @@ class SampleView(View, frozen=True, kw_only=True):
     processing_time_ns: int
     anomaly: int | None = None
     score: float | None = None
+    unusual: tuple[str, ...] = ()  # which detectors alarm and why, e.g. "ewma: 5.2 sigma above its mean of 61.3"
 
 
 class TermView(View, frozen=True, kw_only=True):
@@ -322,6 +332,16 @@ class OverrideAnswer(View, frozen=True, kw_only=True):
     message: str
     decision_id: int = 0
     override: OverrideView | None = None
+
+
+class RulesAnswer(View, frozen=True, kw_only=True):
+    """Answer to POST /v1/rules: another rule set is in force."""
+
+    site: str  # hex SHA-256
+    rules: int
+    kept: int  # rules that did not change and go on where they stood
+    ended: int  # rules of before that changed or are gone
+    waited_ms: float  # how long cycles waited for the change
 
 
 class OverrideRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

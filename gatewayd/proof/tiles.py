@@ -109,6 +109,23 @@ def entry_bundle(entries: Sequence[bytes]) -> bytes:
     return b"".join(len(entry).to_bytes(2, "big") + entry for entry in entries)
 
 
+def entries_of_bundle(bundle: bytes) -> list[bytes]:
+    """Return the entries of a bundle.
+
+    Raises:
+        ValueError: it ends within an entry.
+    """
+    entries: list[bytes] = []
+    at = 0
+    while at < len(bundle):
+        begin = at + 2
+        at = begin + int.from_bytes(bundle[at:begin], "big")
+        if at > len(bundle) or begin > len(bundle):
+            raise ValueError(f"a bundle of {len(bundle)} bytes ends within entry {len(entries)}")
+        entries.append(bundle[begin:at])
+    return entries
+
+
 def _index_path(index: int) -> str:
     groups = [f"{index % 1000:03d}"]
     while index := index // 1000:

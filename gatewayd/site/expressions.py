@@ -101,11 +101,12 @@ def _problems(expression: _Expression) -> Iterator[Problem]:
         root = parse(text)
         Analysis(text, root, names).check(kind)
     except ExpressionError as error:
-        yield at.problem(
+        problem = at.problem(
             f"{spelled(at.path)}: {error.message}, at character {error.position + 1} of {text!r}",
             remedy=error.remedy,
             found=text,
         )
+        yield at.at_character(problem, error.position)
         return
     for name in dict.fromkeys(_tag_name(term) for term in terms(root)):
         if names.type(name) == "string":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from msgspec import Struct
@@ -36,14 +37,23 @@ def require_site(folder: Path) -> SiteConfig:
     Raises:
         ConfigError: with every error of the site and its place, one per line.
     """
-    loaded = load_site(folder)
-    if loaded.config is None:
-        errors = [f"{problem.place}: {problem.message}" for problem in loaded.problems if problem.severity == "error"]
+    draft = load_draft(folder)
+    require_sound(folder, draft.findings.all())
+    return draft.config()
+
+
+def require_sound(folder: Path, problems: Iterable[Problem]) -> None:
+    """Refuse a site with errors.
+
+    Raises:
+        ConfigError: with every error of the site and its place, one per line.
+    """
+    errors = [f"{problem.place}: {problem.message}" for problem in problems if problem.severity == "error"]
+    if errors:
         raise ConfigError(
             "\n".join([f"{folder} cannot be used:", *errors]),
             remedy=f"Run `gatewayd config check {folder}` and mend each line.",
         )
-    return loaded.config
 
 
 def load_site(folder: Path) -> LoadedSite:
@@ -52,14 +62,23 @@ def load_site(folder: Path) -> LoadedSite:
     Args:
         folder: holds gateway.toml, devices/, twins/ and policies/.
     """
+    draft = load_draft(folder)
+    problems = draft.findings.all()
+    return LoadedSite(None if has_errors(problems) else draft.config(), problems)
+
+
+def load_draft(folder: Path) -> Draft:
+    """Load and check a site; return it with the place of each of its parts and every problem found."""
     draft = Draft(folder=folder)
     if not folder.is_dir():
-        missing = Problem(
-            file=str(folder),
-            message=f"{folder} is not a folder",
-            remedy="Name the folder that holds gateway.toml.",
+        draft.findings.add(
+            Problem(
+                file=str(folder),
+                message=f"{folder} is not a folder",
+                remedy="Name the folder that holds gateway.toml.",
+            )
         )
-        return LoadedSite(None, (missing,))
+        return draft
     read_site(draft)
     check_trust(draft)
     check_modbus(draft)
@@ -68,5 +87,4 @@ def load_site(folder: Path) -> LoadedSite:
     check_rules(draft)
     check_points(draft)
     check_expressions(draft)
-    problems = draft.findings.all()
-    return LoadedSite(None if has_errors(problems) else draft.config(), problems)
+    return draft

@@ -27,6 +27,7 @@ class Problem(Struct, frozen=True, kw_only=True):
         allowed: what may stand there.
         nearest: the right name most like the one found, if there is one.
         line: 1-based, 0 if unknown.
+        column: in characters, 1-based, 0 if unknown.
         severity: with an `error` nothing starts.
     """
 
@@ -38,12 +39,14 @@ class Problem(Struct, frozen=True, kw_only=True):
     allowed: str = ""
     nearest: str = ""
     line: int = 0
+    column: int = 0
     severity: Severity = "error"
 
     @property
     def place(self) -> str:
-        """Return `file:line`, or the file if the line is unknown."""
-        return f"{self.file}:{self.line}" if self.line else self.file
+        """Return `file:line:column`, as far as it is known."""
+        column = f":{self.column}" if self.column else ""
+        return f"{self.file}:{self.line}{column}" if self.line else self.file
 
 
 class Findings:

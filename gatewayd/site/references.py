@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from msgspec import UNSET
 
 from gatewayd.model.config import Contract, Rule
+from gatewayd.model.detectors import DETECTORS
 from gatewayd.model.device import periods_of
 from gatewayd.site.draft import Draft, Located
 from gatewayd.site.problem import listed, nearest
@@ -143,7 +144,7 @@ def _check_promise(draft: Draft, alias: str, at: Origin) -> None:
 
 def _check_text(draft: Draft, alias: str, contract: Contract, at: Origin) -> None:
     """A text has no range, rate or mean."""
-    for key in ("units", "low", "high", "max_rate", "ewma", "cusum"):
+    for key in ("units", "low", "high", "max_rate", *DETECTORS):
         if getattr(contract, key) not in (UNSET, None, ""):
             draft.findings.add(
                 at.problem(

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from typing import NamedTuple
 
+import msgspec
+
 from gatewayd.site.problem import Problem, Severity, nearest, shown
+
+KEY_TO_VALUE_MAX = 200  # characters between the first of a key and the first of its value
 
 KeyPath = tuple[str | int, ...]
 
@@ -28,6 +33,7 @@ class Source:
         self.name = name
         self.text = text
         self._lines: dict[KeyPath, int] | None = None
+        self._starts: list[int] | None = None  # of the lines, in characters
 
     def line_of(self, path: KeyPath) -> int:
         """Return the line where a key stands, else that of the innermost table around it, else 0."""
@@ -37,6 +43,25 @@ class Source:
             if line := self._lines.get(path[:length]):
                 return line
         return 0
+
+    def position_of(self, path: KeyPath, value: str, character: int) -> tuple[int, int]:
+        """Return line and column, both 1-based, of a character of the string that is the value of a key.
+
+        The column is 0 where the string is not spelled in the file as it reads, e.g. with escapes.
+        """
+        line = self.line_of(path)
+        if not line:
+            return 0, 0
+        if self._starts is None:
+            self._starts = [0, *(at + 1 for at, char in enumerate(self.text) if char == "\n")]
+        key = self.text.find(str(path[-1]), self._starts[line - 1])
+        end = key + len(value) + KEY_TO_VALUE_MAX
+        found = [at for quote in "\"'" if (at := self.text.find(quote + value, key, end)) >= 0] if key >= 0 else []
+        if not found:
+            return line, 0
+        place = min(found) + 1 + character
+        line = bisect_right(self._starts, place)
+        return line, place - self._starts[line - 1] + 1
 
 
 class Origin(NamedTuple):
@@ -72,6 +97,11 @@ class Origin(NamedTuple):
             nearest=near,
             severity=severity,
         )
+
+    def at_character(self, problem: Problem, character: int) -> Problem:
+        """Return a problem of this place with the line and column of a character, from 0, of the string found here."""
+        line, column = self.source.position_of(self.path, problem.found, character)
+        return msgspec.structs.replace(problem, line=line, column=column)
 
     def refused(self, value: object, *, allowed: str, remedy: str, near: str = "") -> Problem:
         """Return the problem that the value here is not an allowed one."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import msgspec
+import zstandard
 
-from gatewayd.store.redo import MARK_BYTES
+from gatewayd.store.redo import MARK_BYTES, PAGE_BYTES, PAYLOAD_BYTES_MAX
 from gatewayd.store.tables import Table, u64
-from gatewayd.store.transaction import Change, Changes, Writes, write_change
+from gatewayd.store.transaction import Change, Changes
 
 STORE_ID_BYTES = MARK_BYTES - 8
+PLAIN_BYTES_MAX = PAGE_BYTES - 128  # with its header such a payload takes one page, as the compressed one would
 
+_compressor = zstandard.ZstdCompressor(level=1)
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Change])
 
@@ -28,20 +31,24 @@ class Ahead:
 
     Attributes:
         rows: how many changes were gathered.
+        size: bytes of their keys and values.
     """
 
-    __slots__ = ("_added", "_before", "_changes", "mark", "rows")
+    __slots__ = ("_added", "_before", "_changes", "mark", "rows", "size")
 
-    def __init__(self, mark: bytes, *, before: Ahead | None = None, added: Sequence[Change] = ()) -> None:
+    def __init__(
+        self, mark: bytes, *, before: Ahead | None = None, added: Sequence[Change] = (), size: int = 0
+    ) -> None:
         self.mark = mark
+        self.size: int = size + (before.size if before is not None else 0)
         self.rows: int = len(added) + (before.rows if before is not None else 0)
         self._before = before
         self._added = added
         self._changes: Changes | None = None
 
-    def with_changes(self, changes: Sequence[Change]) -> Ahead:
-        """Return the picture after more changes."""
-        return Ahead(self.mark, before=self, added=changes)
+    def with_changes(self, changes: Sequence[Change], size: int = 0) -> Ahead:
+        """Return the picture after more changes of so many bytes."""
+        return Ahead(self.mark, before=self, added=changes, size=size)
 
     @property
     def changes(self) -> Changes:
@@ -70,12 +77,6 @@ class Ahead:
                 grown[table][key] = value
         return {**base, **grown}
 
-    def settle(self, writing: Writes) -> None:
-        """Write everything into an open transaction of the tables."""
-        for table, changes in self.changes.items():
-            for key in sorted(changes):
-                write_change(writing, table, key, changes[key])
-
 
 def next_mark(mark: bytes) -> bytes:
     """Return the mark that makes every frame of `mark` void."""
@@ -83,8 +84,9 @@ def next_mark(mark: bytes) -> bytes:
 
 
 def encode_changes(changes: Sequence[Change]) -> bytes:
-    """Return changes as the payload of one frame."""
-    return _encoder.encode(changes)
+    """Return changes as the payload of one frame; compressed if they would take more than a page."""
+    plain = _encoder.encode(changes)
+    return plain if len(plain) <= PLAIN_BYTES_MAX else _compressor.compress(plain)
 
 
 def ahead_of(mark: bytes, payloads: Iterable[bytes]) -> Ahead:
@@ -95,5 +97,16 @@ def ahead_of(mark: bytes, payloads: Iterable[bytes]) -> Ahead:
     """
     ahead = Ahead(mark)
     for payload in payloads:
-        ahead = ahead.with_changes(_decoder.decode(payload))
+        ahead = ahead.with_changes(_decoder.decode(_plain(payload)))
     return ahead
+
+
+def _plain(payload: bytes) -> bytes:
+    if not payload.startswith(zstandard.FRAME_HEADER):  # which begins no list of msgpack
+        return payload
+    try:
+        if zstandard.frame_content_size(payload) > PAYLOAD_BYTES_MAX:
+            raise msgspec.DecodeError("it claims to be too large")
+        return zstandard.ZstdDecompressor().decompress(payload)
+    except zstandard.ZstdError as error:
+        raise msgspec.DecodeError(str(error)) from error

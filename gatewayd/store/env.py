@@ -20,7 +20,8 @@ import msgspec
 
 from gatewayd.errors import StoreError, StoreFull
 from gatewayd.store.ahead import STORE_ID_BYTES, Ahead, ahead_of, encode_changes, next_mark
-from gatewayd.store.files import allocate, create_data_file, sync_folder, touch_durably
+from gatewayd.store.disk import allocate, disk_error, sync_folder, touch_durably
+from gatewayd.store.files import create_data_file
 from gatewayd.store.lock import OwnerLock
 from gatewayd.store.probe import DATA_NAME, check_data_file
 from gatewayd.store.redo import PAGE_BYTES, RedoFile, read_frames
@@ -28,6 +29,7 @@ from gatewayd.store.tables import Table, from_u64, u64
 from gatewayd.store.transaction import Batch, Changes, Databases, Reading, Writing, error_kind
 
 T = TypeVar("T")
+Rearrange = Callable[[Reading, Changes], Changes]
 
 QUOTA_BYTES_MIN = 1 << 20
 RESERVE_SHARE = 0.05  # of the map, kept for records that must still be written
@@ -37,6 +39,7 @@ RUNNING_NAME = "running"  # exists while a daemon owns the store; found at a sta
 BALLAST_NAME = "ballast"  # disk space to give back when the disk is full
 REDO_NAME = "redo"
 REDO_BYTES_MAX = 1 << 20  # bounds how long the tables take to catch up, for which they may use the much larger reserve
+AHEAD_BYTES_MAX = 2 << 20  # of what stays in memory until then; on disk it is compressed
 REDO_SHARE = 64  # of the quota, at least
 TABLES = tuple(Table)
 REDO_SIZE_KEY = b"redo"  # in META: bytes of the redo file, once it has all its blocks
@@ -50,6 +53,7 @@ class Store:
         path: the folder.
         was_clean: the owner before this one closed the store.
         generation: counts reopenings; a reader that keeps state derived from the store loads it again when this moves.
+        rearrange: returns changes in the form in which the tables shall take them over, given the tables under them.
         redo_lost: acknowledged batches that the redo file no longer gave back at the last opening: the disk lost them.
     """
 
@@ -66,12 +70,12 @@ class Store:
         self._full_bytes = max(self._map_bytes - reserve_bytes, self._map_bytes // 2)
         self._failure: StoreError | None = None
         self._disk_is_full = False
-        self._is_nearly_full = False  # the file has grown that far; some of its pages may be free again
         self._environment: lmdb.Environment | None = None
         self._databases: Databases = {}
         self._redo: RedoFile | None = None
         self._ahead = Ahead(b"")
         self.redo_lost = 0
+        self.rearrange: Rearrange = lambda _, changes: changes
 
     @classmethod
     def open(cls, path: Path, quota_bytes: int, *, readonly: bool = False) -> Store:
@@ -111,7 +115,7 @@ class Store:
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise _disk_error(f"cannot create {path}", error) from error
+            raise disk_error(f"cannot create {path}", error) from error
         lock = OwnerLock.take(path)
         try:
             was_clean = not (path / RUNNING_NAME).exists()
@@ -120,7 +124,7 @@ class Store:
             create_data_file(path)
         except OSError as error:
             lock.release()
-            raise _disk_error(f"cannot write in {path}", error) from error
+            raise disk_error(f"cannot write in {path}", error) from error
         except BaseException:
             lock.release()
             raise
@@ -175,7 +179,6 @@ class Store:
             raise self._full("the disk is full") from error
         except lmdb.Error as error:
             raise self._fail(error) from error
-        self._look_at_room()
         self._settled(mark)
         return result
 
@@ -192,14 +195,19 @@ class Store:
         self._required()
         if not use_reserve and self.is_full:
             raise self._full("its quota is used up")
+        has_room = self._redo is not None and self._ahead.size + batch.size <= AHEAD_BYTES_MAX
         try:
-            is_ahead = self._redo is not None and self._redo.append(self._ahead.mark, encode_changes(batch.changes))
+            is_ahead = has_room and self._redo.append(self._ahead.mark, encode_changes(batch.changes))  # type: ignore[union-attr]
         except OSError as error:
             raise self._fail(error) from error
         if is_ahead:
-            self._ahead = self._ahead.with_changes(batch.changes)
+            self._ahead = self._ahead.with_changes(batch.changes, batch.size)
         else:
-            self.write(batch.apply, use_reserve=True)
+            changes = Ahead(b"").with_changes(batch.changes).changes
+            self.write(lambda writing: self._take_over(writing, changes), use_reserve=True)
+
+    def _take_over(self, writing: Writing, changes: Changes) -> None:
+        writing.write(self.rearrange(writing.under(changes), changes))
 
     @property
     def rows_ahead(self) -> int:
@@ -223,7 +231,7 @@ class Store:
         """Write what the tables lack; return the mark that is in force once this commits."""
         if not self._ahead.rows:
             return self._ahead.mark
-        self._ahead.settle(writing)
+        self._take_over(writing, self._ahead.changes)
         mark = next_mark(self._ahead.mark)
         writing.put(Table.META, MARK_KEY, mark)
         return mark
@@ -310,21 +318,16 @@ class Store:
         """Say whether only the reserve is left, or the disk has no room; becomes False by itself."""
         if self._disk_is_full and not self._has_ballast_again():
             return True
-        self._required()
-        return self._is_nearly_full and self.used_bytes >= self._full_bytes
-
-    def _look_at_room(self) -> None:
-        """See how far the file has grown, which only a transaction changes: who asks before each commit has no time."""
         environment = self._required()
-        grown_bytes = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
-        self._is_nearly_full = grown_bytes >= self._full_bytes
+        if (environment.info()["last_pgno"] + 1) * environment.stat()["psize"] < self._full_bytes:
+            return False
+        return self.used_bytes >= self._full_bytes  # of the pages in the file, some are free again
 
     def _lower_full_mark(self) -> None:
         """Learn from a map that was full too early, its free pages too scattered; one huge transaction tells nothing."""
         used = self.used_bytes
         if used > 0.8 * self._map_bytes:
             self._full_bytes = min(self._full_bytes, int(used * 0.99))
-            self._look_at_room()
 
     def fill(self) -> float:
         """Return the share of the quota that live pages take, 0 to 1."""
@@ -433,7 +436,6 @@ class Store:
                 remedy="Free some disk space; if there is enough, the store is damaged and must be moved away.",
             ) from error
         self._environment = environment
-        self._look_at_room()
         environment.reader_check()  # slots of readers that were killed would pin pages for ever
         if readonly:
             return
@@ -487,9 +489,3 @@ def _live_pages(reading: Reading) -> int:
     stats = [transaction.stat(database) for database in reading._databases.values()]
     stats.append(transaction.stat())
     return 2 + sum(int(stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]) for stat in stats)
-
-
-def _disk_error(what: str, error: OSError) -> StoreError:
-    return StoreError(
-        f"{what}: {error.strerror}", remedy="Check storage.path: its owner, its mode, and whether the disk is full."
-    )

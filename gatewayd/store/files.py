@@ -1,12 +1,12 @@
-"""The store's files come into being so that a power cut leaves each of them whole, or not there at all."""
+"""The data file comes into being so that a power cut leaves it whole, or not there at all."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import lmdb
 
+from gatewayd.store.disk import sync_folder
 from gatewayd.store.probe import DATA_NAME
 
 NEW_DATA_NAME = "data.new"
@@ -38,28 +38,3 @@ def create_data_file(folder: Path) -> None:
         raise OSError(0, str(error)) from error
     new.rename(folder / DATA_NAME)
     sync_folder(folder)
-
-
-def allocate(path: Path, size: int) -> None:
-    """Make a file of `size` bytes that really has its blocks."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        os.posix_fallocate(descriptor, 0, size)
-    finally:
-        os.close(descriptor)
-
-
-def touch_durably(path: Path) -> None:
-    """Create an empty file whose name is on disk when this returns."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    os.close(descriptor)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make durable which names a folder holds."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

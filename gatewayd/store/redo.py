@@ -20,6 +20,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from gatewayd.store.disk import sync_folder
+
 PAGE_BYTES: Final = 4096
 MARK_BYTES: Final = 24
 PAYLOAD_BYTES_MAX: Final = 16 << 20
@@ -117,11 +119,7 @@ class RedoFile:
             if os.pwrite(self._descriptor, part, start) != len(part):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fsync(self._descriptor)
-        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)  # or a power cut takes the name, and with it what was acknowledged
-        finally:
-            os.close(folder)
+        sync_folder(self._path.parent)  # or a power cut takes the name, and with it what was acknowledged
 
 
 def read_frames(path: Path, mark: bytes) -> Frames:

@@ -8,13 +8,14 @@ from enum import StrEnum
 class Table(StrEnum):
     """One named LMDB database each."""
 
-    ENTRY = "entry"  # seq -> leaf bytes
+    ENTRY = "entry"  # seq -> leaf hash + leaf bytes, of records that are in no bundle yet
+    BUNDLE = "bundle"  # tile index -> the leaves of a full tile, compressed; see journal/bundle.py
     TILE = "tile"  # tile level byte + index -> 8192 bytes, full tiles only
-    EDGE = "edge"  # b"e" -> size + right-edge hashes; b"h" + seq -> leaf hash, for the leaves past the last full tile
+    EDGE = "edge"  # b"e" -> size + right-edge hashes; b"p" + level -> the partial tile of a level above 0
     CHECKPOINT = "checkpoint"  # size -> signed note
     INTENT = "intent"  # decision id -> Command: writes whose outcome is not journalled yet
     PERSONAL = "personal"  # seq -> {field: [salt, text]}; may be deleted without breaking a proof
-    EVIDENCE = "evidence"  # SHA-256 -> evidence slice
+    EVIDENCE = "evidence"  # b"r" + seq -> evidence slice; b"t" + tile index -> those of a full tile, compressed
     BLOCK = "block"  # SHA-256 -> sealed flight-recorder block
     BLOCK_INDEX = "block_index"  # first cycle + seq of the block record -> BlockEntry
     INDEX = "index"  # see journal/index.py

@@ -136,6 +136,15 @@ class Reading:
             count += (value is not None) - is_stored
         return count
 
+    def is_stored(self, table: Table, key: bytes) -> bool:
+        """Say whether the table itself has a key, whatever is laid over it."""
+        return table in self._databases and self._transaction.get(key, db=self._databases[table]) is not None
+
+    def stored_first(self, table: Table, first: bytes = b"") -> bytes | None:
+        """Return the first key from `first` on that the table itself has, None if there is none."""
+        rows = self._scan_stored(table, first, None, 1)
+        return rows[0][0] if rows else None
+
     def _over_in(self, table: Table, first: bytes, below: bytes | None) -> dict[bytes, bytes | None]:
         over = self._over.get(table)
         if not over:
@@ -176,6 +185,16 @@ class Reading:
 
 class Writing(Reading):
     """The one write transaction; all of it is applied, or nothing."""
+
+    def under(self, changes: Changes) -> Reading:
+        """Return what this transaction would read with changes laid over it."""
+        return Reading(self._transaction, self._databases, changes)
+
+    def write(self, changes: Changes) -> None:
+        """Write changes, the keys of each table in order."""
+        for table, rows in changes.items():
+            for key in sorted(rows):
+                write_change(self, table, key, rows[key])
 
     def put(self, table: Table, key: bytes, value: bytes) -> None:
         """Set a key."""

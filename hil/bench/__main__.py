@@ -1,4 +1,4 @@
-"""`python -m hil.bench NAME [--quick] [--peers] [--json FILE]`: one bench, its figures as a table and as JSON."""
+"""`python -m hil.bench NAME [--data DIR] [--quick] [--peers] [--json FILE]`: one bench, its figures as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ from hil.bench.goals import print_goals
 
 BENCHES = {
     "loop": "decision latency, cycle time, memory and start-up of the whole daemon",
+    "kernels": "ns per tag of each kernel at 100 to 100,000 tags, ahead of time beside JIT beside plain Python",
     "journal": "durable records per second, and what a commit costs",
     "modbus": "Modbus TCP tags per second, CPU per tag and lateness, beside pymodbus, libmodbus and a C client",
+    "anomaly": "what the anomaly detectors find of NAB, SKAB and Tennessee Eastman, and what they cost",
     "opcua": "OPC UA values per second and CPU per value, beside asyncua",
 }
-HAVE_PEERS = ("modbus", "opcua")
+HAVE_PEERS = ("anomaly", "modbus", "opcua")
+NEED_DATA = ("anomaly",)
 
 
 def main() -> int:
@@ -35,11 +38,18 @@ def main() -> int:
         action="store_true",
         help=f"measure other gateways, too, installed under build/: only {', '.join(HAVE_PEERS)}; minutes",
     )
+    parser.add_argument(
+        "--data", metavar="DIR", type=Path, help="folder with nab/, skab/ or tep/ in it; only anomaly, which needs it"
+    )
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the result there, too")
     arguments = parser.parse_args()
     if arguments.peers and arguments.bench not in HAVE_PEERS:
-        parser.error(f"{arguments.bench} has no peers; --peers is for {' and '.join(HAVE_PEERS)}")
+        parser.error(f"{arguments.bench} has no peers; --peers is for {', '.join(HAVE_PEERS)}")
+    if (arguments.data is None) == (arguments.bench in NEED_DATA):
+        parser.error(f"{arguments.bench} {'needs' if arguments.data is None else 'takes no'} --data DIR")
     options = {"quick": arguments.quick, **({"peers": True} if arguments.peers else {})}
+    if arguments.data is not None:
+        options["data"] = arguments.data
     result = importlib.import_module(f"hil.bench.{arguments.bench}").run(**options)
     report = {"bench": arguments.bench, **result, "machine": machine(), "commit": commit()}
     print_table(report)

@@ -20,8 +20,9 @@ import msgspec
 
 from gatewayd.clock import SystemClock
 from gatewayd.journal.log import Identity, Journal
+from gatewayd.journal.verify import verify_store
 from gatewayd.model.decision import Command, NewRecord
-from gatewayd.model.record import Actor, Decision, EvidenceRow, EvidenceSlice, EvidenceTerm, GuardResult
+from gatewayd.model.record import Actor, Decision, EvidenceRow, EvidenceSlice, EvidenceTerm, GuardResult, Outcome
 from gatewayd.proof.note import SeedSigner
 from gatewayd.store.env import Store
 
@@ -45,6 +46,8 @@ def run(quick: bool) -> dict[str, Any]:
             figures[f"durable_per_s_batch{batch}"] = 1000 * batch * len(durations) / sum(durations)
             if batch == 1:
                 figures |= _spread("commit", durations)
+        _say("decisions with their outcomes, kept and verified")
+        figures |= asyncio.run(_kept(folder / "kept", 5_000 if quick else 50_000))
         for mode in ("inline", "thread"):
             _say(f"commits {mode} while the loop is busy in slices of 1 ms")
             durations, turns = asyncio.run(_busy_ms(folder / f"busy-{mode}", mode, part_s))
@@ -85,6 +88,27 @@ async def _commit_ms(path: Path, batch: int, seconds: float) -> list[float]:
             durations.append(1000 * (time.perf_counter() - start))
             next_id += batch
         return durations[WARM_UP:]
+
+
+async def _kept(path: Path, pairs: int) -> dict[str, float]:
+    """Decide and report outcomes, in commits of 50 of each; return what a record takes on disk and how fast all verify."""
+    with _journal(path, "inline") as journal:
+        for first in range(1, pairs + 1, 50):
+            ids = range(first, first + 50)
+            await journal.commit([_decision(n) for n in ids], intents=[_command(n) for n in ids])
+            await journal.commit([_outcome(n) for n in ids], resolves=ids)
+        journal.store.settle()
+        records = journal.size
+        started = time.perf_counter()
+        report = verify_store(journal.store, None)
+        took_s = time.perf_counter() - started
+        assert report.problem is None, report.problem
+    return {"bytes_per_record": _bytes_kept(path) / records, "verify_per_s": records / took_s}
+
+
+def _bytes_kept(path: Path) -> int:
+    """Return what a store takes on disk, without what it only keeps in reserve."""
+    return sum(file.stat().st_blocks * 512 for file in path.iterdir() if file.name not in ("ballast", "redo"))
 
 
 async def _busy_ms(path: Path, mode: str, seconds: float) -> tuple[list[float], int]:
@@ -173,6 +197,11 @@ def _decision(decision_id: int) -> NewRecord:
         kernel_digest=bytes(32),
     )
     return NewRecord(body, {}, evidence)
+
+
+def _outcome(decision_id: int) -> NewRecord:
+    now_ns = time.time_ns()
+    return NewRecord(Outcome(decision_id, "verified", 40.0, 40.0, now_ns, now_ns + 10_000_000))
 
 
 def _command(decision_id: int) -> Command:

@@ -6,9 +6,10 @@ import json
 
 import click
 import msgspec
+import pytest
 
 from gatewayd.cli.status import page
-from gatewayd.model.view import JournalView, OverrideSummary, StatusView
+from gatewayd.model.view import JournalView, MemoryView, OverrideSummary, StatusView
 from tests.cli.golden import golden
 from tests.control.fake_gateway import STATUS
 
@@ -35,6 +36,20 @@ def test_a_caller_without_a_role_sees_counts_but_no_names():
     shown = page(msgspec.structs.replace(STATUS, overrides=summary))
     assert "2 held" in shown
     assert "by" not in next(line for line in shown.splitlines() if "Overrides" in line)
+
+
+@pytest.mark.parametrize(
+    ("memory", "line"),
+    [
+        (MemoryView(guard="prctl"), "write xor execute by prctl"),
+        (MemoryView(guard="filter", reason="Linux 6.1 has none"), "by systemd's filter: Linux 6.1 has none"),
+        (MemoryView(guard="", reason="start it by its unit"), "write xor execute not enforced: start it by its unit"),
+        (MemoryView(guard="landlock"), "write xor execute by landlock"),
+    ],
+)
+def test_whether_written_memory_can_be_executed_is_said_with_the_reason(memory, line):
+    shown = click.unstyle(page(msgspec.structs.replace(STATUS, memory=memory)))
+    assert any(told.startswith("  Memory") and told.endswith(line) for told in shown.splitlines())
 
 
 def test_units_that_are_left_alone_are_named_though_their_device_is_connected():

@@ -47,12 +47,12 @@ def test_a_watch_ends_with_an_error_when_the_daemon_stops(daemon):
 
 
 def test_anomalies_name_their_detectors():
-    assert [anomaly(None, None), anomaly(0, 0.1), anomaly(1, 6.5), anomaly(3, None), anomaly(8, 1.0)] == [
+    assert [anomaly(None, None), anomaly(0, 0.1), anomaly(1, 6.5), anomaly(3, None), anomaly(1 << 40, 1.0)] == [
         "?",
         "-",
         "ewma 6.5",
         "ewma+cusum",
-        "mask 8 1.0",
+        f"mask {1 << 40} 1.0",
     ]
 
 

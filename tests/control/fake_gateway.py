@@ -21,6 +21,7 @@ from gatewayd.model.view import (
     OverrideSummary,
     OverrideView,
     ProofView,
+    RulesAnswer,
     SampleView,
     StatusView,
     StreamView,
@@ -290,6 +291,12 @@ class FakeGateway:
             raise RequestRefused(f"no override holds {point}", remedy="`gatewayd override list` shows what is held.")
         self.held = [held for held in self.held if held.point != point]
         return OverrideAnswer(message=f"{point} is handed back to policy", decision_id=43)
+
+    async def apply_rules(self, actor: Actor) -> RulesAnswer:
+        self.asked.append(("apply_rules", actor))
+        if self.fails is not None:
+            raise self.fails
+        return RulesAnswer(site="5e" * 32, rules=13, kept=12, ended=1, waited_ms=0.25)
 
     async def sync_status(self) -> SyncView | None:
         return SYNC

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 
+import msgspec
 import pytest
 
 from gatewayd.compiled import load_kernels
+from gatewayd.core.expr.trace import trace
 from gatewayd.core.site import NS
 from gatewayd.core.state import State
 from gatewayd.core.step import idle_kernels
 from gatewayd.model import quality
-from gatewayd.model.config import Alarm, Contract, Cusum, Ewma
+from gatewayd.model.config import Alarm, Contract
 from gatewayd.model.decision import ClearOverride, Mode, SetMode
-from gatewayd.model.record import Decision, ModeChanged
+from gatewayd.model.detectors import DETECTORS, Cusum, Ewma
+from gatewayd.model.record import Decision, EvidenceSlice, ModeChanged
 from kernels.table import CHECK_RANGE, CHECK_RATE, CHECK_STUCK
 from tests.core.scenario import ANA, HOT, MEMBERS, Scenario, hot_plant, point, rule, same, site_of
 
@@ -32,7 +35,7 @@ from tests.core.scenario import ANA, HOT, MEMBERS, Scenario, hot_plant, point, r
 )
 def test_a_kernel_is_left_out_only_while_no_tag_asks_for_it(contract, when, busy):
     plant = Scenario(rules=[rule(when)], contracts={**MEMBERS, "flow": Contract(), "temp": contract})
-    every = {"scale", "ewma", "cusum", "verdict", "window_update"}  # rules need due_programs
+    every = {"scale", *DETECTORS, "tail", "hold", "verdict", "window_update"}  # rules need due_programs
     assert idle_kernels(plant.state) == every - busy
 
 
@@ -64,6 +67,35 @@ def test_a_true_condition_writes_within_the_cycle_that_saw_it():
     assert plant.writes == [(40.0, ("rule",))]
     assert [command.value for command in effects.commands] == [40.0]
     assert plant.rule_states == ["active"]
+
+
+def test_a_time_of_the_day_begins_and_ends_by_itself():
+    plant = Scenario(rules=[rule('within("15:07", "15:08")')])  # it is 15:06:40
+    plant.sample(temp=20.0)
+    assert plant.rule_states == []
+    plant.advance(19.9)
+    assert plant.rule_states == []
+    plant.advance(0.1)
+    assert plant.rule_states == ["active"]
+    plant.advance(60)
+    assert plant.rule_states == ["active", "inactive"]
+
+
+def test_what_a_rule_remembers_is_in_the_evidence_and_the_decision_can_be_traced():
+    text = "latch(temp > 85, temp < 70) and hysteresis(temp, 80, 60)"
+    plant = hot_plant(rule(text))
+    plant.sample(temp=90.0)
+    (record,) = [record for record in plant.effects.records if isinstance(record.body, Decision)]
+    evidence = msgspec.msgpack.decode(record.evidence, type=EvidenceSlice)
+    when = evidence.expression.splitlines()[0]
+    assert {step.text: step.value for step in trace(when, evidence.terms)} == {
+        "temp": 90.0,
+        "temp > 85": 1.0,
+        "temp < 70": 0.0,
+        "latch(temp > 85, temp < 70)": 1.0,
+        "hysteresis(temp, 80, 60)": 1.0,
+        text: 1.0,
+    }
 
 
 def test_a_condition_that_stays_true_is_decided_once():
@@ -428,10 +460,6 @@ def test_a_decision_carries_everything_that_explains_it():
     assert [guard.guard for guard in body.guards] == ["mode", "quality", "age", "range", "rate", "step"]
     assert (body.site_digest, body.policy_digest, body.model_digest) == (b"s" * 32, b"p" * 32, b"m" * 32)
     assert body.kernel_digest == plant.state.kernel_digest
-    import msgspec
-
-    from gatewayd.model.record import EvidenceSlice
-
     evidence = msgspec.msgpack.decode(record.evidence, type=EvidenceSlice)
     rows = {row.tag: row for row in evidence.rows}
     assert rows["pump.temp"].value == 90.0
@@ -459,8 +487,6 @@ def test_two_samples_of_one_tag_in_a_cycle_are_both_seen():
 def test_garbage_in_a_payload_harms_only_its_own_tags():
     """P-ISOLATE"""
     plant = hot_plant()
-    import msgspec
-
     broken = msgspec.structs.replace(plant.block("temp", 1.0), payload=b"\x01\x02")
     plant.cycle(blocks=(broken, plant.block("flow", 12.0)))
     assert quality.severity(plant.status("temp")) == "bad"

@@ -6,11 +6,14 @@ import functools
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from gatewayd.compiled import load_kernels
 from hil.bench import __main__ as bench
-from hil.bench import bus, goals, journal, loop, modbus, opcua
+from hil.bench import bus, goals, journal, kernels, loop, modbus, opcua
+from hil.bench.kernel_load import KernelLoad
 from hil.bench.peers import measured, nodered, thingsboard
 from hil.bench.peers.peer import Task
 from hil.bench.peers.sink import Sink
@@ -23,7 +26,21 @@ from tests.foreign.node_opcua.build import build_server as build_node_opcua
 
 ROOT = Path(__file__).resolve().parents[2]
 PART_S = 0.1
-JOURNAL_FIGURES = {"durable_per_s_batch1", "durable_per_s_batch10", "durable_per_s_batch100"}
+JOURNAL_FIGURES = {
+    "durable_per_s_batch1",
+    "durable_per_s_batch10",
+    "durable_per_s_batch100",
+    "bytes_per_record",
+    "verify_per_s",
+}
+KERNEL_FIGURES = {
+    "ns_per_tag_decode_10k",
+    "ns_per_tag_contract_10k",
+    "ns_per_tag_detect_10k",
+    "ns_per_tag_detect_100k",
+    "ns_per_tag_ewma_10k_python",
+    "call_overhead_us",
+}
 LOOP_FIGURES = {
     "decision_latency_p50_ms",
     "decision_latency_p99_ms",
@@ -109,6 +126,37 @@ def test_the_loop_bench_reports_its_figures_and_cleans_up(monkeypatch, tmp_path,
     printed = capsys.readouterr().out
     assert [name for name in found["figures"] if name not in printed] == []
     assert list(tmp_path.rglob("*.mdb")) == []
+
+
+def test_the_kernel_bench_reports_its_figures(monkeypatch, tmp_path):
+    monkeypatch.setattr(kernels, "SIZES", {10: "100", 20: "1k", 130: "10k", 260: "100k"})
+    monkeypatch.setattr(kernels, "PASSES_MAX", 3)
+    monkeypatch.setattr(kernels, "_jit_is_kept", lambda: False)
+    monkeypatch.setattr(kernels, "BESIDE", {"rule_load_of_nobody": "rule_figures"})
+    found = report(monkeypatch, tmp_path, "kernels")
+    assert_is_a_report(found, "kernels", KERNEL_FIGURES)
+    assert found["settings"]["forms"] == ["aot", "python"]
+    assert found["figures"]["ns_per_tag_detect_10k"] < found["figures"]["ns_per_tag_detect_10k_python"]
+
+
+def test_the_kernel_bench_takes_up_the_figures_of_its_neighbours(monkeypatch):
+    neighbour = SimpleNamespace(rule_figures=lambda quick: {"ns_per_rule_10k": 1.0 if quick else 2.0})
+    monkeypatch.setitem(sys.modules, "hil.bench.rule_load", neighbour)
+    monkeypatch.setattr(kernels.importlib.util, "find_spec", lambda name: name.endswith("rule_load") or None)
+    assert kernels._beside(quick=True) == {"ns_per_rule_10k": 1.0}
+
+
+def test_every_sample_of_the_kernel_bench_is_good_and_reaches_every_kernel():
+    """A bench of samples that are refused at the door would be fast."""
+    load = KernelLoad(load_kernels("python"), 130)
+    for _ in range(3):
+        load.arrive()
+        counts = {name: call() for name, call in load.calls().items()}
+        expected = {"decode_modbus_registers": 130, "decode_opcua": 130, "scale": 130, "window_update": 130}
+        assert counts == {"judge": 0, "ewma": 0, "cusum": 0, "verdict": 0} | expected
+        assert set(load.columns["tag.status"]) == {0}
+    assert {load.columns[f"{name}.count"][129] for name in ("ewma", "cusum", "window")} == {3}
+    assert load.columns["tag.value"][1] == 0.5 * (20 + 1 + 3)
 
 
 def test_the_bus_figure_is_a_share():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gatewayd.journal.batch import Item, apply_items
+from gatewayd.journal.bundle import slice_key
 from gatewayd.journal.leaf import Stamp, draft
 from gatewayd.model.decision import NewRecord
 from gatewayd.model.record import ClockQuality
@@ -35,7 +36,9 @@ def test_records_follow_each_other_in_the_order_of_the_callers():
     grown, seqs, found = rows([of(gap(1), gap(2)), of(), of(decision(1))])
     assert seqs == [(0, 1), (), (2,)]
     assert sorted(found[Table.ENTRY]) == [u64(0), u64(1), u64(2)]
-    assert grown == Tree().grown([leaf_hash(found[Table.ENTRY][u64(seq)]) for seq in range(3)])[0]
+    young = [found[Table.ENTRY][u64(seq)] for seq in range(3)]
+    assert [row[:32] for row in young] == [leaf_hash(row[32:]) for row in young]
+    assert grown == Tree().grown([row[:32] for row in young])[0]
 
 
 def test_without_records_the_tree_stays_as_it_is():
@@ -50,7 +53,8 @@ def test_without_records_the_tree_stays_as_it_is():
 def test_what_comes_with_a_record_stands_beside_it():
     record = decision(1)
     _, _, found = rows([of(record, intents=(command(1),))])
-    assert list(found[Table.EVIDENCE].values()) == [record.evidence]
+    assert found[Table.EVIDENCE] == {slice_key(0): record.evidence}
+    assert Table.INDEX not in found
     assert list(found[Table.INTENT]) == [u64(1)]
 
 

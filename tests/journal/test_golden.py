@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gatewayd.journal.leaf import Stamp, decode_leaf, encode_leaf, kind_of
-from gatewayd.model.record import SCHEMA, ClockQuality, Kind, Leaf
+from gatewayd.journal.leaf import Stamp, decode_leaf, encode_leaf
+from gatewayd.model.record import SCHEMA, ClockQuality, Kind, Leaf, kind_of
 from tests.journal.samples import every_body
 
 FOLDER = Path(__file__).parent.parent / "golden" / "journal"

@@ -5,8 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatewayd.journal.index import decision_key, kind_prefix, outcomes_prefix, point_prefix, rows_of
-from gatewayd.journal.leaf import draft
+from gatewayd.journal.index import decision_key, kind_term, marks_of, outcomes_prefix, places_back, point_term, rows_of
 from gatewayd.model.record import Kind
 from gatewayd.store.tables import u64
 from tests.journal.samples import decision, gap, outcome
@@ -19,14 +18,26 @@ def test_decisions_sort_by_their_ids(a, b):
     assert (decision_key(a) < decision_key(b)) == (a < b)
 
 
-def test_each_kind_of_record_is_found_by_what_people_ask_for():
-    assert rows_of(draft(gap()), 5) == [(kind_prefix(Kind.GAP) + u64(5), b"")]
-    assert rows_of(draft(outcome(3)), 9)[1:] == [(outcomes_prefix(3) + u64(9), b"")]
-    assert rows_of(draft(decision(3, point="a.b")), 7)[1:] == [
-        (decision_key(3), u64(7)),
-        (point_prefix("a.b") + u64(3), u64(7)),
-    ]
+def test_a_tile_is_found_by_what_its_records_have_in_common():
+    records = [gap(), decision(3, point="a.b"), outcome(3), decision(4, point="a.c"), decision(5, point="a.b")]
+    rows = rows_of(7, [(place, marks_of(record.body)) for place, record in enumerate(records)])
+    assert rows == {
+        decision_key(3): u64(7),
+        outcomes_prefix(3) + u64(1794): b"",
+        kind_term(Kind.GAP) + u64(7): bytes([0]),
+        kind_term(Kind.DECISION) + u64(7): bytes([1, 3, 4]),
+        kind_term(Kind.OUTCOME) + u64(7): bytes([2]),
+        point_term("a.b") + u64(7): bytes([1, 4]),
+        point_term("a.c") + u64(7): bytes([3]),
+    }
+    assert list(places_back(rows[point_term("a.b") + u64(7)])) == [4, 1]
+
+
+def test_a_record_is_marked_by_its_kind_and_what_it_decides():
+    assert marks_of(decision(3, point="a.b").body) == ((kind_term(Kind.DECISION), point_term("a.b")), 3, 0)
+    assert marks_of(outcome(3).body) == ((kind_term(Kind.OUTCOME),), 0, 3)
+    assert marks_of(gap().body) == ((kind_term(Kind.GAP),), 0, 0)
 
 
 def test_a_point_whose_name_begins_another_is_apart():
-    assert not point_prefix("pump_10.x").startswith(point_prefix("pump_1"))
+    assert not point_term("pump_10.x").startswith(point_term("pump_1"))

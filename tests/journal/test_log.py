@@ -283,7 +283,7 @@ async def test_a_full_journal_takes_no_decisions_but_last_words_and_recovers(tmp
     assert not journal.healthy
 
     def delete_evidence(n: int) -> None:
-        rows = store.read(lambda reading: reading.scan(Table.EVIDENCE, limit=10))
+        rows = store.read(lambda reading: reading.scan(Table.EVIDENCE, limit=1))
         store.write(lambda writing: [writing.delete(Table.EVIDENCE, key) for key, _ in rows], use_reserve=True)
 
     for n in range(acked):

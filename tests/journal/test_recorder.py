@@ -162,3 +162,13 @@ async def test_a_changed_block_is_refused(recorder, store, journal):
 def test_a_block_with_the_right_hash_and_hostile_content_is_refused(content):
     with pytest.raises(JournalDamaged):
         unpack(content, sha256(content).digest())
+
+
+async def test_cycles_of_another_site_begin_a_block_of_their_own(recorder, journal):
+    recorder.take(inputs(5))
+    recorder.change_site(bytes([7]) * 32)
+    recorder.take(inputs(6))
+    await recorder.seal()
+
+    bodies = [record.leaf.body for record in reversed(journal.newest(Kind.BLOCK, 9))]
+    assert sorted((body.first_cycle, body.plans_digest[0]) for body in bodies) == [(5, 0), (6, 7)]

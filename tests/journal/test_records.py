@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from hashlib import sha256
+
+import msgspec
 import pytest
 
 from gatewayd.errors import JournalDamaged
+from gatewayd.journal.bundle import slice_key
+from gatewayd.model.decision import NewRecord
 from gatewayd.model.record import Kind
 from gatewayd.store.tables import Table, u64
 from tests.journal.samples import command, decision, gap, outcome
@@ -62,7 +68,7 @@ async def test_a_redacted_text_leaves_a_record_that_still_verifies(journal, stor
 
 async def test_pruned_evidence_is_none_not_an_error(journal, store):
     await journal.commit([decision(1)])
-    store.write(lambda writing: writing.delete(Table.EVIDENCE, journal.record(1).leaf.body.evidence))
+    store.write(lambda writing: writing.delete(Table.EVIDENCE, slice_key(1)))
     assert journal.record(1).evidence is None
 
 
@@ -75,17 +81,65 @@ def change(store, table, key, at=-1):
 
 async def test_no_changed_leaf_is_served(journal, store):
     await journal.commit([decision(n) for n in range(1, 300)])
-    for seq in (3, 280):  # under a full tile, in the tail
-        change(store, Table.ENTRY, u64(seq))
-        with pytest.raises(JournalDamaged, match=f"record {seq}:"):
-            journal.record(seq)
-        with pytest.raises(JournalDamaged, match=f"record {seq}:"):
-            journal.entries(seq - 2, 5)
-        assert journal.record(seq + 1).seq == seq + 1
-        change(store, Table.ENTRY, u64(seq))
-    store.write(lambda writing: writing.delete(Table.ENTRY, u64(7)))
-    with pytest.raises(JournalDamaged, match="record 7: it is missing"):
-        journal.entries(0, 20)
+    store.settle()
+    change(store, Table.ENTRY, u64(280))
+    with pytest.raises(JournalDamaged, match="record 280:"):
+        journal.record(280)
+    with pytest.raises(JournalDamaged, match="record 280:"):
+        journal.entries(278, 5)
+    assert journal.record(281).seq == 281
+    store.write(lambda writing: writing.delete(Table.ENTRY, u64(290)))
+    with pytest.raises(JournalDamaged, match="record 290: it is missing"):
+        journal.entries(285, 10)
+
+
+@pytest.mark.parametrize("at", range(0, 700, 7))
+async def test_no_record_of_a_changed_bundle_is_served_unless_it_is_as_it_was(journal, store, at):
+    await journal.commit([decision(n) for n in range(1, 300)])
+    store.settle()
+    sound = journal.entries(0, 256)
+    change(store, Table.BUNDLE, u64(0), at=at)
+    for seq in (0, 3, 200, 255):
+        with suppress(JournalDamaged):
+            assert journal.entries(seq, 1) == [sound[seq]]
+    with pytest.raises(JournalDamaged, match="record"):
+        journal.entries(0, 256)
+
+
+async def test_what_is_found_is_the_same_before_and_after_it_is_bundled(journal, store):
+    records = [decision(n, point="a.x" if n % 3 else "a.y") for n in range(1, 400)]
+    for first in range(0, 400, 50):
+        await journal.commit(records[first : first + 50])
+        await journal.commit([outcome(first + 1)])
+
+    def seen():
+        return [
+            [record.seq for record in journal.decisions(1000)],
+            [record.seq for record in journal.decisions(1000, before=200, point="a.y")],
+            [record.seq for record in journal.newest(Kind.OUTCOME, 1000)],
+            [[record.seq for record in journal.outcomes(n)] for n in (1, 51, 52, 351)],
+            [journal.decision(n).evidence for n in (1, 77, 399)],
+            [journal.decision(n) for n in (0, 400)],
+            [record.personal for record in journal.decisions(3)],
+            journal.entries(0, 1000),
+        ]
+
+    young = seen()
+    store.settle()
+    assert store.read(lambda reading: reading.count(Table.BUNDLE)) == 1
+    assert store.read(lambda reading: reading.count(Table.ENTRY)) == journal.size - 256
+    assert seen() == young
+
+
+async def test_large_evidence_keeps_a_row_of_its_own(journal, store):
+    large = bytes(range(256)) * 100
+    body = msgspec.structs.replace(decision(1).body, evidence=sha256(large).digest(), reason_text=b"", actor_name=b"")
+    await journal.commit([NewRecord(body, {}, large), *(decision(n) for n in range(2, 300))])
+    store.settle()
+    assert journal.decision(1).evidence == large
+    assert store.get(Table.EVIDENCE, slice_key(1)) == large
+    assert store.get(Table.EVIDENCE, slice_key(2)) is None
+    assert journal.decision(2).evidence == decision(2).evidence
 
 
 async def test_no_changed_text_evidence_intent_or_save_is_served(journal, store):
@@ -94,7 +148,7 @@ async def test_no_changed_text_evidence_intent_or_save_is_served(journal, store)
     with pytest.raises(JournalDamaged, match="record 1"):
         journal.record(1)
     change(store, Table.PERSONAL, u64(1))
-    change(store, Table.EVIDENCE, journal.record(1).leaf.body.evidence)
+    change(store, Table.EVIDENCE, slice_key(1))
     with pytest.raises(JournalDamaged, match="evidence"):
         journal.decision(1)
     change(store, Table.INTENT, u64(1))

@@ -54,9 +54,8 @@ async def test_a_damaged_range_is_told_once_not_at_every_start(filled, store, cl
     assert filled.size == size
 
 
-async def test_evidence_and_texts_are_looked_at_too(filled, store, clock):
-    digest = filled.record(5).leaf.body.evidence
-    store.write(lambda writing: writing.put(Table.EVIDENCE, digest, b"another"))
+async def test_what_belongs_to_a_record_is_looked_at_too(filled, store, clock):
+    store.write(lambda writing: writing.put(Table.PERSONAL, u64(5), b"no text"))
     assert await scrub(filled, clock, pause_ns=0) == 1
     assert isinstance(gaps(filled)[0], Gap)
 

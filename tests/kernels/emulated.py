@@ -8,6 +8,7 @@ import struct
 import subprocess
 from collections.abc import Iterator, Mapping
 
+from gatewayd.compiled import judged
 from gatewayd.core.kernels import BoundKernel
 from kernels.abi import PREFIX
 from kernels.table import KERNELS, TABLES, VIEWS, Kernel
@@ -48,7 +49,7 @@ class EmulatedKernels:
         (result,) = struct.unpack("<q", self._read(8))
         for buffer in buffers.values():
             buffer.cast("B")[:] = self._read(buffer.nbytes)
-        return int(result)
+        return int(result) if result >= 0 else judged(kernel, result)
 
     def _read(self, size: int) -> bytes:
         assert self._process.stdout is not None

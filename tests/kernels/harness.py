@@ -14,6 +14,7 @@ from pathlib import Path
 
 from gatewayd.compiled import load_kernels
 from gatewayd.core.kernels import Kernels
+from gatewayd.errors import KernelRefused
 from kernels.abi import library_path, sources_digest
 from kernels.table import KERNELS, TABLES, VIEWS
 from tests.kernels import emulated
@@ -39,7 +40,7 @@ ADVERSARIAL = (
 )
 INT_MAX = 2**63 - 1
 INT_MIN = -(2**63)
-_CODES = {"f8": "d", "i8": "q", "i4": "i", "u1": "B"}
+_CODES = {"f8": "d", "f4": "f", "i8": "q", "i4": "i", "u1": "B"}
 _BY_NAME = {kernel.name: kernel for kernel in KERNELS}
 
 
@@ -84,16 +85,25 @@ def filled(kernel: str, given: Columns, rows: dict[str, int] | None = None) -> C
     wanted = [f"{column.table}.{column.name}" for column in _BY_NAME[kernel].columns]
     blank = {name: [0] * lengths.get(name.partition(".")[0], 0) for name in wanted if name not in VIEWS}
     for name, cells in blank.items():
-        if type_of(name) == "f8":
+        if type_of(name) in ("f8", "f4"):
             cells[:] = [0.0] * len(cells)
     return blank | {name: list(cells) for name, cells in given.items()}
+
+
+def buffers(kernel: str, given: Columns, rows: dict[str, int] | None = None) -> dict[str, memoryview]:
+    """Complete the columns as `filled` does; return them as what a kernel is bound to, to be called again and again."""
+    columns = filled(kernel, given, rows)
+    return {name: memoryview(array(_CODES[type_of(name)], cells)) for name, cells in columns.items()}
 
 
 def run(kernel: str, form: str, columns: Columns, **scalars: float) -> tuple[int, dict[str, bytes]]:
     """Run one form on copies of the columns; return its result and every column's bytes afterwards."""
     buffers = {name: array(_CODES[type_of(name)], cells) for name, cells in columns.items()}
     bound = kernels(form).bind(kernel, {name: memoryview(buffer) for name, buffer in buffers.items()})
-    result = bound(*[scalars[name] for name, _ in _BY_NAME[kernel].scalars])
+    try:
+        result = bound(*[scalars[name] for name, _ in _BY_NAME[kernel].scalars])
+    except KernelRefused as error:  # the daemon stops; here a refusal is a result like any other
+        result = error.result
     return result, {name: buffer.tobytes() for name, buffer in buffers.items()}
 
 

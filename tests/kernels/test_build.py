@@ -111,6 +111,26 @@ def test_the_linker_is_cc_then_the_cross_gcc_and_its_absence_is_said(
     assert build.compiler_for(host_triple()) == ["ccache", "gcc", "-O0"]
 
 
+def test_a_machine_without_its_linker_is_left_out_and_the_cure_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr(build.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(build.shutil, "which", lambda program: "/usr/bin/cc" if program == "cc" else None)
+    built: list[tuple[str, str, str]] = []
+    monkeypatch.setattr(build, "build", lambda out, *, triple, cpu, **_: built.append((out.name, triple, cpu)) or [])
+    assert build.main(["--all"]) == 1
+    assert built == [("gwkernels-x86_64.so", "x86_64-unknown-linux-gnu", "")]
+    assert "left out aarch64, no aarch64-linux-gnu-gcc: sudo apt-get install gcc-aarch64" in capsys.readouterr().err
+    assert build.main(["--target", "aarch64"]) == 1
+    assert "sudo apt-get install gcc-aarch64-linux-gnu" in capsys.readouterr().err
+    assert build.main(["--all", "--out", "one.so"]) == 1
+    assert "--out and --cpu are for one library" in capsys.readouterr().err
+    monkeypatch.setattr(build.shutil, "which", lambda program: f"/usr/bin/{program}")
+    assert build.main(["--all"]) == 0
+    assert built[-1] == ("gwkernels-aarch64.so", "aarch64-unknown-linux-gnu", "cortex-a53")
+
+
 def test_help_shows_examples() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "kernels.build", "--help"], capture_output=True, text=True, check=True, timeout=60

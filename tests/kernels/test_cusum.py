@@ -4,7 +4,7 @@ import random
 from tests.kernels.harness import INT_MAX, NAN, Columns, agree, numbers, refused, rows_of, statuses
 from tests.kernels.moments_reference import Moments
 
-STATE = {"mean": 0.0, "variance": 0.0, "count": 0, "high": 0.0, "low": 0.0, "score": 0.0, "alarm": 0}
+STATE = {"mean": 0.0, "variance": 0.0, "count": 0, "high": 0.0, "low": 0.0}
 
 
 def reference(columns: Columns, fresh_count: int) -> int:
@@ -28,7 +28,8 @@ def reference(columns: Columns, fresh_count: int) -> int:
             past.learn(x, alarm == 1)
             columns["cusum.mean"][r], columns["cusum.variance"][r] = past.mean, past.variance
             columns["cusum.count"][r] = past.count
-        columns["cusum.score"][r], columns["cusum.alarm"][r] = score, alarm
+        d = columns["cusum.detector"][r]
+        columns["detector.score"][d], columns["detector.alarm"][d] = score, alarm
         alarms += alarm == 1
     return alarms
 
@@ -36,6 +37,7 @@ def reference(columns: Columns, fresh_count: int) -> int:
 def follow(values: list[float], bad: set[int] = frozenset()) -> list[Columns]:
     """Feed one tag sample by sample; return the detector after each."""
     state: Columns = {f"cusum.{name}": [cell] for name, cell in STATE.items()}
+    state |= {"detector.score": [0.0], "detector.alarm": [0]}
     seen = []
     for i, value in enumerate(values):
         given = {"fresh.row": [0], "tag.value": [value], "tag.status": [0x40900000 if i in bad else 0]}
@@ -47,7 +49,7 @@ def follow(values: list[float], bad: set[int] = frozenset()) -> list[Columns]:
 
 
 def alarms(seen: list[Columns]) -> list[int]:
-    return [state["cusum.alarm"][0] for state in seen]
+    return [state["detector.alarm"][0] for state in seen]
 
 
 NOISE = [20.0 + 0.1 * ((7 * i) % 11 - 5) for i in range(66)]  # standard deviation 0.32
@@ -64,7 +66,7 @@ def test_a_small_lasting_shift_is_found_that_no_single_sample_shows() -> None:
 def test_an_alarm_ends_however_long_it_lasted() -> None:
     seen = follow([*NOISE, *[21.5] * 40, *NOISE])
     assert alarms(seen)[105] == 1
-    assert seen[105]["cusum.score"][0] == 2.0
+    assert seen[105]["detector.score"][0] == 2.0
     assert alarms(seen)[-1] == 0
 
 
@@ -84,6 +86,8 @@ def test_random_and_adversarial_rows() -> None:
             "tag.value": numbers(rng, tags),
             "tag.status": statuses(rng, tags),
             "tag.cusum_row": [rng.randint(-1, detectors - 1) for _ in range(tags)],
+            "cusum.detector": rng.sample(range(detectors), detectors),
+            "detector.alarm": [5] * detectors,
             "cusum.alpha": [rng.choice((0.05, 1.0, 1e-9)) for _ in range(detectors)],
             "cusum.k": [rng.choice((0.0, 0.5, 1e300)) for _ in range(detectors)],
             "cusum.h": [rng.choice((1.0, 8.0, 5e-324)) for _ in range(detectors)],
@@ -98,8 +102,10 @@ def test_random_and_adversarial_rows() -> None:
 
 
 def test_rows_outside_their_tables_are_refused() -> None:
-    rows = {"tag": 1, "cusum": 1}
+    rows = {"tag": 1, "cusum": 1, "detector": 1}
     assert refused("cusum", {"fresh.row": [1]}, rows, fresh_count=1) == {-1}
     assert refused("cusum", {"fresh.row": [0]}, rows, fresh_count=2) == {-1}
     for r in (1, INT_MAX):
         assert refused("cusum", {"fresh.row": [0], "tag.cusum_row": [r]}, rows, fresh_count=1) == {-1}
+    for d in (-1, 1):
+        assert refused("cusum", {"fresh.row": [0], "cusum.detector": [d]}, rows, fresh_count=1) == {-1}

@@ -5,7 +5,7 @@ import statistics
 from tests.kernels.harness import INT_MAX, NAN, Columns, agree, numbers, refused, rows_of, statuses
 from tests.kernels.moments_reference import Moments
 
-STATE = ("mean", "variance", "count", "score", "alarm")
+STATE = ("mean", "variance", "count")
 
 
 def reference(columns: Columns, fresh_count: int) -> int:
@@ -25,14 +25,16 @@ def reference(columns: Columns, fresh_count: int) -> int:
             past.learn(x, alarm == 1)
             columns["ewma.mean"][r], columns["ewma.variance"][r] = past.mean, past.variance
             columns["ewma.count"][r] = past.count
-        columns["ewma.score"][r], columns["ewma.alarm"][r] = score, alarm
+        d = columns["ewma.detector"][r]
+        columns["detector.score"][d], columns["detector.alarm"][d] = score, alarm
         alarms += alarm == 1
     return alarms
 
 
 def follow(values: list[float], bad: set[int] = frozenset(), *, warmup: int = 5, alpha: float = 0.1) -> list[Columns]:
     """Feed one tag sample by sample; return the detector after each."""
-    state: Columns = {f"ewma.{name}": [0.0 if name in ("mean", "variance", "score") else 0] for name in STATE}
+    state: Columns = {f"ewma.{name}": [0 if name == "count" else 0.0] for name in STATE}
+    state |= {"detector.score": [0.0], "detector.alarm": [0]}
     seen = []
     for i, value in enumerate(values):
         given = {"fresh.row": [0], "tag.value": [value], "tag.status": [0x80070000 if i in bad else 0]}
@@ -44,7 +46,7 @@ def follow(values: list[float], bad: set[int] = frozenset(), *, warmup: int = 5,
 
 
 def alarms(seen: list[Columns]) -> list[int]:
-    return [state["ewma.alarm"][0] for state in seen]
+    return [state["detector.alarm"][0] for state in seen]
 
 
 NOISE = [20.0 + 0.1 * ((7 * i) % 11 - 5) for i in range(60)]
@@ -73,7 +75,7 @@ def test_bad_samples_never_teach() -> None:
 
 def test_a_signal_without_spread_has_no_z() -> None:
     seen = follow([7.0] * 20 + [7.5])
-    assert (seen[-1]["ewma.score"][0], alarms(seen)[-1]) == (0.0, 0)
+    assert (seen[-1]["detector.score"][0], alarms(seen)[-1]) == (0.0, 0)
 
 
 def test_a_value_whose_square_overflows_alarms_and_teaches_nothing() -> None:
@@ -92,6 +94,8 @@ def test_random_and_adversarial_rows() -> None:
             "tag.value": numbers(rng, tags),
             "tag.status": statuses(rng, tags),
             "tag.ewma_row": [rng.randint(-1, detectors - 1) for _ in range(tags)],
+            "ewma.detector": rng.sample(range(detectors), detectors),
+            "detector.alarm": [5] * detectors,
             "ewma.alpha": [rng.choice((0.05, 1.0, 1e-9)) for _ in range(detectors)],
             "ewma.z_max": [rng.choice((1.0, 6.0)) for _ in range(detectors)],
             "ewma.warmup": [rng.choice((2, 60)) for _ in range(detectors)],
@@ -103,8 +107,10 @@ def test_random_and_adversarial_rows() -> None:
 
 
 def test_rows_outside_their_tables_are_refused() -> None:
-    rows = {"tag": 1, "ewma": 1}
+    rows = {"tag": 1, "ewma": 1, "detector": 1}
     assert refused("ewma", {"fresh.row": [1]}, rows, fresh_count=1) == {-1}
     assert refused("ewma", {"fresh.row": [0]}, rows, fresh_count=2) == {-1}
     for r in (1, INT_MAX):
         assert refused("ewma", {"fresh.row": [0], "tag.ewma_row": [r]}, rows, fresh_count=1) == {-1}
+    for d in (-1, 1):
+        assert refused("ewma", {"fresh.row": [0], "ewma.detector": [d]}, rows, fresh_count=1) == {-1}

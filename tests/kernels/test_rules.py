@@ -9,6 +9,7 @@ import struct
 import pytest
 
 from gatewayd.core.expr import opcodes as compiler_opcodes
+from gatewayd.errors import KernelRefused
 from kernels import opcodes
 from kernels.table import ERROR_BOUNDS, STACK_MAX
 from tests.core.expr.plant import BAD, GOOD, SECOND, START, UNCERTAIN, Plant, TagNames
@@ -45,7 +46,7 @@ def same(found, wanted):
 def test_the_compiler_and_the_kernel_number_the_operations_alike():
     numbers = {name: value for name, value in vars(opcodes).items() if name.isupper()}
     assert numbers == {name: getattr(compiler_opcodes, name) for name in numbers}
-    assert set(numbers.values()) == set(compiler_opcodes.OPERATIONS)
+    assert sorted(numbers.values()) == sorted(compiler_opcodes.OPERATIONS) == list(range(1, len(numbers) + 1))
     assert compiler_opcodes.STACK_MAX == STACK_MAX
 
 
@@ -262,114 +263,154 @@ def test_anomaly_is_unknown_until_a_detector_has_said_something(plant):
     assert same(found, [NAN, 0.0, 1.0, 1.0, 1.0])
 
 
-class TestWindows:
-    def test_rate_is_newest_less_oldest_over_their_time(self, plant):
-        made = plant(number("rate(a, 10s)"))
-        for value in (2.0, 7.0, 3.0, 9.0):
-            made.advance(3)
-            made.sample("a", value)
-        assert made.ask() == (9.0 - 2.0) / 9.0
+class TestMemory:
+    """`a` is the condition's tag: 0 false, 1 true, bad unknown. What remembers keeps it through unknown."""
 
-    def test_avg_is_the_mean_of_the_samples_oldest_first(self, plant):
-        made = plant(number("avg(a, 10s)"))
-        for value in (1e16, 1.0, -1e16, 1.0):
-            made.advance(3)
-            made.sample("a", value)
-        assert made.ask() == (1e16 + 1.0 - 1e16 + 1.0) / 4.0
+    @pytest.fixture
+    def told(self, plant):
+        """Tells a plant what the condition is, second by second, and returns what its expression says."""
 
-    def test_what_a_window_can_say_of_its_samples(self, plant):
-        functions = ("min", "max", "count", "std", "integral")
-        made = plant(*(number(f"{function}(a, 10s)") for function in functions))
-        for value in (2.0, 7.0, 3.0, 8.0):
-            made.advance(3)
-            made.sample("a", value)
-        made.run()
-        area = (2 + 7) / 2 * 3 + (7 + 3) / 2 * 3 + (3 + 8) / 2 * 3
-        assert made.results() == [2.0, 8.0, 4.0, math.sqrt((9 + 4 + 4 + 9) / 4), area]
+        def tell(text, *conditions, names=("a",)):
+            made = plant(text if isinstance(text, tuple) else (text, "condition"))
+            found = []
+            for condition in conditions:
+                made.advance(1)
+                for name, value in zip(names, condition if isinstance(condition, tuple) else (condition,), strict=True):
+                    made.sample(name, 0.0 if value == "?" else value, BAD if value == "?" else GOOD)
+                found.append(made.ask())
+            return "".join("?" if math.isnan(value) else f"{value:g}" for value in found)
 
-    def test_one_sample_has_no_deviation_and_no_area_and_none_but_a_count(self, plant):
-        functions = ("min", "max", "count", "std", "integral")
-        made = plant(*(number(f"{function}(a, 4s)") for function in functions))
-        made.sample("a", 3.0)
-        made.advance(4)
-        made.run()
-        assert same(made.results(), [3.0, 3.0, 1.0, NAN, NAN])
-        made.advance(1)
-        made.run()
-        assert same(made.results(), [NAN, NAN, 0.0, NAN, NAN])
+        return tell
 
-    def test_a_deviation_that_has_no_value_is_unknown(self, plant):
-        made = plant(number("std(a, 10s)"), number("integral(a, 10s)"), number("max(a, 10s)"))
-        for value in (1.0, math.inf, 2.0):
-            made.advance(3)
-            made.sample("a", value)
-        made.run()
-        assert same(made.results(), [NAN, math.inf, math.inf])
+    def test_hysteresis_switches_on_at_one_limit_and_off_at_another(self, told):
+        assert told("hysteresis(a, 5, 3)", 4, 5, 4, "?", 4, 3, 4) == "011?100"
+        assert told("hysteresis(a, 3, 5)", 4, 3, 4, "?", 4, 5, 4) == "011?100"
 
-    def test_samples_older_than_the_window_do_not_count_even_if_nothing_new_came(self, plant):
-        made = plant(number("avg(a, 10s)"), number("rate(a, 10s)"))
-        for value in (100.0, 5.0, 7.0):
-            made.advance(4)
-            made.sample("a", value)
-        made.advance(3)  # the first is 11 s old now
-        made.run()
-        assert made.results() == [6.0, 0.5]
-        made.advance(4)
-        made.run()
-        assert same(made.results(), [7.0, NAN])
-        made.advance(4)
+    def test_a_latch_keeps_what_was_set_until_it_is_reset_and_the_reset_wins(self, told):
+        steps = [(0, 0), (1, 0), (0, 0), (1, 1), (0, 0), (1, 0), (0, 1)]
+        assert told("latch(a == 1, c == 1)", *steps, names=("a", "c")) == "0110010"
+
+    def test_a_latch_says_what_does_not_depend_on_the_unknown(self, told):
+        steps = [("?", 0), ("?", 1), (0, "?"), (1, "?"), (1, 0), ("?", 0), (0, "?"), (0, 0)]
+        assert told("latch(a == 1, c == 1)", *steps, names=("a", "c")) == "?00?11?1"
+
+    def test_an_edge_is_seen_once_and_not_at_the_start(self, told):
+        assert told("rising(a == 1)", 1, 0, 1, 1, "?", 1, 0, "?", 1) == "0010?00?1"
+        assert told("falling(a == 1)", 0, 1, 0, 0, "?", 0, 1, "?", 0) == "0010?00?1"
+
+    def test_an_edge_is_over_in_the_next_pass(self, plant):
+        made = plant("rising(a == 2)")
+        made.ask()
+        made.sample("a", 2.0)
+        assert made.ask() == 1.0
+        assert made.next_deadline() == made.now + 1
+        made.now += 1
+        assert made.ask() == 0.0
+
+    def test_a_delay_on_waits_through_the_unknown_and_a_for_begins_anew(self, told):
+        assert told("delay_on(a == 1, 2s)", 1, 1, 1, 0, 1, "?", 1) == "00100?1"
+        assert told("a == 1 for 2s", 1, 1, 1, 0, 1, "?", 1, 1, 1) == "00100?001"
+
+    def test_a_delay_off_goes_on_for_a_while(self, told):
+        assert told("delay_off(a == 1, 2s)", 0, 1, 0, 0, 0, 1, 0, 1, 0, "?", 0) == "011101111?0"
+
+    def test_a_delay_says_when_it_ends(self, plant):
+        made = plant("delay_off(a == 1, 5s)")
+        made.ask()
+        made.sample("a", 0.0)
+        assert made.ask() == 1.0
+        assert made.next_deadline() == made.now + 5 * SECOND
+        made.advance(5)
+        assert made.ask() == 0.0
+        assert made.next_deadline() == 0
+
+    def test_prev_is_the_sample_before_and_no_run_without_a_new_one_moves_it(self, plant):
+        made = plant(number("prev(a)"))
+        assert math.isnan(made.ask())
+        made.sample("a", 4.0)
+        assert [made.ask(), made.ask()] == [1.0, 1.0]
+        made.sample("a", 9.0, BAD)
+        assert math.isnan(made.ask())
+        made.sample("a", 6.0)
+        assert made.ask() == 4.0
+
+
+class TestClocks:
+    def test_an_age_runs_again_exactly_when_its_comparison_turns(self, plant):
+        made = plant("age(a) > 2.5")
+        assert made.ask() == 0.0
+        assert made.next_deadline() == START + round(2.5 * SECOND)
+        made.now = made.next_deadline()
+        assert made.ask() == 0.0
+        made.now = made.next_deadline()
+        assert made.ask() == 1.0
+        assert made.next_deadline() == 0
+
+    def test_an_age_that_is_not_compared_with_a_number_runs_every_second(self, plant):
+        made = plant(number("age(a) + age(b)"))
+        made.advance(0.25)
+        assert made.ask() == 0.5
+        assert made.next_deadline() == START + SECOND
+
+    def test_a_tag_that_never_had_a_sample_has_no_age(self, plant):
+        made = plant("age(d) > 1", names=TagNames("a", "b", "c", "d"))
+        assert math.isnan(made.ask())
+
+    @pytest.mark.parametrize(
+        ("text", "at", "wanted", "wait"),
+        [
+            ('within("22:00", "06:00")', "21:59:50", 0.0, 10),
+            ('within("22:00", "06:00")', "22:00:00", 1.0, 60),
+            ('within("22:00", "06:00")', "05:59:59", 1.0, 1),
+            ('within("22:00", "06:00")', "06:00:00", 0.0, 60),
+            ('within("06:00", "22:00")', "06:00:00", 1.0, 60),
+            ('within("06:00", "22:00")', "05:59:00", 0.0, 60),
+            ("time_of_day() >= 3600", "00:59:58", 0.0, 2),
+            ("time_of_day() >= 3600", "01:00:00", 1.0, 1e-9),
+            ("time_of_day() >= 3600", "23:59:57", 1.0, 3),
+        ],
+    )
+    def test_a_time_of_the_day_runs_again_when_it_turns_and_at_least_once_a_minute(self, plant, text, at, wanted, wait):
+        made = plant(text)
+        hours, minutes, seconds = (int(part) for part in at.split(":"))
+        made.day = (hours * 3600 + minutes * 60 + seconds) * SECOND
+        assert made.ask() == wanted
+        assert made.next_deadline() == made.now + round(wait * SECOND)
+
+    def test_a_wall_clock_that_is_not_to_be_believed_has_no_time_of_day(self, plant):
+        made = plant('within("22:00", "06:00")', "time_of_day() > 1")
+        made.day = -1
         made.run()
         assert same(made.results(), [NAN, NAN])
 
-    def test_a_sample_exactly_as_old_as_the_window_counts(self, plant):
-        made = plant(number("avg(a, 4s)"))
-        made.sample("a", 3.0)
-        made.advance(4)
-        assert made.ask() == 3.0
-        made.now += 1
-        assert math.isnan(made.ask())
 
-    def test_it_is_unknown_until_half_of_it_is_covered(self, plant):
-        made = plant(number("avg(a, 10s)"))
-        made.advance(4.999999999)
-        assert math.isnan(made.ask())
-        made.advance(0.000000001)
-        assert made.ask() == 1.0
+def test_a_vote_of_many_is_known_as_soon_as_the_rest_cannot_change_it(plant):
+    made = plant(
+        f"vote(2, {TRUE}, {UNKNOWN}, {TRUE}, {UNKNOWN})",
+        f"vote(3, {TRUE}, {UNKNOWN}, {TRUE}, {FALSE})",
+        f"vote(3, {FALSE}, {UNKNOWN}, {TRUE}, {FALSE})",
+        f"vote(4, {TRUE}, {TRUE}, {TRUE}, {TRUE})",
+        f"vote(1, {FALSE}, {FALSE})",
+    )
+    made.run()
+    assert same(made.results(), [1.0, NAN, 0.0, 1.0, 0.0])
 
-    def test_a_bad_sample_makes_it_unknown_until_half_is_covered_again(self, plant):
-        made = plant(number("avg(a, 10s)"))
-        made.advance(6)
-        made.sample("a", 3.0)
-        assert made.ask() == 2.0
-        made.advance(1)
-        made.sample("a", 9.0, BAD)
-        assert math.isnan(made.ask())
-        made.advance(1)
-        made.sample("a", 5.0)
-        assert math.isnan(made.ask())
-        made.advance(5)
-        assert made.ask() == 4.0  # 3 and 5: what was good before the bad one still counts, 1 is too old
 
-    def test_it_is_unknown_while_its_tag_is_stale(self, plant):
-        made = plant(number("avg(a, 10s)"))
-        made.advance(6)
-        assert made.ask() == 1.0
-        made.tag.stale[0] = 1
-        assert math.isnan(made.ask())
-
-    def test_a_window_of_another_tag_does_not_mix(self, plant):
-        made = plant(number("avg(a, 10s)"), number("avg(c, 10s)"), number("avg(c, 4s)"))
-        made.advance(5)
-        made.sample("c", 5.0)
-        made.advance(2)
-        made.run()
-        assert made.results() == [1.0, 4.0, 5.0]
+def test_an_if_between_conditions_takes_the_one_that_is_chosen(plant):
+    made = plant(
+        f"{TRUE} if {TRUE} else {UNKNOWN}", f"{TRUE} if {FALSE} else {UNKNOWN}", f"true if {UNKNOWN} else true"
+    )
+    made.run()
+    assert same(made.results(), [1.0, NAN, NAN])
 
 
 def test_code_that_never_passed_the_verifier_is_an_error_code_not_a_crash(plant):
     made = plant("a > 1")
-    made.columns["code.op"][0] = 999
-    assert made._rules(1, 1, made.now) == ERROR_BOUNDS
+    for op in (0, 255, 200):
+        made.columns["code.word"][0] = op
+        with pytest.raises(KernelRefused) as caught:
+            made._rules(1, 1, made.now, 0)
+        assert caught.value.result == ERROR_BOUNDS
 
 
 def test_the_stack_is_used_to_its_last_cell(plant):

@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from gatewayd.proof.merkle import leaf_hash, node_hash
-from gatewayd.proof.tiles import TILE_BYTES, Tree, entries_path, entry_bundle, node_from_tiles, tile_path
+from gatewayd.proof.tiles import (
+    TILE_BYTES,
+    Tree,
+    entries_of_bundle,
+    entries_path,
+    entry_bundle,
+    node_from_tiles,
+    tile_path,
+)
 
 
 def hashes(n: int) -> list[bytes]:
@@ -56,3 +64,11 @@ def test_a_tiles_path_is_that_of_the_specification(level, index, width, path):
 def test_entry_bundles_prefix_each_entry_with_its_length():
     assert entries_path(1001, 3) == "tile/entries/x001/001.p/3"
     assert entry_bundle([b"ab", b""]) == b"\x00\x02ab\x00\x00"
+    assert entries_of_bundle(b"\x00\x02ab\x00\x00") == [b"ab", b""]
+    assert entries_of_bundle(b"") == []
+
+
+@pytest.mark.parametrize("bundle", [b"\x00", b"\x00\x02a", b"\x00\x01ab\x00"])
+def test_a_bundle_that_ends_within_an_entry_is_refused(bundle):
+    with pytest.raises(ValueError, match="ends within entry"):
+        entries_of_bundle(bundle)

@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from gatewayd.journal.bundle import Entries
 from gatewayd.journal.leaf import decode_leaf
 from gatewayd.model.record import Leaf
 from gatewayd.store.env import Store
-from gatewayd.store.tables import Table
 from hil.daemon import Daemon, gatewayd
 from hil.plants.client import Plant
 
@@ -179,11 +179,11 @@ class Gateway(Daemon):
         """Return the journal's records from its own bytes, oldest first."""
         store = Store.open(self.storage / "store", 1 << 28, readonly=True)
         try:
-            rows = store.read(lambda reading: reading.scan(Table.ENTRY, limit=100_000))
+            leaves = store.read(lambda reading: Entries(reading).leaves(0, 100_000))
         finally:
             store.close()
-        leaves = [decode_leaf(leaf) for _, leaf in rows]
-        return [leaf for leaf in leaves if body is None or isinstance(leaf.body, body)]
+        decoded = [decode_leaf(leaf) for leaf in leaves]
+        return [leaf for leaf in decoded if body is None or isinstance(leaf.body, body)]
 
     def verified(self) -> str:
         """Return what `gatewayd journal verify` says; raises when it does not hold."""

@@ -61,6 +61,14 @@ def test_no_memory_of_the_daemon_is_writable_and_executable(gateway: Gateway) ->
     assert [mapping for mapping in maps(gateway) if {"w", "x"} <= set(mapping[1])] == []
 
 
+def test_the_daemon_says_what_keeps_its_memory_so(gateway: Gateway) -> None:
+    """It tried both ways to executable memory as it started, and both were refused."""
+    memory = gateway.status()["memory"]
+    if "has no PR_SET_MDWE" in memory["reason"]:
+        pytest.skip("this kernel has no PR_SET_MDWE (Linux 6.3)")
+    assert memory == {"guard": "prctl", "reason": ""}
+
+
 def test_a_site_of_modbus_devices_loads_no_opc_ua(gateway: Gateway, folder: Path, plant: Plant) -> None:
     assert "asyncua" in imported(gateway)
     site = folder / "site"

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from gatewayd.site.source import Origin, Source, spelled, toml_lines
 
 TEXT = '''# comment = 1
@@ -57,3 +59,18 @@ def test_an_unknown_name_suggests_the_nearest():
     assert problem.message == "device.name: there is no device 'plc_l'; did you mean plc_1?"
     assert problem.remedy == "Write plc_1, or: the devices are plc_1, scada_1."
     assert problem.line == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "position"),
+    [
+        ('[a]\nwhen = "x > y"\n', (2, 13)),
+        ("[a]\nwhen = 'x > y'\n", (2, 13)),
+        ('[a]\nwhen = """x > y"""\n', (2, 15)),
+        ('[a]\nthen = { when = "x > y" }\n', (2, 22)),
+        ('[a]\nwhen = "x \\u003e y"\n', (2, 0)),
+    ],
+    ids=["basic", "literal", "multi-line", "inline", "escaped"],
+)
+def test_a_character_of_a_value_has_a_line_and_a_column_if_it_reads_as_it_is_spelled(text, position):
+    assert Source("x.toml", text).position_of(("a", "when"), "x > y", 4) == position

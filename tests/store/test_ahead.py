@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 
+import msgspec
 import pytest
+import zstandard
 
 from gatewayd.errors import StoreError
 from gatewayd.store.ahead import Ahead, ahead_of, encode_changes, next_mark
@@ -295,3 +297,50 @@ def test_a_store_is_not_reopened_on_a_disk_that_takes_pages_of_the_redo_file_onl
     store.reopen()
     store.write_ahead(batch((b"a", b"1")))
     assert store.get(Table.SAVE, b"a") == b"1"
+
+
+def test_what_takes_more_than_a_page_is_compressed_and_read_back():
+    changes = [(Table.SAVE, b"%d" % n, b"a value that repeats itself") for n in range(500)]
+    payload = encode_changes(changes)
+    assert len(payload) < PAGE_BYTES
+    assert ahead_of(b"m" * 24, [payload]).changes == {Table.SAVE: {key: value for _, key, value in changes}}
+    small = [(Table.SAVE, b"a", b"1"), (Table.SAVE, b"b", None)]
+    assert ahead_of(b"m" * 24, [encode_changes(small)]).changes == {Table.SAVE: {b"a": b"1", b"b": None}}
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        zstandard.FRAME_HEADER,
+        zstandard.ZstdCompressor().compress(b"\xc1"),
+        zstandard.ZstdCompressor().compress(bytes(32 << 20)),
+        zstandard.ZstdCompressor().compress(bytes(5000))[:-3],
+    ],
+)
+def test_a_payload_that_is_no_list_of_changes_is_refused(payload):
+    with pytest.raises(msgspec.MsgspecError):
+        ahead_of(b"m" * 24, [payload])
+
+
+def test_the_tables_take_over_before_too_much_waits_in_memory(tmp_path):
+    store = Store.open(tmp_path / "large", 256 << 20)
+    value = bytes(100_000)
+    for n in range(20):
+        store.write_ahead(batch((b"%d" % n, value)))
+    assert store.rows_ahead == 20
+    store.write_ahead(batch((b"20", value)))
+    assert store.rows_ahead == 0
+    assert store.get(Table.SAVE, b"20") == value
+    store.close()
+
+
+def test_the_form_in_which_tables_take_over_is_anothers_to_choose(store):
+    """The journal bundles its records so; what cannot go ahead of the tables takes the same way."""
+    store.rearrange = lambda tables, changes: {**changes, Table.META: {b"seen": tables.get(Table.SAVE, b"a")}}
+    store.write_ahead(batch((b"a", b"1")))
+    assert store.get(Table.META, b"seen") is None
+    store.settle()
+    assert store.get(Table.META, b"seen") == b"1"
+    store.write_ahead(batch((b"a", os.urandom(QUOTA // 32))))  # more than the redo file holds
+    assert store.rows_ahead == 0
+    assert len(store.get(Table.META, b"seen")) == QUOTA // 32

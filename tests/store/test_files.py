@@ -7,7 +7,7 @@ import pytest
 
 from gatewayd.store import files
 from gatewayd.store.env import Store
-from gatewayd.store.files import NEW_DATA_NAME, allocate, create_data_file, touch_durably
+from gatewayd.store.files import NEW_DATA_NAME, create_data_file
 from gatewayd.store.probe import DATA_NAME, check_data_file
 
 
@@ -51,13 +51,3 @@ def test_a_data_file_that_is_there_is_left_alone(tmp_path):
 def test_a_disk_that_refuses_is_an_error_of_the_disk(tmp_path):
     with pytest.raises(OSError, match="No such file"):
         create_data_file(tmp_path / "missing")
-
-
-def test_an_allocated_file_has_its_blocks(tmp_path):
-    allocate(tmp_path / "f", 65536)
-    assert (tmp_path / "f").stat().st_blocks * 512 >= 65536
-
-
-def test_a_touched_file_is_empty(tmp_path):
-    touch_durably(tmp_path / "f")
-    assert (tmp_path / "f").read_bytes() == b""

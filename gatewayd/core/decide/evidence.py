@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from gatewayd.core.detect.words import alarming
 from gatewayd.core.expr.terms import term_value
 from gatewayd.core.site import Site
 from gatewayd.core.state import State
@@ -28,7 +29,7 @@ def slice_of(
     The expression text lists each program once, in order, one per line.
     """
     compiled = [site.programme.programs[program] for program in dict.fromkeys(programs) if program >= 0]
-    terms = {(term.text, term.row): term for program in compiled for term in program.terms}
+    terms = {(term.text, term.row, term.register): term for program in compiled for term in program.terms}
     wanted = sorted({row for program in compiled for row in program.rows} | set(rows))
     return _ENCODE(
         EvidenceSlice(
@@ -36,8 +37,8 @@ def slice_of(
             expression="\n".join(program.text for program in compiled),
             rows=evidence_rows(state, site, wanted),
             terms=tuple(
-                EvidenceTerm(text=text, value=term_value(term, state.columns, now_mono_ns))
-                for (text, _), term in terms.items()
+                EvidenceTerm(text=term.text, value=term_value(term, state.columns, now_mono_ns))
+                for term in terms.values()
             ),
         )
     )
@@ -68,6 +69,7 @@ def evidence_rows(state: State, site: Site, rows: Iterable[int]) -> tuple[Eviden
                 units=tag.units,
                 anomaly=anomaly[row],
                 anomaly_score=score[row],
+                unusual=alarming(columns, row),
             )
         )
     return tuple(copies)

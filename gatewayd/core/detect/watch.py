@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from gatewayd.core.detectors import CATALOGUE
 from gatewayd.core.kernels import BoundKernel
 
-DETECTOR_NAMES = {1: "ewma", 2: "cusum"}
+STEPS = (*(detector.name for detector in CATALOGUE), "tail", "hold", "verdict")  # kernels, in this order
 
 
 def watch(kernels: Mapping[str, BoundKernel], fresh: int) -> None:
     """Advance every detector by the fresh samples; bad ones teach nothing."""
     if fresh:
-        kernels["ewma"](fresh)
-        kernels["cusum"](fresh)
-        kernels["verdict"](fresh)
-
-
-def detectors(anomaly: int) -> tuple[str, ...]:
-    """Return the names of the detectors in an anomaly mask."""
-    return tuple(name for bit, name in DETECTOR_NAMES.items() if anomaly > 0 and anomaly & bit)
+        for name in STEPS:
+            kernels[name](fresh)

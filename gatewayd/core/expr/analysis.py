@@ -7,20 +7,25 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import NamedTuple, Protocol
 
-from gatewayd.core.expr.opcodes import BY_NAME, OPERATIONS, STACK_MAX, Type
+from gatewayd.core.expr import units
+from gatewayd.core.expr.opcodes import BY_NAME, CONDITION, OPERATIONS, STACK_MAX, Type
 from gatewayd.core.expr.parser import FUNCTIONS
+from gatewayd.core.expr.programme import RING_SIZE_MAX, longest_window_ns, ring_size
 from gatewayd.core.expr.syntax import (
     Binary,
     Boolean,
-    Hold,
+    Choice,
+    Memory,
     Node,
     Number,
     Status,
     Tag,
     Term,
-    Ternary,
+    TimeOfDay,
     Unary,
+    Vote,
     Window,
+    Within,
     postorder,
 )
 from gatewayd.core.expr.tokens import KEYWORDS
@@ -79,6 +84,7 @@ class Analysis:
     def __init__(self, text: str, root: Node, names: Names) -> None:
         self.order = postorder(root)
         self._rows: dict[int, int] = {}  # start of a tag in the text -> its row
+        self._chosen: dict[tuple[int, int], Type] = {}  # place of an `if` in the text -> of what type its values are
         self._text = text
         self._names = names
         self._stack: list[_Operand] = []
@@ -91,8 +97,7 @@ class Analysis:
         """
         for node in self.order:
             self._stack.append(self._visit(node))
-            # a `for` needs one more cell, for its duration
-            if len(self._stack) + isinstance(node, Hold) > STACK_MAX:
+            if len(self._stack) + _takes_one_more(node) > STACK_MAX:
                 raise ExpressionError(
                     f"more than {STACK_MAX} values wait for each other here",
                     remedy="Nest less to the right, or split the rule.",
@@ -106,55 +111,76 @@ class Analysis:
         tag = term if isinstance(term, Tag) else term.tag
         return self._rows[tag.start]
 
+    def chosen(self, node: Choice) -> Type:
+        """Return of what type the values of an `if` are; `check` has found out."""
+        return self._chosen[node.start, node.end]
+
     def _visit(self, node: Node) -> _Operand:
         match node:
             case Number():
                 return _Operand(node, "number", "")
-            case Boolean():
+            case Boolean() | Within():
                 return _Operand(node, "condition", "")
+            case TimeOfDay():
+                return _Operand(node, "number", "s")
             case Tag():
                 return _Operand(node, "number", self._names.units(self._resolve(node)))
             case Status():
                 self._resolve(node.tag)
-                return _Operand(node, OPERATIONS[BY_NAME[node.function]].pushes, "")
+                pushes = OPERATIONS[BY_NAME[node.function]].pushes
+                return _Operand(node, pushes, "s" if node.function == "age" else "")
             case Window():
                 return _Operand(node, "number", self._window_units(node))
             case _:
                 return self._operation(node)
 
     def _operation(self, node: Node) -> _Operand:
-        if isinstance(node, Hold):
-            self._demand(self._stack.pop(), "condition", "`for`")
-            return _Operand(node, "condition", "")
-        if isinstance(node, Unary):
-            operation = OPERATIONS[BY_NAME[node.operator]]
-            operand = self._stack.pop()
-            self._demand(operand, operation.pops[0], f"`{_sign(node.operator)}`")
-            return _Operand(node, operation.pushes, operand.units)
-        if isinstance(node, Ternary):
-            return self._ternary(node)
-        assert isinstance(node, Binary)
-        return self._binary(node)
+        match node:
+            case Unary():
+                operation = OPERATIONS[BY_NAME[node.operator]]
+                (operand,) = self._take(operation.pops, f"`{_sign(node.operator)}`")
+                return _Operand(node, operation.pushes, operand.units)
+            case Binary():
+                return self._binary(node)
+            case Choice():
+                return self._choice(node)
+            case Vote():
+                self._take(CONDITION * len(node.voters), "`vote`")
+                return _Operand(node, "condition", "")
+            case Memory():
+                return self._memory(node)
+            case _:
+                raise AssertionError(node)
+
+    def _take(self, wanted: tuple[Type, ...], who: str) -> list[_Operand]:
+        """Take operands of these types from the stack, in the order of the text."""
+        taken = [self._stack.pop() for _ in wanted][::-1]
+        for operand, kind in zip(taken, wanted, strict=True):
+            self._demand(operand, kind, who)
+        return taken
 
     def _binary(self, node: Binary) -> _Operand:
         operation = OPERATIONS[BY_NAME[node.operator]]
-        right, left = self._stack.pop(), self._stack.pop()
-        for operand, wanted in zip((left, right), operation.pops, strict=True):
-            self._demand(operand, wanted, f"`{node.operator}`")
-        units = ""
+        left, right = self._take(operation.pops, f"`{node.operator}`")
+        shared = ""
         if node.operator in _SAME_UNITS:
-            self._same_units(node, left, right)
-            units = left.units or right.units
-        return _Operand(node, operation.pushes, "" if operation.pushes == "condition" else units)
+            shared = self._same_units(node, f"`{node.operator}`", left, right)
+        elif node.operator in ("*", "/") and left.units and right.units:
+            shared = f"({left.units}){node.operator}({right.units})"
+        return _Operand(node, operation.pushes, "" if operation.pushes == "condition" else shared)
 
-    def _ternary(self, node: Ternary) -> _Operand:
-        operation = OPERATIONS[BY_NAME[node.operator]]
-        third, second, first = self._stack.pop(), self._stack.pop(), self._stack.pop()
-        for operand, wanted in zip((first, second, third), operation.pops, strict=True):
-            self._demand(operand, wanted, f"`{node.operator}`")
-        if node.operator == "if":
-            self._same_units(node, first, third)
-        return _Operand(node, operation.pushes, first.units or third.units if node.operator == "if" else "")
+    def _choice(self, node: Choice) -> _Operand:
+        kind = self._stack[-3].type
+        then, _, otherwise = self._take((kind, "condition", kind), "`if`")
+        self._chosen[node.start, node.end] = kind
+        return _Operand(node, kind, self._same_units(node, "`if`", then, otherwise))
+
+    def _memory(self, node: Memory) -> _Operand:
+        operation = OPERATIONS[BY_NAME[node.function]]
+        operands = self._take(operation.pops[: len(node.operands)], f"`{node.function}`")
+        for other in operands[1:]:
+            self._same_units(node, f"`{node.function}`", operands[0], other)
+        return _Operand(node, operation.pushes, operands[0].units if node.function == "prev" else "")
 
     def _demand(self, operand: _Operand, wanted: Type, who: str) -> None:
         if operand.type == wanted:
@@ -168,13 +194,14 @@ class Analysis:
             remedy = "Use a tag, a number or arithmetic here."
         raise ExpressionError(message, remedy=remedy, position=operand.node.start)
 
-    def _same_units(self, node: Binary | Ternary, left: _Operand, right: _Operand) -> None:
-        if not left.units or not right.units or left.units == right.units:
-            return
+    def _same_units(self, node: Node, who: str, left: _Operand, right: _Operand) -> str:
+        """Return the unit of two operands that must have the same, empty if nothing is known."""
+        if not left.units or not right.units or units.are_equal(left.units, right.units):
+            return left.units or right.units
+        shown = self._quote(right.node)
         raise ExpressionError(
-            f"`{node.operator}` joins {self._quote(left.node)} in {left.units} "
-            f"and {self._quote(right.node)} in {right.units}",
-            remedy="Convert one side by a factor; products are not checked for units.",
+            f"{who} joins {self._quote(left.node)} in {left.units} and {shown} in {right.units}",
+            remedy=units.remedy(shown, isinstance(right.node, Binary | Choice), of=right.units, wanted=left.units),
             position=node.start,
         )
 
@@ -188,9 +215,17 @@ class Analysis:
                 remedy=f"Look back at least {_seconds(WINDOW_SAMPLES_MIN * period_ns)}, or scan it more often.",
                 position=node.start,
             )
-        units = self._names.units(row)
+        spacing_ns = self._names.spacing_ns(row)
+        if spacing_ns and ring_size(node.duration_ns, spacing_ns) > RING_SIZE_MAX:
+            raise ExpressionError(
+                f"{self._quote(node)} would keep more than {RING_SIZE_MAX} samples, "
+                f"for the tag may bring one every {_seconds(spacing_ns)}",
+                remedy=f"Look back at most {_seconds(longest_window_ns(spacing_ns))}, or sample the tag less often.",
+                position=node.start,
+            )
+        of_tag = self._names.units(row)
         suffix = {"rate": "/s", "integral": "*s"}.get(node.function, "")
-        return "" if node.function == "count" or not units else units + suffix
+        return "" if node.function == "count" or not of_tag else of_tag + suffix
 
     def _resolve(self, tag: Tag) -> int:
         row = self._names.row(tag.name)
@@ -213,6 +248,11 @@ class Analysis:
     def _quote(self, node: Node) -> str:
         shown = " ".join(self._text[node.start : node.end].split())
         return f"`{shown if len(shown) <= 60 else shown[:57] + '...'}`"
+
+
+def _takes_one_more(node: Node) -> bool:
+    """Say whether an operation brings a value of its own to the stack: a duration, a sequence, a time."""
+    return isinstance(node, Within) or (isinstance(node, Memory) and (node.duration_ns > 0 or node.function == "prev"))
 
 
 def _sign(operator: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gatewayd.core.expr.cost import cost_of
 from gatewayd.core.expr.opcodes import OPERATIONS
 from gatewayd.core.expr.programme import Programme, WindowSpec
 
@@ -14,16 +15,17 @@ def disassemble(programme: Programme, index: int) -> str:
         index: of the program.
     """
     program = programme.programs[index]
-    names = {term.row: term.text for term in program.terms if term.kind == "tag"}
-    lines = [f"{program.text}  # {program.kind}, program {index}"]
+    names: dict[tuple[str, int], str] = {(term.kind, max(term.row, term.register)): term.text for term in program.terms}
+    cost = cost_of(program, programme.ops, programme.args, programme.windows)
+    lines = [f"{program.text}  # {program.kind}, program {index}, at most {cost} steps"]
     for cell in range(program.length):
         op, arg = programme.ops[program.start + cell], programme.args[program.start + cell]
         argument, note = _argument(programme, op, arg, names)
-        lines.append(f"{cell:4}  {OPERATIONS[op].name:<8}{argument:<14}{note}".rstrip())
+        lines.append(f"{cell:4}  {OPERATIONS[op].name:<12}{argument:<14}{note}".rstrip())
     return "\n".join(lines)
 
 
-def _argument(programme: Programme, op: int, arg: int, names: dict[int, str]) -> tuple[str, str]:
+def _argument(programme: Programme, op: int, arg: int, names: dict[tuple[str, int], str]) -> tuple[str, str]:
     match OPERATIONS[op].argument:
         case "none":
             return "", ""
@@ -32,12 +34,14 @@ def _argument(programme: Programme, op: int, arg: int, names: dict[int, str]) ->
         case "const":
             return f"const {arg}", f"{programme.consts[arg]:.17g}"
         case "tag":
-            return f"row {arg}", names.get(arg, "")
+            return f"row {arg}", names.get((OPERATIONS[op].name, arg), "")
         case "window":
             return f"window {arg}", _window(programme.windows[arg])
         case "register":
-            return f"register {arg}", ""
+            return f"register {arg}", names.get(("memory", arg), "")
+        case "vote":
+            return f"{arg // 32} of {arg % 32}", ""
 
 
 def _window(window: WindowSpec) -> str:
-    return f"row {window.row}, {window.duration_ns / 1e9:g} s, {window.ring_size} samples"
+    return f"row {window.row}, {window.duration_ns / 1e9:g} s, at most {window.ring_size} samples"

@@ -14,21 +14,27 @@ from typing import cast
 from gatewayd.core.expr.syntax import (
     Binary,
     Boolean,
-    Hold,
+    Choice,
+    Memory,
+    MemoryFunction,
     Node,
     Number,
     Status,
+    StatusFunction,
     Tag,
-    Ternary,
+    TimeOfDay,
     Unary,
+    Vote,
     Window,
     WindowFunction,
+    Within,
 )
 from gatewayd.core.expr.tokens import Token, tokenize
 from gatewayd.errors import ExpressionError
 
 NESTING_MAX = 32
 ARGUMENTS_MAX = 16
+VOTERS_MIN = 2
 
 _IF, _FOR, _OR, _AND, _NOT, _COMPARISON, _SUM, _PRODUCT, _SIGN = range(1, 10)
 _COMPARISONS = frozenset({"<", "<=", ">", ">=", "==", "!="})
@@ -44,22 +50,35 @@ _POWER = {
 } | dict.fromkeys(_COMPARISONS, _COMPARISON)
 _USAGE = {
     "abs": "abs(x)",
+    "age": "age(tag)",
     "anomaly": "anomaly(tag)",
     "avg": "avg(tag, 60s)",
     "clamp": "clamp(x, low, high)",
     "count": "count(tag, 60s)",
+    "delay_off": "delay_off(COND, 5s)",
+    "delay_on": "delay_on(COND, 5s)",
+    "falling": "falling(COND)",
+    "hysteresis": "hysteresis(x, on, off)",
     "integral": "integral(tag, 1h)",
+    "latch": "latch(SET, RESET)",
     "max": "max(a, b)` or `max(tag, 60s)",
     "min": "min(a, b)` or `min(tag, 60s)",
+    "prev": "prev(tag)",
     "quality": "quality(tag)",
     "rate": "rate(tag, 60s)",
+    "rising": "rising(COND)",
     "stale": "stale(tag)",
+    "state": "state(asset)",
     "std": "std(tag, 60s)",
-    "vote": "vote(a, b, c)",
+    "time_of_day": "time_of_day()",
+    "vote": "vote(a, b, c)` or `vote(2, a, b, c, d)",
+    "within": 'within("22:00", "06:00")',
 }
 FUNCTIONS = frozenset(_USAGE)
+_OPERANDS = {"hysteresis": 3, "latch": 2, "rising": 1, "falling": 1}  # of those that remember
 _WINDOWS = frozenset({"rate", "avg", "std", "count", "integral"})  # and min and max, with a tag and a duration
-_MISPLACED = "a duration stands only after `for` and in a window, e.g. `avg(tag, 60s)`"
+_MISPLACED = "a duration stands only after `for`, in a window and in a delay, e.g. `avg(tag, 60s)`"
+_MISPLACED_TIME = "a time of the day stands only in `within`"
 
 
 def parse(text: str) -> Node:
@@ -108,7 +127,7 @@ class _Parser:
             if power == _FOR:
                 if held:
                     raise _ambiguous_hold(operator)
-                left = Hold(start, self._next().end, left, self._duration("`for`"))
+                left = Memory(start, self._next().end, "for", (left,), self._duration("`for`"))
                 held, compared = True, False
                 continue
             if power == _COMPARISON and compared:
@@ -129,7 +148,7 @@ class _Parser:
         self._take()
         otherwise = self._expression(_IF - 1)
         self._nesting -= 1
-        return Ternary(start, self._tokens[self._at - 1].end, "if", then, condition, otherwise)
+        return Choice(start, self._tokens[self._at - 1].end, then, condition, otherwise)
 
     def _power(self) -> int:
         token = self._next()
@@ -180,10 +199,21 @@ class _Parser:
         node: Node
         if name.text in _WINDOWS or (name.text in ("min", "max") and self._looks_back()):
             node = self._window(name)
-        elif name.text in ("stale", "quality", "anomaly"):
+        elif name.text in ("stale", "quality", "anomaly", "age"):
             node = self._status(name)
-        elif name.text in ("clamp", "vote"):
-            node = self._of_three(name)
+        elif name.text in ("time_of_day", "within"):
+            node = self._clock(name)
+        elif name.text in ("prev", "state"):
+            node = self._of_tag(name)
+        elif name.text in ("delay_on", "delay_off"):
+            node = self._delay(name)
+        elif name.text in _OPERANDS:
+            operands = self._operands(name, _OPERANDS[name.text])
+            node = Memory(name.start, self._close(name), cast("MemoryFunction", name.text), operands)
+        elif name.text == "clamp":
+            node = self._clamp(name)
+        elif name.text == "vote":
+            node = self._vote(name)
         else:
             node = self._arithmetic(name)
         self._nesting -= 1
@@ -203,10 +233,49 @@ class _Parser:
 
     def _status(self, name: Token) -> Node:
         tag = self._tag(name)
+        return Status(name.start, self._close(name), cast("StatusFunction", name.text), tag)
+
+    def _of_tag(self, name: Token) -> Node:
+        """Parse `prev(tag)`, or `state(asset)`, which is what the asset's member `state` says."""
+        tag = self._tag(name)
         end = self._close(name)
-        if name.text == "stale":
-            return Status(name.start, end, "stale", tag)
-        return Status(name.start, end, "quality" if name.text == "quality" else "anomaly", tag)
+        if name.text == "prev":
+            return Memory(name.start, end, "prev", (tag,))
+        return Tag(name.start, end, f"{tag.name}.state")
+
+    def _clock(self, name: Token) -> Node:
+        if name.text == "time_of_day":
+            return TimeOfDay(name.start, self._close(name))
+        begin_ns = self._time(name)
+        self._expect(",", "`within` needs the time at which it ends", usage=name)
+        finish = self._next()
+        finish_ns = self._time(name)
+        if begin_ns == finish_ns:
+            raise _error(finish, "`within` ends when it begins", "Give two different times of the day.")
+        return Within(name.start, self._close(name), begin_ns, finish_ns)
+
+    def _time(self, name: Token) -> int:
+        token = self._next()
+        if token.kind != "time":
+            raise _error(token, f"`{name.text}` needs a time of the day", f"Write `{_USAGE[name.text]}`.")
+        return self._take().duration_ns
+
+    def _delay(self, name: Token) -> Node:
+        condition = self._expression(0)
+        self._expect(",", f"`{name.text}` needs the duration to wait", usage=name)
+        duration_ns = self._duration(f"`{name.text}`")
+        return Memory(name.start, self._close(name), cast("MemoryFunction", name.text), (condition,), duration_ns)
+
+    def _operands(self, name: Token, count: int) -> tuple[Node, ...]:
+        """Parse a fixed number of operands, up to the closing parenthesis."""
+        message = f"`{name.text}` takes {('one argument', 'two arguments', 'three arguments')[count - 1]}"
+        operands = [self._expression(0)]
+        while len(operands) < count:
+            self._expect(",", message, usage=name)
+            operands.append(self._expression(0))
+        if self._is(","):
+            raise _error(self._next(), message, f"Write `{_USAGE[name.text]}`.")
+        return tuple(operands)
 
     def _arithmetic(self, name: Token) -> Node:
         """Parse the arguments of abs, min or max; `min(a, b, c)` becomes `min(min(a, b), c)`."""
@@ -226,18 +295,31 @@ class _Parser:
             node = Binary(name.start, end, name.text, node, argument)
         return node
 
-    def _of_three(self, name: Token) -> Node:
-        """Parse the arguments of clamp or vote; `clamp(x, low, high)` becomes `min(max(x, low), high)`."""
-        first = self._expression(0)
-        message = f"`{name.text}` takes three arguments"
-        self._expect(",", message, usage=name)
-        second = self._expression(0)
-        self._expect(",", message, usage=name)
-        third = self._expression(0)
+    def _clamp(self, name: Token) -> Node:
+        """Parse the arguments of clamp; `clamp(x, low, high)` becomes `min(max(x, low), high)`."""
+        first, second, third = self._operands(name, 3)
         end = self._close(name)
-        if name.text == "vote":
-            return Ternary(name.start, end, "vote", first, second, third)
         return Binary(name.start, end, "min", Binary(name.start, end, "max", first, second), third)
+
+    def _vote(self, name: Token) -> Node:
+        """Parse `vote(2, a, b, c, d)`, two of four, or `vote(a, b, c)`, two of three."""
+        if self._next().kind != "number":
+            voters = self._operands(name, 3)
+            return Vote(name.start, self._close(name), 2, voters)
+        needed = self._take()
+        listed: list[Node] = []
+        while self._is(","):
+            comma = self._take()
+            if len(listed) == ARGUMENTS_MAX:
+                raise _error(comma, f"`vote` takes at most {ARGUMENTS_MAX} conditions", "Join some with `or` or `and`.")
+            listed.append(self._expression(0))
+        end = self._close(name)
+        if len(listed) < VOTERS_MIN:
+            raise _error(needed, f"`vote` needs at least {VOTERS_MIN} conditions", f"Write `{_USAGE[name.text]}`.")
+        if not needed.number.is_integer() or not 1 <= needed.number <= len(listed):
+            message = f"{needed.text} of {len(listed)} conditions can never agree"
+            raise _error(needed, message, f"Write a whole number from 1 to {len(listed)}.")
+        return Vote(name.start, end, int(needed.number), tuple(listed))
 
     def _tag(self, function: Token) -> Tag:
         token = self._next()
@@ -273,6 +355,8 @@ class _Parser:
             return _error(token, "this parenthesis was never opened", "Remove it, or add the opening one.")
         if token.kind == "duration":
             return _error(token, _MISPLACED, "Write `for` before it.")
+        if token.kind == "time":
+            return _error(token, _MISPLACED_TIME, "Put an operator before it, and `within` around it.")
         return _error(
             token,
             f"`{token.text}` cannot follow `{self._tokens[self._at - 1].text}`",
@@ -285,6 +369,8 @@ def _not_an_operand(token: Token) -> ExpressionError:
         return _error(token, "the expression ends where a value is needed", "Complete it.")
     if token.kind == "duration":
         return _error(token, _MISPLACED, "Write a number without a unit here.")
+    if token.kind == "time":
+        return _error(token, _MISPLACED_TIME, 'Write e.g. `within("22:00", "06:00")`.')
     if token.text == "+":
         return _error(token, "there is no sign `+`", "Leave it out.")
     return _error(token, f"a value is needed before `{token.text}`", "Write a number, a tag or a function.")

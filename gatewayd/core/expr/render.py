@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from gatewayd.core.expr.parser import parse
-from gatewayd.core.expr.syntax import Status, Term, terms
+from gatewayd.core.expr.syntax import Shown, is_condition, shown
 
 
 class ShownTerm(Protocol):
@@ -18,21 +18,21 @@ class ShownTerm(Protocol):
         ...
 
 
-def render(text: str, shown: Iterable[ShownTerm], values: Iterable[float]) -> str:
+def render(text: str, terms: Iterable[ShownTerm], values: Iterable[float]) -> str:
     """Return the text with a value behind each term: `bearing_temp [91.3] > 85`.
 
     Args:
         text: of an expression that was once compiled.
-        shown: its terms; a term it does not hold is ignored.
+        terms: its terms; a term it does not hold is ignored.
         values: one per term, NaN = unknown.
 
     Raises:
         ExpressionError: the text is no expression.
     """
-    value_of = {term.text: value for term, value in zip(shown, values, strict=True)}
+    value_of = {term.text: value for term, value in zip(terms, values, strict=True)}
     pieces: list[str] = []
     at = 0
-    for node in terms(parse(text)):
+    for node in shown(parse(text)):
         value = value_of.get(text[node.start : node.end])
         if value is not None:
             pieces += (text[at : node.end], f" [{_value(node, value)}]")
@@ -40,9 +40,9 @@ def render(text: str, shown: Iterable[ShownTerm], values: Iterable[float]) -> st
     return "".join(pieces) + text[at:]
 
 
-def _value(node: Term, value: float) -> str:
+def _value(node: Shown, value: float) -> str:
     if value != value:
         return "unknown"
-    if isinstance(node, Status) and node.function != "quality":
+    if is_condition(node):
         return "true" if value else "false"
     return f"{value:.6g}"

@@ -6,8 +6,9 @@ from typing import Literal
 
 from msgspec import Struct
 
-StatusFunction = Literal["stale", "quality", "anomaly"]
+StatusFunction = Literal["stale", "quality", "anomaly", "age"]
 WindowFunction = Literal["rate", "avg", "min", "max", "std", "count", "integral"]
+MemoryFunction = Literal["for", "delay_on", "delay_off", "hysteresis", "latch", "rising", "falling", "prev"]
 
 
 class Node(Struct, frozen=True):
@@ -30,13 +31,13 @@ class Boolean(Node, frozen=True):
 
 
 class Tag(Node, frozen=True):
-    """The value of a tag."""
+    """The value of a tag; `state(pump)` is that of `pump.state`."""
 
     name: str
 
 
 class Status(Node, frozen=True):
-    """`stale(tag)`, `quality(tag)`, `anomaly(tag)`."""
+    """`stale(tag)`, `quality(tag)`, `anomaly(tag)`, `age(tag)`."""
 
     function: StatusFunction
     tag: Tag
@@ -48,6 +49,17 @@ class Window(Node, frozen=True):
     function: WindowFunction
     tag: Tag
     duration_ns: int
+
+
+class TimeOfDay(Node, frozen=True):
+    """`time_of_day()`: seconds since the site's midnight."""
+
+
+class Within(Node, frozen=True):
+    """`within("22:00", "06:00")`: the first belongs to it, the second does not; both in ns since midnight."""
+
+    begin_ns: int
+    finish_ns: int
 
 
 class Unary(Node, frozen=True):
@@ -65,41 +77,61 @@ class Binary(Node, frozen=True):
     right: Node
 
 
-class Ternary(Node, frozen=True):
-    """Three operands in the order of the text. `operator` is an operation's name: `if` (value, condition, value), `vote`."""
+class Choice(Node, frozen=True):
+    """`VALUE if COND else VALUE`; both values are numbers, or both conditions."""
 
-    operator: str
-    first: Node
-    second: Node
-    third: Node
+    then: Node
+    condition: Node
+    otherwise: Node
 
 
-class Hold(Node, frozen=True):
-    """`COND for 5s`."""
+class Vote(Node, frozen=True):
+    """`vote(2, a, b, c)`: at least `needed` of the voters."""
 
-    operand: Node
-    duration_ns: int
+    needed: int
+    voters: tuple[Node, ...]
+
+
+class Memory(Node, frozen=True):
+    """What depends on the past of its operands: `COND for 5s`, `latch(set, reset)`. `duration_ns` is 0 if it has none."""
+
+    function: MemoryFunction
+    operands: tuple[Node, ...]
+    duration_ns: int = 0
 
 
 Term = Tag | Status | Window
+Shown = Term | Memory | TimeOfDay | Within  # what the evidence of a decision gives a value for
+
+
+def operands(node: Node) -> tuple[Node, ...]:
+    """Return what a node is made of, in the order of the text. The tags named by functions are not operands."""
+    match node:
+        case Unary():
+            return (node.operand,)
+        case Binary():
+            return (node.left, node.right)
+        case Choice():
+            return (node.then, node.condition, node.otherwise)
+        case Vote():
+            return node.voters
+        case Memory():
+            return node.operands
+        case _:
+            return ()
 
 
 def postorder(root: Node) -> list[Node]:
     """Return every node after its operands, left before right: the order in which a stack machine meets them.
 
-    Not recursive: `a + a + a + ...` is as deep as it is long. The tags named by functions are not visited.
+    Not recursive: `a + a + a + ...` is as deep as it is long.
     """
     order: list[Node] = []
     waiting = [root]
     while waiting:
         node = waiting.pop()
         order.append(node)
-        if isinstance(node, Unary | Hold):
-            waiting.append(node.operand)
-        elif isinstance(node, Binary):
-            waiting += (node.left, node.right)
-        elif isinstance(node, Ternary):
-            waiting += (node.first, node.second, node.third)
+        waiting += operands(node)
     order.reverse()
     return order
 
@@ -107,3 +139,19 @@ def postorder(root: Node) -> list[Node]:
 def terms(root: Node) -> list[Term]:
     """Return what an expression reads of the plant, in the order of the text."""
     return [node for node in postorder(root) if isinstance(node, Tag | Status | Window)]
+
+
+def shown(root: Node) -> list[Shown]:
+    """Return what the evidence of a decision gives a value for, operands first."""
+    return [node for node in postorder(root) if isinstance(node, Shown)]
+
+
+def is_condition(node: Shown) -> bool:
+    """Say whether a node is true or false rather than a number."""
+    match node:
+        case Status():
+            return node.function in ("stale", "anomaly")
+        case Memory():
+            return node.function != "prev"
+        case _:
+            return isinstance(node, Within)

@@ -1,6 +1,6 @@
 """What a term was worth at a moment, read from the columns: for the evidence of a decision, never on the hot path.
 
-Gives the bits the interpreter saw, as long as the columns have not changed since.
+Gives the bits the interpreter saw, as long as the columns have not changed since. What remembers gives its last result.
 """
 
 from __future__ import annotations
@@ -42,6 +42,11 @@ def _read(term: Term, columns: Columns, now_mono_ns: int) -> float:
             return math.nan if alarm < 0 else float(alarm > 0)
         case "quality":
             return {"good": 2.0, "uncertain": 1.0, "bad": 0.0}[quality.severity(columns["tag.status"][term.row])]
+        case "age":
+            heard_ns = columns["tag.ingest_mono"][term.row]
+            return (now_mono_ns - heard_ns) / 1e9 if columns["tag.sequence"][term.row] else math.nan
+        case "memory":
+            return float(columns["register.result"][term.register])
 
 
 def _tag(columns: Columns, row: int) -> float:
@@ -51,16 +56,22 @@ def _tag(columns: Columns, row: int) -> float:
 
 def _window(term: Term, columns: Columns, now_mono_ns: int) -> float:
     covered_since = columns["window.full_since"][term.window]
-    duration_ns = columns["window.duration"][term.window]
-    is_covered = covered_since != 0 and 2 * (now_mono_ns - covered_since) >= duration_ns
-    if not is_covered or math.isnan(_tag(columns, term.row)):
+    if covered_since == 0 or math.isnan(_tag(columns, term.row)):
         return math.nan
-    samples = _samples(columns, term.window, now_mono_ns - duration_ns)
-    return _FUNCTIONS[term.function](samples)
+    duration_ns = columns["window.duration"][term.window]
+    newest_ns = columns["ring.time"][columns["window.ring_first"][term.window] + columns["window.head"][term.window]]
+    now_ns = newest_ns + now_mono_ns - columns["window.newest_mono"][term.window]
+    begin_ns = now_ns - duration_ns
+    cut_ns, event_ns = columns["window.cut"][term.window], columns["tag.event_time"][term.row]
+    is_covered = 2 * (now_ns - covered_since) >= duration_ns
+    is_left_out = event_ns < newest_ns and event_ns < begin_ns
+    if not is_covered or is_left_out or (cut_ns and cut_ns >= begin_ns):
+        return math.nan
+    return _FUNCTIONS[term.function](_samples(columns, term.window, begin_ns))
 
 
 def _samples(columns: Columns, window: int, oldest_ns: int) -> list[tuple[int, float]]:
-    """Return (boot-clock ns, value), oldest first, without those before `oldest_ns`."""
+    """Return (event time, value), oldest first, without those before `oldest_ns`."""
     first, size = columns["window.ring_first"][window], columns["window.ring_size"][window]
     head, count = columns["window.head"][window], columns["window.count"][window]
     cells = [first + (head - back) % size for back in reversed(range(count))]
@@ -69,7 +80,7 @@ def _samples(columns: Columns, window: int, oldest_ns: int) -> list[tuple[int, f
 
 
 def _rate(samples: list[tuple[int, float]]) -> float:
-    if len(samples) < 2 or samples[-1][0] <= samples[0][0]:
+    if len(samples) < 2:
         return math.nan
     (oldest_ns, oldest), (newest_ns, newest) = samples[0], samples[-1]
     return (newest - oldest) / ((newest_ns - oldest_ns) / 1e9)

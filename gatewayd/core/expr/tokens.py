@@ -18,6 +18,7 @@ _PATTERN = re.compile(
     r"|(?P<number>(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)(?P<suffix>[^\W\d]\w*|%)?"
     r"|(?P<name>[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)"
     r"|`(?P<quoted>[^`\s]+)`"
+    r'|"(?P<time>[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?)"'
     r"|(?P<foreign>\*\*|//|&&|\|\||<>|=<|=>|===)"
     r"|(?P<operator><=|>=|==|!=|[-+*/()<>,])"
 )
@@ -52,7 +53,7 @@ _WRITE_INSTEAD = {
 }
 _NO_SUCH_SIGN = "Use numbers, tag names, + - * / < <= > >= == != and or not for if else, functions and parentheses."
 
-TokenKind = Literal["number", "duration", "name", "keyword", "operator", "end"]
+TokenKind = Literal["number", "duration", "time", "name", "keyword", "operator", "end"]
 
 
 class Token(NamedTuple):
@@ -61,7 +62,7 @@ class Token(NamedTuple):
     Args:
         text: as written; of a name between backticks, the name.
         number: value of a number.
-        duration_ns: of a duration; 0 otherwise.
+        duration_ns: of a duration, or since midnight of a time of the day; 0 otherwise.
         quoted: written between backticks, so never a keyword or function.
     """
 
@@ -107,6 +108,8 @@ def _token(match: re.Match[str]) -> Token:
         return _number(match["number"], match["suffix"] or "", start, end)
     if match["operator"]:
         return Token("operator", match["operator"], start, end)
+    if match["time"]:
+        return Token("time", match["time"], start, end, duration_ns=_since_midnight_ns(match["time"], start))
     if match["quoted"] is not None:
         return Token("name", match["quoted"], start, end, quoted=True)
     return _word(match["name"], start, end)
@@ -153,6 +156,15 @@ def _duration_ns(digits: str, suffix: str, start: int) -> int:
             position=start,
         )
     return int(exact)
+
+
+def _since_midnight_ns(text: str, start: int) -> int:
+    hours, minutes, seconds = [int(part) for part in f"{text}:0".split(":")[:3]]
+    if hours > 23 or minutes > 59 or seconds > 59:
+        raise ExpressionError(
+            f"{text} is no time of the day", remedy="Write 00:00 to 23:59, or 23:59:59.", position=start
+        )
+    return (hours * 3600 + minutes * 60 + seconds) * _UNIT_NS["s"]
 
 
 def _wrong_sign(sign: str, position: int) -> ExpressionError:

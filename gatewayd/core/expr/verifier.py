@@ -8,7 +8,25 @@ from __future__ import annotations
 
 import math
 
-from gatewayd.core.expr.opcodes import FOR, OPERATIONS, PUSH_CONST, STACK_MAX, WINDOWS, Operation, Type
+from gatewayd.core.expr.cost import PROGRAM_COST_MAX, SITE_COST_MAX, costs
+from gatewayd.core.expr.opcodes import (
+    AGE,
+    DELAY_OFF,
+    DELAY_ON,
+    FOR,
+    OPERATIONS,
+    PREV,
+    PUSH_CONST,
+    SEQUENCE,
+    STACK_MAX,
+    TIME_OF_DAY,
+    VOTERS_MAX,
+    WINDOWS,
+    WITHIN,
+    Operation,
+    Type,
+    pops_of,
+)
 from gatewayd.core.expr.programme import RING_SIZE_MAX, RING_SIZE_MIN, Compiled, Programme, Term, digest_of
 from gatewayd.core.expr.tokens import DURATION_MAX_NS
 from gatewayd.errors import GatewayError
@@ -16,6 +34,10 @@ from gatewayd.errors import GatewayError
 PROGRAMS_MAX = 65_536
 CODE_MAX = 4_194_304  # cells
 RING_SAMPLES_MAX = 4_194_304  # 64 MiB of rings
+PATIENCE_MAX_NS = 2 * DURATION_MAX_NS
+
+# The kernel takes these from the stack as integers, so they must be constants that are: operation -> (how many, least).
+_WHOLE = {FOR: (1, 1), DELAY_ON: (1, 1), DELAY_OFF: (1, 1), AGE: (1, -1), TIME_OF_DAY: (1, -1), WITHIN: (2, 0)}
 
 
 class ProgrammeRejected(GatewayError):
@@ -50,7 +72,8 @@ def verify(programme: Programme, *, tag_count: int) -> None:
         _require(program.length > 0 and at <= len(programme.ops), f"program {index} leaves the code")
         registers = _Walk(programme, program, tag_count, registers).whole(f"program {index}")
     _require(at == len(programme.ops), "code belongs to no program")
-    _require(registers == programme.registers, "registers belong to no `for`")
+    _require(registers == programme.registers, "registers belong to no operation")
+    _verify_costs(programme)
 
 
 def _verify_windows(programme: Programme, tag_count: int) -> None:
@@ -58,16 +81,26 @@ def _verify_windows(programme: Programme, tag_count: int) -> None:
         _require(0 <= window.row < tag_count, f"window {index} looks at no tag")
         _require(0 < window.duration_ns <= DURATION_MAX_NS, f"window {index} has no valid duration")
         _require(RING_SIZE_MIN <= window.ring_size <= RING_SIZE_MAX, f"window {index} has no valid ring")
+        _require(0 <= window.patience_ns <= PATIENCE_MAX_NS, f"window {index} has no valid patience")
     _require(sum(window.ring_size for window in programme.windows) <= RING_SAMPLES_MAX, "its windows are too large")
 
 
+def _verify_costs(programme: Programme) -> None:
+    total = 0
+    for index, cost in enumerate(costs(programme)):
+        _require(cost <= PROGRAM_COST_MAX, f"program {index} may take {cost} steps")
+        total += cost
+    _require(total <= SITE_COST_MAX, f"a cycle may take {total} steps, more than {SITE_COST_MAX}")
+
+
 class _Walk:
-    """One walk over the cells of one program. Registers are handed out in order, so no two `for` share one."""
+    """One walk over the cells of one program. Registers are handed out in order, so no two operations share one."""
 
     def __init__(self, programme: Programme, program: Compiled, tag_count: int, registers: int) -> None:
         self._programme = programme
         self._program = program
         self._registers = registers
+        self._first_register = registers
         self._rows: set[int] = set()
         self._stack: list[Type] = []
         self._limits = {
@@ -95,9 +128,12 @@ class _Walk:
         if operation is None:
             raise ProgrammeRejected(f"{where}: there is no operation {op}")
         self._verify_argument(operation, arg, where)
-        if op == FOR:
-            self._verify_duration(cell, where)
-        for wanted in reversed(operation.pops):
+        if op in _WHOLE:
+            self._verify_whole(cell, where)
+        if op == PREV:
+            is_sequence = cell > self._program.start and self._programme.ops[cell - 1] == SEQUENCE
+            _require(is_sequence, f"{where}: there is no sequence")
+        for wanted in reversed(pops_of(operation, arg)):
             _require(bool(self._stack), f"{where}: the stack is empty")
             _require(self._stack.pop() == wanted, f"{where}: {operation.name} needs a {wanted}")
         self._stack.append(operation.pushes)
@@ -108,6 +144,10 @@ class _Walk:
             _require(arg == self._registers, f"{where}: register {arg} is not the next one")
             self._registers += 1
             return
+        if operation.argument == "vote":
+            voters = arg % 32
+            _require(0 < voters <= VOTERS_MAX and 0 < arg // 32 <= voters, f"{where}: no vote can be {arg}")
+            return
         low, high = self._limits[operation.argument]
         _require(low <= arg < high, f"{where}: {operation.argument} {arg} does not exist")
         if operation.argument == "tag":
@@ -115,15 +155,21 @@ class _Walk:
         elif operation.argument == "window":
             self._rows.add(self._programme.windows[arg].row)
 
-    def _verify_duration(self, cell: int, where: str) -> None:
-        """The kernel takes the duration from the stack as an integer, so it must be a constant that is one."""
-        is_constant = cell > self._program.start and self._programme.ops[cell - 1] == PUSH_CONST
-        _require(is_constant, f"{where}: the duration is not a constant")
-        duration_ns = self._programme.consts[self._programme.args[cell - 1]]
-        whole = duration_ns.is_integer() and 0 < duration_ns <= DURATION_MAX_NS
-        _require(whole, f"{where}: the duration is not valid")
+    def _verify_whole(self, cell: int, where: str) -> None:
+        """Prove that the cells before this one push whole numbers of ns, at most 24 h."""
+        count, least = _WHOLE[self._programme.ops[cell]]
+        for before in range(cell - count, cell):
+            is_constant = before >= self._program.start and self._programme.ops[before] == PUSH_CONST
+            _require(is_constant, f"{where}: the duration is not a constant")
+            duration_ns = self._programme.consts[self._programme.args[before]]
+            whole = duration_ns.is_integer() and least <= duration_ns <= DURATION_MAX_NS
+            _require(whole, f"{where}: the duration is not valid")
 
     def _verify_term(self, term: Term, name: str) -> None:
+        if term.kind == "memory":
+            is_own = self._first_register <= term.register < self._registers
+            _require(is_own and term.row == -1, f"{name} shows what it does not remember")
+            return
         _require(term.row in self._rows, f"{name} shows a tag that it does not read")
         if term.kind != "window":
             _require(term.window == -1 and not term.function, f"{name} shows a window that is none")

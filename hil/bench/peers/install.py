@@ -29,14 +29,23 @@ def thingsboard() -> Path:
     Raises:
         BenchError: it could not be installed.
     """
-    folder = BUILD / "thingsboard"
+    return environment("thingsboard", THINGSBOARD)
+
+
+def environment(name: str, packages: tuple[str, ...]) -> Path:
+    """Return the Python of an environment of that name with exactly these packages, and what they need.
+
+    Raises:
+        BenchError: they could not be installed.
+    """
+    folder = BUILD / name
     python = folder / "bin" / "python"
-    if not _is_installed(folder, THINGSBOARD):
+    if not _is_installed(folder, packages):
         shutil.rmtree(folder, ignore_errors=True)
         _run([sys.executable, "-m", "venv", str(folder)])
         pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        _run([*pip, *THINGSBOARD])
-        _note(folder, THINGSBOARD)
+        _run([*pip, *packages])
+        _note(folder, packages)
     return python
 
 

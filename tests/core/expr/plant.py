@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 from gatewayd.compiled import PlainKernels
 from gatewayd.core.expr.compiler import Compiler
+from gatewayd.core.expr.lowering import lower
 from gatewayd.core.expr.programme import Programme
 from gatewayd.core.expr.terms import term_value
 from gatewayd.core.kernels import Kernels
@@ -17,7 +18,7 @@ from kernels import table
 SECOND = 1_000_000_000
 GOOD, UNCERTAIN, BAD = 0, 0x40900000, 0x80050000
 START = 1_000 * SECOND
-_ARRAY = {"f8": "d", "i8": "q", "i4": "i", "u1": "B"}
+_ARRAY = {"f8": "d", "f4": "f", "i8": "q", "i4": "i", "u1": "B"}
 
 
 class TagNames:
@@ -67,7 +68,9 @@ class Plant:
             compiler.add(item if isinstance(item, str) else item[0], kind=_kind(item)) for item in expressions
         ]
         self.programme = compiler.finish()
+        self.lowered = lower(self.programme)
         self.now = START
+        self.day = 12 * 3600 * SECOND  # noon at the start
         self.columns = {
             f"{name}.{field}": memoryview(array(_ARRAY[kind], [0] * self._rows(name)))
             for name, fields in table.TABLES.items()
@@ -76,16 +79,18 @@ class Plant:
         self.tag, self.window, self.ring = self._view("tag"), self._view("window"), self._view("ring")
         self.program, self.register, self.out = self._view("program"), self._view("register"), self._view("out")
         self._fill()
-        kernels = kernels or PlainKernels()
+        self.kernels = kernels = kernels or PlainKernels()
         self._window_update = kernels.bind("window_update", self.columns)
         self._rules = kernels.bind("rules", self.columns)
 
-    def sample(self, name: str, value: float, status: int = GOOD) -> None:
-        """A new sample of a tag now, windows included."""
+    def sample(self, name: str, value: float, status: int = GOOD, *, event: int | None = None) -> None:
+        """A new sample of a tag now, windows included; `event` is its own time, if it has one."""
         row = self.names.names.index(name)
         self.tag.value[row] = value
         self.tag.status[row] = status
         self.tag.ingest_mono[row] = self.now
+        self.tag.event_time[row] = self.now if event is None else event
+        self.tag.sequence[row] += 1
         self.tag.stale[row] = 0
         self.refresh(name)
 
@@ -109,7 +114,8 @@ class Plant:
         listed = list(range(len(self.programme.programs))) if due is None else list(due)
         for slot, index in enumerate(listed):
             self.columns["due.program"][slot] = index
-        changed = self._rules(len(listed), len(self.programme.programs), self.now)
+        day = -1 if self.day < 0 else (self.day + self.now - START) % (86_400 * SECOND)
+        changed = self._rules(len(listed), len(self.programme.programs), self.now, day)
         assert changed >= 0
         return [int(index) for index in self.columns["changed.program"][:changed]]
 
@@ -141,8 +147,7 @@ class Plant:
             "window": len(self.programme.windows),
             "ring": sum(window.ring_size for window in self.programme.windows),
             "program": programs,
-            "code": len(self.programme.ops),
-            "const": len(self.programme.consts),
+            "code": len(self.lowered.words),
             "register": self.programme.registers,
             "due": programs,
             "changed": programs,
@@ -164,18 +169,18 @@ class Plant:
             self.window.duration[index] = window.duration_ns
             self.window.ring_first[index] = first
             self.window.ring_size[index] = window.ring_size
+            self.window.patience[index] = window.patience_ns
             self.window.next[index] = self.tag.window_first[window.row]
             self.tag.window_first[window.row] = index
             first += window.ring_size
-        for index, compiled in enumerate(self.programme.programs):
-            self.program.start[index] = compiled.start
-            self.program.length[index] = compiled.length
+        for index in range(len(self.programme.programs)):
+            self.program.start[index] = self.lowered.start[index]
+            self.program.length[index] = self.lowered.length[index]
             self.program.result[index] = math.nan
-        for cell, (op, arg) in enumerate(zip(self.programme.ops, self.programme.args, strict=True)):
-            self.columns["code.op"][cell] = op
-            self.columns["code.arg"][cell] = arg
-        for index, value in enumerate(self.programme.consts):
-            self.columns["const.value"][index] = value
+        for index, word in enumerate(self.lowered.words):
+            self.columns["code.word"][index] = word
+        for index in range(self.programme.registers):
+            self.register.value[index] = self.register.previous[index] = self.register.result[index] = math.nan
 
 
 def _kind(item: str | tuple[str, str]) -> str:

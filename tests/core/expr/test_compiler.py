@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from gatewayd.core.expr.compiler import Compiler, ring_size
-from gatewayd.core.expr.programme import Compiled, Term, WindowSpec
+from gatewayd.core.expr.compiler import Compiler
+from gatewayd.core.expr.programme import Compiled, Term, WindowSpec, ring_size
 from gatewayd.core.expr.verifier import RING_SAMPLES_MAX
 from gatewayd.errors import ExpressionError
 from tests.core.expr.plant import SECOND, TagNames
@@ -35,12 +35,16 @@ def test_an_expression_becomes_code_constants_windows_and_terms():
             start=0,
             length=9,
             rows=(1, 2),
-            terms=(Term("c", "tag", 2), Term("rate(b, 60s)", "window", 1, 0, "rate")),
+            terms=(
+                Term("c", "tag", 2),
+                Term("c > 85 for 5s", "memory", -1, register=0),
+                Term("rate(b, 60s)", "window", 1, 0, "rate"),
+            ),
         ),
     )
     assert programme.consts == (85.0, 5e9, 0.5)
     assert programme.registers == 1
-    assert programme.windows == (WindowSpec(1, 60 * SECOND, 128),)
+    assert programme.windows == (WindowSpec(1, 60 * SECOND, 128, 2 * SECOND),)
 
 
 def test_text_kind_and_tags_decide_whether_two_expressions_are_one():
@@ -62,17 +66,17 @@ def test_windows_of_one_tag_and_duration_share_a_ring():
     compiler.add("rate(a, 60s) > avg(a, 1m)", kind="condition")
     compiler.add("avg(a, 60000ms) > avg(a, 30s) + avg(b, 60s)", kind="condition")
     assert compiler.finish().windows == (
-        WindowSpec(0, 60 * SECOND, 128),
-        WindowSpec(0, 30 * SECOND, 68),
-        WindowSpec(1, 60 * SECOND, 128),
+        WindowSpec(0, 60 * SECOND, 128, 2 * SECOND),
+        WindowSpec(0, 30 * SECOND, 68, 2 * SECOND),
+        WindowSpec(1, 60 * SECOND, 128, 2 * SECOND),
     )
 
 
 @pytest.mark.parametrize(
     ("duration_s", "period_ms", "size"),
-    [(60, 1000, 128), (2, 1000, 16), (86_400, 1000, 65_536), (60, 7000, 25), (60, 0, 65_536)],
+    [(60, 1000, 128), (2, 1000, 16), (86_400, 1000, 172_808), (60, 7000, 25), (60, 0, 65_536)],
 )
-def test_a_ring_holds_twice_what_its_tag_should_deliver_within_limits(duration_s, period_ms, size):
+def test_a_ring_holds_twice_what_its_tag_should_deliver_and_some(duration_s, period_ms, size):
     assert ring_size(duration_s * SECOND, period_ms * 1_000_000) == size
 
 
@@ -115,7 +119,7 @@ def test_a_wrong_expression_does_not_spoil_the_right_ones_after_it():
 
 
 def test_the_samples_kept_by_all_windows_have_a_limit():
-    compiler = Compiler(TagNames(*(f"t{n}" for n in range(100)), period_ns=1_000_000))
+    compiler = Compiler(TagNames(*(f"t{n}" for n in range(100)), period_ns=0))
     full = RING_SAMPLES_MAX // 65_536
     for n in range(full):
         compiler.add(f"avg(t{n}, 24h) > 1", kind="condition")

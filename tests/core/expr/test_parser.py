@@ -9,8 +9,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatewayd.core.expr.parser import ARGUMENTS_MAX, NESTING_MAX, parse
-from gatewayd.core.expr.syntax import Binary, Boolean, Hold, Node, Number, Status, Tag, Ternary, Unary, Window
+from gatewayd.core.expr.syntax import (
+    Binary,
+    Boolean,
+    Choice,
+    Memory,
+    Node,
+    Number,
+    Status,
+    Tag,
+    TimeOfDay,
+    Unary,
+    Vote,
+    Window,
+    Within,
+)
 from gatewayd.errors import ExpressionError
+
+SECOND = 1_000_000_000
 
 
 def shape(node: Node) -> str:
@@ -28,14 +44,21 @@ def shape(node: Node) -> str:
             return f"{node.function}({node.tag.name},{node.duration_ns})"
         case Unary():
             return f"({node.operator} {shape(node.operand)})"
-        case Hold():
-            return f"({shape(node.operand)} for {node.duration_ns // 1_000_000_000})"
+        case TimeOfDay():
+            return "time_of_day()"
+        case Within():
+            return f"within({node.begin_ns // SECOND},{node.finish_ns // SECOND})"
+        case Memory(function="for"):
+            return f"({shape(node.operands[0])} for {node.duration_ns // SECOND})"
+        case Memory():
+            parts = [shape(operand) for operand in node.operands] + [str(node.duration_ns // SECOND)]
+            return f"{node.function}({','.join(parts if node.duration_ns else parts[:-1])})"
         case Binary():
             return f"({shape(node.left)} {node.operator} {shape(node.right)})"
-        case Ternary(operator="if"):
-            return f"({shape(node.first)} if {shape(node.second)} else {shape(node.third)})"
-        case Ternary():
-            return f"{node.operator}({shape(node.first)},{shape(node.second)},{shape(node.third)})"
+        case Choice():
+            return f"({shape(node.then)} if {shape(node.condition)} else {shape(node.otherwise)})"
+        case Vote():
+            return f"vote({node.needed},{','.join(shape(voter) for voter in node.voters)})"
     raise AssertionError(node)
 
 
@@ -123,7 +146,18 @@ def test_precedence_is_that_of_python(text):
         ("min(a, 5s) + max(x.a, 5s)", "(min(a,5000000000) + max(x.a,5000000000))"),
         ("std(a, 5s) / count(a, 5s)", "(std(a,5000000000) / count(a,5000000000))"),
         ("min(integral(a, 5s), b)", "(integral(a,5000000000) min b)"),
-        ("vote(a > 1, b > 1 for 5s, c > 1)", "vote((a > 1),((b > 1) for 5),(c > 1))"),
+        ("vote(a > 1, b > 1 for 5s, c > 1)", "vote(2,(a > 1),((b > 1) for 5),(c > 1))"),
+        ("vote(2, a > 1, true, b > 1, c > 1)", "vote(2,(a > 1),True,(b > 1),(c > 1))"),
+        ("vote(2, a > 1, true)", "vote(2,(a > 1),True)"),
+        ("true if a > 1 else b > 2 for 5s", "(True if (a > 1) else ((b > 2) for 5))"),
+        ("hysteresis(a + 1, 85, b)", "hysteresis((a + 1),85,b)"),
+        ("latch(a > 1 or true, b > 1)", "latch(((a > 1) or True),(b > 1))"),
+        ("delay_on(a > 1 or true, 5s) and true", "(delay_on(((a > 1) or True),5) and True)"),
+        ("not delay_off(true, 1m)", "(not delay_off(True,60))"),
+        ("rising(a > 1) or falling(true)", "(rising((a > 1)) or falling(True))"),
+        ("a - prev(a) > 3", "((a - prev(a)) > 3)"),
+        ("age(a) > state(pump_1)", "(age(a) > pump_1.state)"),
+        ('within("22:00", "6:00:30") or time_of_day() > 3', "(within(79200,21630) or (time_of_day() > 3))"),
         ("1 if a > 1 for 5s else 2 if b > 1 else 3", "(1 if ((a > 1) for 5) else (2 if (b > 1) else 3))"),
         ("(1 if a > 1 else 2) * 3", "((1 if (a > 1) else 2) * 3)"),
         ("1 if (2 if a > 1 else 3) > b else 4", "(1 if ((2 if (a > 1) else 3) > b) else 4)"),
@@ -175,7 +209,7 @@ def test_every_node_knows_its_text():
         ("a > 1 for 5s and b > 1 for 5s", 23, "hold the whole", "parentheses"),
         ("a == not b", 5, "`not` binds weaker", "(not ...)"),
         ("rat(a, 60s) > 1", 0, "no function `rat`", "rate(tag, 60s)"),
-        ("frobnicate(a)", 0, "no function", "Functions: abs, anomaly, avg, clamp"),
+        ("frobnicate(a)", 0, "no function", "Functions: abs, age, anomaly, avg, clamp"),
         ("rate(a) > 1", 6, "duration to look back", "rate(tag, 60s)"),
         ("rate(a, 60) > 1", 8, "60 has no unit", "`60s`"),
         ("rate(a + b, 60s)", 7, "duration to look back", "rate(tag, 60s)"),
@@ -186,7 +220,23 @@ def test_every_node_knows_its_text():
         ("min(a)", 5, "two arguments", "min(a, b)"),
         ("min()", 4, "before `)`", "Write a number"),
         ("clamp(a, 1)", 10, "takes three arguments", "clamp(x, low, high)"),
-        ("clamp(a, 1, 2, 3)", 13, "not closed here", "clamp(x, low, high)"),
+        ("clamp(a, 1, 2, 3)", 13, "takes three arguments", "clamp(x, low, high)"),
+        ("latch(true)", 10, "takes two arguments", "latch(SET, RESET)"),
+        ("rising(true, 5s)", 11, "takes one argument", "rising(COND)"),
+        ("delay_on(true)", 13, "needs the duration to wait", "delay_on(COND, 5s)"),
+        ("delay_off(true, 5)", 16, "needs a duration, and 5 has no unit", "5s"),
+        ("prev(a + 1)", 7, "not closed here", "prev(tag)"),
+        ("age(3)", 4, "works on a tag", "age(tag)"),
+        ("state(1)", 6, "works on a tag", "state(asset)"),
+        ("within(22, 6)", 7, "needs a time of the day", 'within("22:00", "06:00")'),
+        ('within("22:00")', 14, "needs the time at which it ends", 'within("22:00", "06:00")'),
+        ('within("22:00", "22:00:00")', 16, "ends when it begins", "two different times"),
+        ('a > "22:00"', 4, "only in `within`", "within"),
+        ('a "22:00"', 2, "only in `within`", "within"),
+        ("vote(3, true, false)", 5, "3 of 2 conditions can never agree", "from 1 to 2"),
+        ("vote(1.5, true, false)", 5, "1.5 of 2 conditions", "from 1 to 2"),
+        ("vote(1, true)", 5, "needs at least 2 conditions", "vote(2, a, b, c, d)"),
+        ("vote(1" + ", true" * 17 + ")", 102, "at most 16 conditions", "Join some"),
         ("vote(a > 1)", 10, "takes three arguments", "vote(a, b, c)"),
         ("1 if a > 1", 10, "has no `else`", "a if COND else b"),
         ("1 if 2 if a else 3 else 4", 7, "has no `else`", "a if COND else b"),

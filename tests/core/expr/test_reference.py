@@ -9,10 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gatewayd.core.expr.compiler import Compiler
 from gatewayd.core.expr.parser import parse
-from gatewayd.core.expr.syntax import terms
-from tests.core.expr.plant import BAD, GOOD, UNCERTAIN, Plant, TagNames
-from tests.core.expr.reference import Reader, Sample, TagHistory, evaluate
+from gatewayd.core.expr.syntax import Memory, TimeOfDay, Within, shown
+from gatewayd.errors import ExpressionError
+from tests.core.expr.plant import BAD, GOOD, SECOND, START, UNCERTAIN, Plant, TagNames
+from tests.core.expr.reference import DAY, Reader, Sample, TagHistory, evaluate
 from tests.kernels.harness import FORMS, kernels
 
 TAGS = ("a", "b", "c")
@@ -37,11 +39,16 @@ number_leaves = st.one_of(
     tags,
     st.builds("{}({}, {})".format, st.sampled_from(WINDOW_FUNCTIONS), tags, st.sampled_from(WINDOWS)),
     st.builds("quality({})".format, tags),
+    st.builds("prev({})".format, tags),
+    st.builds("(age({}) * 1)".format, tags),  # without its unit, which would not go with everything
+    st.just("(time_of_day() * 1)"),
 )
 condition_leaves = st.one_of(
     st.builds("stale({})".format, tags),
     st.builds("anomaly({})".format, tags),
-    st.sampled_from(["true", "false"]),
+    st.sampled_from(["true", "false", 'within("12:00", "12:01")', 'within("12:00:02", "11:59")']),
+    st.builds("age({}) {} {}".format, tags, st.sampled_from(["<", ">=", ">"]), st.sampled_from(["1", "2.5", "0"])),
+    st.builds("time_of_day() {} {}".format, st.sampled_from(["<", ">="]), st.sampled_from(["43202", "1", "86401"])),
 )
 
 
@@ -63,7 +70,8 @@ def number(draw: st.DrawFn, depth: int) -> str:
 
 @st.composite
 def condition(draw: st.DrawFn, depth: int) -> str:
-    shape = draw(st.sampled_from(["leaf", "comparison", "comparison", "and", "or", "not", "for", "for", "vote"]))
+    shapes = ["leaf", "comparison", "comparison", "and", "or", "not", "for", "vote", "some", "if"]
+    shape = draw(st.sampled_from([*shapes, "delay", "hysteresis", "latch", "edge"]))
     if depth == 0 or shape == "leaf":
         return draw(condition_leaves)
     if shape == "comparison":
@@ -76,15 +84,34 @@ def condition(draw: st.DrawFn, depth: int) -> str:
         "not": f"(not {left})",
         "for": f"({left} for {draw(durations)})",
         "vote": f"vote({left}, {right}, {draw(condition(depth - 1))})",
+        "some": f"vote({draw(st.integers(1, 4))}, {left}, {right}, {left}, {draw(condition_leaves)})",
+        "if": f"({left} if {draw(condition_leaves)} else {right})",
+        "delay": f"delay_{draw(st.sampled_from(['on', 'off']))}({left}, {draw(durations)})",
+        "hysteresis": f"hysteresis({draw(number(1))}, {draw(number_leaves)}, {draw(number_leaves)})",
+        "latch": f"latch({left}, {right})",
+        "edge": f"{draw(st.sampled_from(['rising', 'falling']))}({left})",
     }[shape]
+
+
+# how much older a sample is than its arrival, in seconds; a device's clock may run ahead, or be set
+lags = st.sampled_from([0.0, 0.0, 0.0, 0.0, 0.5, 1.0, 1.5, 4.0, 30.0, 3600.0, -3.0, -3600.0, 1001.0])
+
+
+def joins_equal_units(expression: tuple[str, str]) -> bool:
+    """Say whether the units are sound: what an age is compared with here may be any number."""
+    try:
+        Compiler(TagNames(*TAGS)).add(expression[0], kind="number" if expression[1] == "number" else "condition")
+    except ExpressionError as error:
+        return " joins " not in error.message
+    return True
 
 
 expressions = st.one_of(
     number(3).map(lambda text: (text, "number")),
     condition(3).map(lambda text: (text, "condition")),
-)
+).filter(joins_equal_units)
 events = st.one_of(
-    st.tuples(st.just("sample"), tags, readings, st.sampled_from([GOOD, GOOD, GOOD, GOOD, UNCERTAIN, BAD])),
+    st.tuples(st.just("sample"), tags, readings, st.sampled_from([GOOD, GOOD, GOOD, GOOD, UNCERTAIN, BAD]), lags),
     st.tuples(st.just("stale"), tags),
     st.tuples(st.just("anomaly"), tags, st.sampled_from([-1, 0, 1, 2, 3])),
 )
@@ -110,11 +137,12 @@ class Twice:
     def __init__(self, expressions: list[tuple[str, str]], form: str) -> None:
         self.plant = Plant(expressions, names=TagNames(*TAGS), kernels=kernels(form))
         self.histories = {name: TagHistory() for name in TAGS}
-        ring_sizes = {
-            (TAGS[window.row], window.duration_ns): window.ring_size for window in self.plant.programme.windows
+        windows = {
+            (TAGS[window.row], window.duration_ns): (window.ring_size, window.patience_ns)
+            for window in self.plant.programme.windows
         }
         self.roots = [parse(text) for text, _ in expressions]
-        self.readers = [Reader(self.histories, ring_sizes) for _ in expressions]
+        self.readers = [Reader(self.histories, windows) for _ in expressions]
         self.texts = [text for text, _ in expressions]
         self.last = [bits(math.nan)] * len(expressions)
 
@@ -124,20 +152,22 @@ class Twice:
         if kind == "stale":
             self.plant.turn_stale(name)
             history.is_stale, history.status = True, UNCERTAIN
-            history.samples.append(Sample(self.plant.now, history.value, UNCERTAIN))
+            history.falls_silent.append(len(history.samples))
         elif kind == "anomaly":
             self.plant.tag.anomaly[TAGS.index(name)] = history.anomaly = int(str(event[2]))
         else:
             value, status = float(str(event[2])), int(str(event[3]))
-            self.plant.sample(name, value, status)
+            taken = self.plant.now - round(float(str(event[4])) * SECOND)
+            self.plant.sample(name, value, status, event=taken)
             history.is_stale, history.status, history.value = False, status, value
-            history.samples.append(Sample(self.plant.now, value, status))
+            history.samples.append(Sample(self.plant.now, value, status, taken))
 
     def agree(self) -> None:
         changed = self.plant.run()
         deadlines = []
         for index, (root, reader, text) in enumerate(zip(self.roots, self.readers, self.texts, strict=True)):
             reader.now, reader.deadlines = self.plant.now, []
+            reader.day = (self.plant.day + self.plant.now - START) % DAY
             wanted = evaluate(root, reader)
             program = self.plant.index[index]
             assert raw_bits(self.plant.result(index)) == bits(wanted), text
@@ -149,9 +179,13 @@ class Twice:
 
     def _evidence_agrees(self, index: int, reader: Reader) -> None:
         text = self.texts[index]
-        wanted = {text[node.start : node.end]: evaluate(node, reader) for node in terms(self.roots[index])}
-        shown = self.plant.programme.programs[self.plant.index[index]].terms
-        found = dict(zip([term.text for term in shown], self.plant.term_values(index), strict=True))
+        wanted: dict[str, float] = {}
+        for node in shown(self.roots[index]):
+            remembers = isinstance(node, Memory | TimeOfDay | Within)
+            value = reader.results[node.start, node.end] if remembers else evaluate(node, reader)
+            wanted.setdefault(text[node.start : node.end], value)
+        terms = self.plant.programme.programs[self.plant.index[index]].terms
+        found = dict(zip([term.text for term in terms], self.plant.term_values(index), strict=True))
         assert found.keys() == wanted.keys()
         for name, value in found.items():
             assert bits(value) == bits(wanted[name]), name

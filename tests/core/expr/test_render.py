@@ -17,8 +17,8 @@ def shown(text, *values, kind="condition", names=None):
 
 
 def test_a_rule_is_shown_with_what_it_saw():
-    found = shown(BEARING, 91.3, 0.72, names=TagNames("bearing_temp"))
-    assert found == "bearing_temp [91.3] > 85 for 5s and rate(bearing_temp, 60s) [0.72] > 0.5"
+    found = shown(BEARING, 91.3, 0.0, 0.72, names=TagNames("bearing_temp"))
+    assert found == "bearing_temp [91.3] > 85 for 5s [false] and rate(bearing_temp, 60s) [0.72] > 0.5"
 
 
 def test_terms_out_of_the_journal_do_as_well():
@@ -31,7 +31,10 @@ def test_terms_out_of_the_journal_do_as_well():
     ("text", "values", "rendered"),
     [
         ("a > 1 or a < -1", [0.5], "a [0.5] > 1 or a [0.5] < -1"),
-        ("s > 5 for 5s", [6.0], "s [6] > 5 for 5s"),
+        ("s > 5 for 5s", [6.0, 0.0], "s [6] > 5 for 5s [false]"),
+        ("latch(a > 5, (b < 1 for 5s))", [6.0, 2.0, 0.0, 1.0], "latch(a [6] > 5, (b [2] < 1 for 5s [false])) [true]"),
+        ("a - prev(a) > 3", [6.0, 2.0], "a [6] - prev(a [6]) [2] > 3"),
+        ('within("22:00", "6:00") or age(a) > 5', [1.0, 3.5], 'within("22:00", "6:00") [true] or age(a) [3.5] > 5'),
         ("(a) > 1", [2.0], "(a [2]) > 1"),
         ("stale(a) or anomaly(a)", [1.0, 0.0], "stale(a) [true] or anomaly(a) [false]"),
         ("anomaly(a)", [math.nan], "anomaly(a) [unknown]"),

@@ -55,7 +55,7 @@ FIVE_SECONDS = (op.PUSH_CONST, 1)
     [
         (code(), "leaves the code"),
         (code((0, 0)), "there is no operation 0"),
-        (code((15, 0)), "there is no operation 15"),
+        (code((46, 0)), "there is no operation 46"),
         (code((-1, 0)), "there is no operation -1"),
         (code((op.PUSH_TAG, 3), kind="number", rows=(3,)), "tag 3 does not exist"),
         (code((op.PUSH_TAG, -1), kind="number", rows=(-1,)), "tag -1 does not exist"),
@@ -97,11 +97,27 @@ FIVE_SECONDS = (op.PUSH_CONST, 1)
         (code((op.PUSH_TAG, 1), kind="number", rows=(1, 1)), "does not name the tags it reads"),
         (code(TRUE, terms=(Term("a", "tag", 0),)), "shows a tag that it does not read"),
         (code(TRUE, registers=1), "registers belong to no"),
+        (code(TRUE, TRUE, (op.VOTE, 2)), "no vote can be 2"),
+        (code(TRUE, TRUE, (op.VOTE, 3 * 32 + 2)), "no vote can be 98"),
+        (code(TRUE, (op.VOTE, 32)), "no vote can be 32"),
+        (code(*[TRUE] * 17, (op.VOTE, 32 + 17)), "deeper than 16"),
+        (code(TRUE, TRUE, (op.VOTE, 32 + 17)), "no vote can be 49"),
+        (code(TRUE, (op.VOTE, 2 * 32 + 2)), "the stack is empty"),
+        (code(TRUE, (op.DELAY_ON, 0), registers=1), "the duration is not a constant"),
+        (code(TRUE, ONE, (op.DELAY_OFF, 0), registers=1, consts=(-1.0,)), "the duration is not valid"),
+        (code((op.PUSH_TAG, 0), (op.AGE, 0), kind="number", rows=(0,)), "the duration is not a constant"),
+        (code(ONE, (op.AGE, 0), kind="number", rows=(0,), consts=(-2.0,)), "the duration is not valid"),
+        (code(ONE, (op.TIME_OF_DAY, 0), kind="number", registers=1, consts=(1e300,)), "the duration is not valid"),
+        (code(ONE, (op.WITHIN, 0), registers=1), "the duration is not a constant"),
+        (code(ONE, ONE, (op.WITHIN, 0), registers=1, consts=(-1.0,)), "the duration is not valid"),
+        (code(ONE, ONE, (op.PREV, 0), kind="number", registers=1), "there is no sequence"),
+        (code(TRUE, terms=(Term("rising(a)", "memory", -1, register=0),)), "shows what it does not remember"),
         (code(TRUE, windows=(WindowSpec(3, SECOND, 16),)), "window 0 looks at no tag"),
         (code(TRUE, windows=(WindowSpec(-1, SECOND, 16),)), "window 0 looks at no tag"),
         (code(TRUE, windows=(WindowSpec(0, 0, 16),)), "window 0 has no valid duration"),
         (code(TRUE, windows=(WindowSpec(0, 86_400 * SECOND + 1, 16),)), "window 0 has no valid duration"),
         (code(TRUE, windows=(WindowSpec(0, SECOND, 15),)), "window 0 has no valid ring"),
+        (code(TRUE, windows=(WindowSpec(0, SECOND, 16, -1),)), "window 0 has no valid patience"),
         (code(TRUE, windows=(WindowSpec(0, SECOND, 65_537),)), "window 0 has no valid ring"),
         (code(TRUE, windows=(WindowSpec(0, SECOND, 65_536),) * 65), "windows are too large"),
     ],
@@ -167,7 +183,7 @@ def test_a_mutated_cell_is_refused_or_still_safe(column, cell, value):
         verify(mutant, tag_count=TAGS)
     except ProgrammeRejected:
         return
-    depth, fors = 0, []
+    depth, registers = 0, []
     for number, arg in zip(mutant.ops, mutant.args, strict=True):
         if number in (op.PUSH_TAG, op.STALE, op.QUALITY, op.ANOMALY):
             assert 0 <= arg < TAGS
@@ -175,14 +191,22 @@ def test_a_mutated_cell_is_refused_or_still_safe(column, cell, value):
             assert 0 <= arg < len(mutant.consts)
         elif number in (op.RATE, op.AVG):
             assert 0 <= arg < len(mutant.windows)
-        elif number == op.FOR:
-            fors.append(arg)
-        takes = 0 if number < op.NEGATE else 1 if number in (op.NEGATE, op.ABS, op.NOT) else 2
+        elif number >= op.FOR or number in (op.TIME_OF_DAY, op.WITHIN):
+            registers.append(arg)
+        takes = 2
+        if number in (op.AGE, op.TIME_OF_DAY, op.NEGATE, op.ABS, op.NOT, op.RISING, op.FALLING):
+            takes = 1
+        elif number < op.NEGATE and number != op.WITHIN:
+            takes = 0
+        elif number in (op.IF, op.IF_CONDITION, op.HYSTERESIS):
+            takes = 3
+        elif number == op.VOTE:
+            takes = arg % 32
         assert depth >= takes
         depth += 1 - takes
         assert depth <= 16
     assert depth == 1
-    assert fors == list(range(mutant.registers))
+    assert registers == list(range(mutant.registers))
 
 
 def test_almost_no_mutation_gets_through():

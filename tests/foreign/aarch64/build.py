@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kernels.abi import sources_digest
-from kernels.build import BuildError, build
+from kernels.build import TARGETS, BuildError, build
 from tests.foreign.availability import ForeignServerMissing
 
 SOURCE = Path(__file__).with_name("runner.c")
 BUILD = Path(__file__).resolve().parents[3] / "build" / "foreign" / "aarch64"
-TRIPLE, CPU = "aarch64-unknown-linux-gnu", "cortex-a53"
+TRIPLE, CPU = TARGETS["aarch64"]
 COMPILER, EMULATOR = "aarch64-linux-gnu-gcc", "qemu-aarch64"
 ROOT = Path("/usr/aarch64-linux-gnu")  # where Debian's cross packages put the C library
 NEEDED = (ROOT / "lib" / "ld-linux-aarch64.so.1", ROOT / "include" / "stdio.h")

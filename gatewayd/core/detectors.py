@@ -1,0 +1,133 @@
+"""The catalogue: what a detector's settings become in the tables, and what it learns.
+
+One row per detector, in the order of `gatewayd.model.detectors`. The kernels' side of it is `kernels/detectors.py`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final, NamedTuple
+
+import msgspec
+from msgspec import UNSET
+
+from gatewayd.model.config import Contract, Detect
+from gatewayd.model.detectors import DETECTORS, DetectorSettings, Ewma
+from gatewayd.model.device import Tag
+
+_UNITS_NS: Final = {"ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000, "h": 3_600_000_000_000}
+
+
+class Detector(NamedTuple):
+    """One kind of detector.
+
+    Args:
+        name: of its table, of its kernel and of its key in a contract.
+        learned: columns of its table that a restart must not lose.
+        child: a table with several rows for each of its own, all learned; empty = none.
+        rows: the setting that says how many.
+    """
+
+    name: str
+    learned: tuple[str, ...]
+    child: str = ""
+    rows: str = ""
+
+
+# Of amounts that only grow: a mean says nothing of them.
+COUNTER_UNITS: Final = frozenset({"s", "min", "h", "d", "Wh", "kWh", "MWh", "varh", "kvarh", "count", "pulses"})
+TAIL_BUCKETS: Final = 64  # as in `kernels.detectors`
+
+_MOMENTS = ("mean", "variance", "count")
+
+CATALOGUE: Final = (
+    Detector("ewma", _MOMENTS),
+    Detector("cusum", (*_MOMENTS, "high", "low")),
+    Detector("page_hinkley", (*_MOMENTS, "rise", "fall")),
+    Detector("robust_z", ("median", "deviation", "count", "run")),
+    Detector("range_record", ("low", "high", "count")),
+    Detector(
+        "seasonal", ("bin", "samples", "weight", "total", "distance", "spread", "visits"), child="profile", rows="bins"
+    ),
+)
+assert [detector.name for detector in CATALOGUE] == list(DETECTORS)
+
+
+class Instance(NamedTuple):
+    """A detector of one tag."""
+
+    kind: int  # place in CATALOGUE, and the bit in an anomaly
+    settings: DetectorSettings
+
+    @property
+    def detector(self) -> Detector:
+        """Return what kind of detector it is."""
+        return CATALOGUE[self.kind]
+
+    @property
+    def child_rows(self) -> int:
+        """Return how many rows of its child table it has."""
+        return int(getattr(self.settings, self.detector.rows)) if self.detector.rows else 0
+
+
+def instances(contract: Contract) -> Iterator[Instance]:
+    """Yield the detectors that a contract asks for, in the order of the catalogue."""
+    for kind, detector in enumerate(CATALOGUE):
+        settings = getattr(contract, detector.name)
+        if settings is not None:
+            yield Instance(kind, settings)
+
+
+def with_choice(contract: Contract, tag: Tag, *, default: Detect) -> Contract:
+    """Return the contract with the detectors that `detect = "auto"` chooses for it.
+
+    Args:
+        contract: of the tag; what it names itself is all it gets.
+        tag: as its device gives it.
+        default: what the asset type says.
+
+    A measured number with units gets an EWMA. What we write, what only counts, a text, and what is on or off get nothing.
+    """
+    wanted = default if contract.detect is UNSET else contract.detect
+    if wanted != "auto" or any(True for _ in instances(contract)) or not _is_measured(contract, tag):
+        return contract
+    return msgspec.structs.replace(contract, ewma=Ewma())
+
+
+def _is_measured(contract: Contract, tag: Tag) -> bool:
+    units = contract.units or tag.units
+    is_number = tag.type not in ("bool", "string") and getattr(tag, "bit", None) is None
+    return bool(units) and units not in COUNTER_UNITS and is_number and tag.access == "r"
+
+
+def setting_columns(settings: DetectorSettings) -> Mapping[str, float | int]:
+    """Return a detector's settings as cells: the columns have the names of the keys, durations are ns."""
+    return {name: _span_ns(value) if isinstance(value, str) else value for name, value in own_keys(settings).items()}
+
+
+def own_keys(settings: DetectorSettings) -> dict[str, float | int | str]:
+    """Return the keys that only this kind of detector has."""
+    keys = msgspec.structs.asdict(settings)
+    return {name: value for name, value in keys.items() if name not in DetectorSettings.__struct_fields__}
+
+
+def shared_columns(settings: DetectorSettings, *, kind: int, tail_first: int) -> Mapping[str, float | int]:
+    """Return the cells of table detector: what every detector may be told, and that nothing is known yet."""
+    return {
+        "kind": kind,
+        "alarm": -1,
+        "score": math.nan,
+        "rarity": math.nan,
+        "tail_max": settings.tail or 0.0,
+        "tail_first": tail_first,
+        "hold_off": round(settings.hold_off_s * _UNITS_NS["s"]),
+        "hold_for": round(settings.hold_s * _UNITS_NS["s"]),
+    }
+
+
+def _span_ns(text: str) -> int:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text)
+    assert match is not None, "checked as the configuration was read"
+    return round(float(match[1]) * _UNITS_NS[match[2]])

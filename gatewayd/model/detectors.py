@@ -1,0 +1,100 @@
+"""The detectors that can watch one tag, by their settings: one frozen Struct per key of a contract.
+
+What each does, and from which paper, is in docs/detectors.md. Bits of an anomaly are in this order.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from msgspec import Meta
+
+from gatewayd.model.table import Config
+
+Alpha = Annotated[float, Meta(gt=0, le=1)]
+Limit = Annotated[float, Meta(gt=0)]
+Warmup = Annotated[int, Meta(ge=2, le=1_000_000)]
+Seconds = Annotated[float, Meta(ge=0, le=604_800)]
+Span = Annotated[str, Meta(pattern=r"^\d+(\.\d+)?(ms|s|m|h)$")]
+
+
+class DetectorSettings(Config, frozen=True, kw_only=True):
+    """What every detector may be told.
+
+    Args:
+        tail: alarm where a score is rarer than this part of all before, instead of where it exceeds the limit.
+        hold_off_s: after an alarm, for so long only a higher score alarms again.
+        hold_s: an alarm lasts at least so long.
+    """
+
+    tail: Annotated[float, Meta(ge=0.00001, le=0.1)] | None = None
+    hold_off_s: Seconds = 0.0
+    hold_s: Seconds = 0.0
+
+
+class Ewma(DetectorSettings, frozen=True, kw_only=True):
+    """Exponentially weighted mean and variance; alarms when |z| exceeds `z_max`."""
+
+    alpha: Alpha = 0.05
+    z_max: Limit = 6.0
+    warmup: Warmup = 60
+
+
+class Cusum(DetectorSettings, frozen=True, kw_only=True):
+    """Two-sided cumulative sum of z; `k` and `h` in standard deviations."""
+
+    k: Annotated[float, Meta(ge=0)] = 0.5
+    h: Limit = 8.0
+    alpha: Alpha = 0.02
+    warmup: Warmup = 60
+
+
+class PageHinkley(DetectorSettings, frozen=True, kw_only=True):
+    """Tells once that the level has changed; `delta` and `limit` in standard deviations."""
+
+    delta: Annotated[float, Meta(ge=0)] = 0.5
+    limit: Limit = 25.0
+    alpha: Alpha = 0.001
+    warmup: Warmup = 120
+
+
+class RobustZ(DetectorSettings, frozen=True, kw_only=True):
+    """Distance from the running median in deviations that single wild samples do not widen."""
+
+    step: Alpha = 0.01
+    z_max: Limit = 8.0
+    warmup: Warmup = 120
+
+
+class RangeRecord(DetectorSettings, frozen=True, kw_only=True):
+    """A sample outside everything seen so far, by more than `e_max` times `tolerance` of the range."""
+
+    tolerance: Annotated[float, Meta(gt=0, le=1)] = 0.05
+    e_max: Limit = 1.0
+    leak: Annotated[float, Meta(ge=0, lt=0.5)] = 0.00001
+    warmup: Warmup = 500
+
+
+class Seasonal(DetectorSettings, frozen=True, kw_only=True):
+    """A profile over a period of the clock; `warmup` counts visits of a bin, `r_max` mean deviations."""
+
+    period: Span = "24h"
+    bins: Annotated[int, Meta(ge=2, le=1008)] = 48
+    r_max: Limit = 8.0
+    alpha: Alpha = 0.1
+    warmup: Annotated[int, Meta(ge=1, le=1000)] = 3
+
+
+DETECTORS: Final[dict[str, type[DetectorSettings]]] = {
+    "ewma": Ewma,
+    "cusum": Cusum,
+    "page_hinkley": PageHinkley,
+    "robust_z": RobustZ,
+    "range_record": RangeRecord,
+    "seasonal": Seasonal,
+}
+
+
+def names_in(anomaly: int) -> tuple[str, ...]:
+    """Return the names of the detectors in an anomaly mask."""
+    return tuple(name for bit, name in enumerate(DETECTORS) if anomaly > 0 and anomaly >> bit & 1)

@@ -1,0 +1,144 @@
+"""What detectors say of a tag, and what a decision keeps of it."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+import pytest
+
+from gatewayd.core.decide.evidence import slice_of
+from gatewayd.core.detect.words import alarming
+from gatewayd.model.config import Contract
+from gatewayd.model.detectors import DETECTORS, Ewma, PageHinkley, RangeRecord, RobustZ, Seasonal
+from gatewayd.model.record import EvidenceRow, EvidenceSlice
+from tests.core.scenario import MEMBERS, Scenario, rule
+
+WAVE = [60.0 + 0.1 * ((7 * i) % 11 - 5) for i in range(200)]
+QUICK = {"page_hinkley": {"warmup": 20}, "range_record": {"warmup": 20}, "robust_z": {"warmup": 20}}
+HOUR_S = 3600.0
+
+
+def watched(**contract: object) -> Scenario:
+    """A pump whose temperature has these detectors."""
+    return Scenario(rules=[rule("temp > 200")], contracts={**MEMBERS, "temp": Contract(units="degC", **contract)})
+
+
+def fed(values: list[float], *, every_s: float = 1.0, **contract: object) -> Scenario:
+    plant = watched(**contract)
+    for value in values:
+        plant.advance(every_s)
+        plant.sample(temp=value)
+    return plant
+
+
+def said(plant: Scenario) -> dict[str, str]:
+    return {each.name: each.words for each in alarming(plant.state.columns, plant.row["temp"])}
+
+
+def anomaly(plant: Scenario) -> int:
+    return int(plant.state.column("tag.anomaly")[plant.row["temp"]])
+
+
+def test_every_detector_of_a_tag_has_a_say_and_its_own_bit():
+    every = {name: kind() for name, kind in DETECTORS.items()}
+    plant = fed(WAVE[:70], **every)
+    assert anomaly(plant) == -1  # the slower ones do not know yet
+    plant.sample(temp=90.0)
+    assert anomaly(plant) & 1
+
+
+def test_evidence_says_which_detector_how_unusual_and_beside_what():
+    plant = fed([*WAVE, 64.0], ewma=Ewma())
+    (words,) = said(plant).values()
+    assert words.startswith(("12.", "13."))
+    assert " sigma above its mean of 60" in words
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "values", "words"),
+    [
+        ("robust_z", RobustZ(), [*WAVE, 50.0], "robust sigma below its median of"),
+        ("range_record", RangeRecord(warmup=50), [*WAVE, 63.0], "outside all it has been, by 250 % of that range"),
+    ],
+    ids=["robust_z", "range_record"],
+)
+def test_each_detector_has_words_of_its_own(name, settings, values, words):
+    assert words in said(fed(values, **{name: settings}))[name]
+
+
+def test_page_hinkley_says_what_the_level_is_now():
+    plant = fed(WAVE, page_hinkley=PageHinkley())
+    for _ in range(20):
+        plant.advance(1)
+        plant.sample(temp=61.5)
+        if anomaly(plant) > 0:
+            break
+    assert "its level has changed, to about 61.5" in said(plant)["page_hinkley"]
+
+
+def test_a_cusum_says_which_way_the_level_went():
+    from gatewayd.model.detectors import Cusum
+
+    assert "its level has fallen from 59.9" in said(fed([*WAVE, *[59.2] * 15], cusum=Cusum()))["cusum"]
+
+
+def test_a_seasonal_profile_says_what_is_usual_now():
+    days = [10.0 + 5 * (hour % 24 >= 12) + 0.1 * (hour % 7) for hour in range(24 * 4)]
+    plant = fed([*days, *days[:12], 10.0], every_s=HOUR_S, seasonal=Seasonal(bins=24))
+    assert "its usual deviation below the 15" in said(plant)["seasonal"]
+
+
+def test_a_held_alarm_says_so():
+    plant = fed([*WAVE, 64.0, 60.0], ewma=Ewma(hold_s=30))
+    assert said(plant)["ewma"].endswith("(held)")
+
+
+def test_a_calibrated_alarm_says_how_rare_it_is():
+    plant = fed([*WAVE, 64.0], ewma=Ewma(tail=0.01, z_max=1000.0))
+    assert "so rare is 1 in" in said(plant)["ewma"]
+
+
+def test_a_decisions_evidence_carries_the_words_and_only_where_something_alarms():
+    plant = fed([*WAVE, 64.0], ewma=Ewma())
+    packed = slice_of(
+        plant.state,
+        plant.site,
+        cycle=1,
+        now_mono_ns=plant.mono_ns,
+        programs=(),
+        rows=[plant.row["temp"], plant.row["flow"]],
+    )
+    rows = {row.tag: row for row in msgspec.msgpack.decode(packed, type=EvidenceSlice).rows}
+    assert [each.name for each in rows["pump.temp"].unusual] == ["ewma"]
+    assert rows["pump.flow"].unusual == ()
+
+
+def test_evidence_of_before_there_were_words_is_still_read():
+    row = EvidenceRow(
+        tag="a", device="d", value=1.0, status=0, source_time_ns=1, ingest_time_ns=1, processing_time_ns=1, anomaly=1
+    )
+    old = msgspec.msgpack.decode(msgspec.msgpack.encode(row))[:10]
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(old), type=EvidenceRow) == row
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_bad_input_never_alarms_and_is_recovered_from(name):
+    """Constants, NaN, infinities, huge steps, duplicates, gaps and samples of bad quality."""
+    plant = watched(**{name: msgspec.structs.replace(DETECTORS[name](), **QUICK.get(name, {}))})
+    for value in [60.0] * 30 + WAVE[:100]:
+        plant.advance(1)
+        plant.sample(temp=value)
+    assert anomaly(plant) in (0, -1)
+    for value in (math.nan, math.inf, -math.inf):
+        plant.sample(temp=value)
+        assert anomaly(plant) == -1
+    for value in (1e308, -1e308, 5e-324):
+        plant.sample(temp=value)
+        plant.sample(temp=value, status=0x80000000)
+        assert anomaly(plant) == -1
+    plant.advance(7 * 24 * HOUR_S)
+    for value in WAVE:
+        plant.advance(1)
+        plant.sample(temp=value)
+    assert anomaly(plant) in (0, -1)
