@@ -12,17 +12,23 @@ COMPILE_LOCK := $(VENV)/bin/uv pip compile --quiet --universal --python-version 
     --no-emit-index-url --custom-compile-command "make lock"
 ARGS ?=
 KILLS ?= 100
+CUTS ?= 1000
+FLIPS ?= 2000
+TRUNCATIONS ?= 500
 RUNS ?= 1000000
 MUTATIONS ?= 10000
 WORKERS ?= 3
 ALONE := tests/scenarios/test_restart.py tests/hil/test_bench.py tests/hil/test_demo.py tests/hil/test_kill.py
 
-.PHONY: help venv kernels wheel demo test check format kill-test fuzz mutation-test lock clean
+.PHONY: help venv kernels wheel demo test check format kill-test powercut-test fault-test damage-test fuzz mutation-test lock clean
 help:
 	@echo "make demo        play the pumping station story (ARGS=--stay keeps it running)"
 	@echo "make test        run the test suite, most of it in WORKERS=$(WORKERS) processes (ARGS='-k modbus -x' goes to pytest)"
 	@echo "make check       format, lint, types, import contracts, tidy (make -k check goes on after a failure)"
 	@echo "make kill-test   kill -9 the daemon KILLS=$(KILLS) times under load and check what survived"
+	@echo "make powercut-test  let the power fail at CUTS=$(CUTS) moments of a journal's writing and check what is left"
+	@echo "make fault-test  let each call of a journal to the disk fail, and kill it there"
+	@echo "make damage-test  flip bits in FLIPS=$(FLIPS) stores, cut TRUNCATIONS=$(TRUNCATIONS) others, and see how the gateway goes on"
 	@echo "make fuzz        feed RUNS=$(RUNS) damaged messages to each decoder"
 	@echo "make mutation-test  change MUTATIONS=$(MUTATIONS) single bytes of a journal and of its export; each must be noticed"
 	@echo "make kernels     compile the kernels ahead of time for this machine"
@@ -95,6 +101,15 @@ format: $(VENV)/.ready
 
 kill-test: $(VENV)/.ready $(COMPILED)
 	@$(PY) -m hil.kill --kills $(KILLS)
+
+powercut-test: $(VENV)/.ready
+	@$(PY) -m hil.powercut --cuts $(CUTS)
+
+fault-test: $(VENV)/.ready
+	@$(PY) -m hil.faults
+
+damage-test: $(VENV)/.ready $(COMPILED)
+	@$(PY) -m hil.damage --flips $(FLIPS) --truncations $(TRUNCATIONS)
 
 fuzz: $(VENV)/.ready $(COMPILED)
 	@$(PY) -m hil.fuzz --runs $(RUNS) $(ARGS)

@@ -27,6 +27,7 @@ from gatewayd.device.build import build_link, plan_reads
 from gatewayd.device.link import Link
 from gatewayd.errors import StoreError, StoreFull, TransientError
 from gatewayd.facade import GatewayFacade
+from gatewayd.journal.scrub import scrub
 from gatewayd.learned import DetectorMemory
 from gatewayd.memory import refuse_exec_gain
 from gatewayd.model.block import ReadPlan
@@ -214,7 +215,7 @@ class Gateway:
         )
         facade.kernel_form = kernels.form
         read_only = tuple(f"{name} is read-only: its guard list is incomplete" for name in self.site.read_only)
-        self._standing_warnings = read_only + self._relaxations()
+        self._standing_warnings = read_only + self._relaxations() + self._given_up()
         facade.warnings = self._standing_warnings
         return facade
 
@@ -236,6 +237,14 @@ class Gateway:
             named.append(f"cloud link without TLS, {cloud.insecure}")
         return tuple(named)
 
+    def _given_up(self) -> tuple[str, ...]:
+        """Say that the journal before this one was damaged, for as long as its store is kept here."""
+        previous = self._storage.previous
+        if previous is None or not (self._storage.folder / previous.kept_as).exists():
+            return ()
+        self._log.event("journal_damaged", level="error", origin=previous.origin, reason=previous.reason)
+        return (f"the journal {previous.origin} is damaged: have {previous.kept_as} audited, then remove it",)
+
     def _opening_records(
         self, kernels: Kernels, state: State, saves: Mapping[str, bytes]
     ) -> tuple[list[NewRecord], dict[str, bytes]]:
@@ -246,6 +255,9 @@ class Gateway:
             draft.record(
                 Gap(stream="blocks", first=0, last=0, count=0, reason="the unsealed tail of the last run is lost")
             )
+        if (previous := self._storage.previous) is not None and journal.size == 1:
+            reason = f"{previous.origin} is damaged and kept as {previous.kept_as}: {previous.reason}"
+            draft.record(Gap(stream="journal", first=0, last=0, count=0, reason=reason))
         if lost := self._storage.store.redo_lost:
             reason = "the disk did not give back what was acknowledged"
             draft.record(Gap(stream="journal", first=0, last=0, count=lost, reason=reason))
@@ -326,6 +338,7 @@ class Gateway:
         yield "control", server.serve()
         yield "journal", self._storage.journal.run()
         yield "recorder", self.recorder.run()
+        yield "scrub", self._scrub()
         yield "detectors", self.learned.run()
         yield "settle", self._settle()
         yield "watchdog", self._watchdog()
@@ -365,6 +378,11 @@ class Gateway:
 
     def _restarted(self, name: str, error: TransientError) -> None:
         self._log.event("part_restarted", level="warning", part=name, error=error.message)
+
+    async def _scrub(self) -> None:
+        """Read the whole journal once; what is damaged is journalled, and said."""
+        if damaged := await scrub(self._storage.journal, self._clock):
+            self._log.event("journal_damaged", level="error", records=damaged)
 
     async def _settle(self) -> None:
         """MONITOR until the settle time is over and every write in doubt has been read back; then AUTO."""

@@ -72,7 +72,11 @@ class StoreFull(StoreError):
     """The store has reached its quota or the disk is full."""
 
 
-class JournalDamaged(StoreError):
+class StoreDamaged(StoreError):
+    """The store's files are not what was written."""
+
+
+class JournalDamaged(StoreDamaged):
     """The journal does not verify."""
 
     exit_code = 6

@@ -5,15 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from gatewayd.clock import Clock
-from gatewayd.errors import JournalDamaged, StoreError
+from gatewayd.errors import JournalDamaged, StoreDamaged, StoreError
+from gatewayd.journal.epoch import STORE_NAME, begin_epoch, finish_move
 from gatewayd.journal.guarded import guard, unguard
-from gatewayd.journal.keys import load_identity
+from gatewayd.journal.keys import LogIdentity, PreviousLog
 from gatewayd.journal.log import Identity, Journal
 from gatewayd.journal.recorder import Recorder
 from gatewayd.journal.records import LEARNED
+from gatewayd.journal.tail import EDGE_KEY
 from gatewayd.model.block import ReadPlan
 from gatewayd.model.config import GatewayFile
 from gatewayd.model.record import ClockQuality
+from gatewayd.proof.note import SeedSigner
+from gatewayd.store.disk import touch_durably
 from gatewayd.store.env import Store
 from gatewayd.store.tables import Table
 from gatewayd.store.transaction import Writes
@@ -87,6 +91,9 @@ class Storage:
         epoch: of the log.
         boot_id: 16 bytes of this boot.
         was_clean: the last run closed the store.
+
+    Attributes:
+        previous: the log that was given up, damaged, for this one.
     """
 
     def __init__(
@@ -98,34 +105,49 @@ class Storage:
         self.epoch = epoch
         self.boot_id = boot_id
         self.was_clean = was_clean
+        self.previous: PreviousLog | None = None
         self.cursors = StoreCursors(journal)
         self.learned = StoreLearned(journal)
 
     @classmethod
     def open(cls, config: GatewayFile, clock: Clock) -> Storage:
-        """Open the store of a gateway that was initialised.
+        """Open the store of a gateway that was initialised; a damaged one is put aside and a new epoch begins.
 
         Raises:
             StoreLocked: another daemon owns it.
-            StoreError: not initialised, damaged, or another gateway's.
+            StoreError: not initialised, or another gateway's.
         """
         folder = Path(config.storage.path)
-        log, signer = load_identity(folder)
+        log, signer = finish_move(folder)
         if log.origin.rpartition("/")[0] != config.gateway.name:
             raise StoreError(
                 f"{folder} is the storage of {log.origin}, not of {config.gateway.name}",
                 remedy="Give each gateway its own [storage] path, or its old name back.",
             )
-        store = Store.open(folder / "store", config.storage.quota_mb * MB)
+        try:
+            return cls._opened(config, clock, log, signer)
+        except StoreDamaged as error:
+            log, signer = begin_epoch(folder, log, error.message)
+        return cls._opened(config, clock, log, signer)
+
+    @classmethod
+    def _opened(cls, config: GatewayFile, clock: Clock, log: LogIdentity, signer: SeedSigner) -> Storage:
+        folder = Path(config.storage.path)
+        store = Store.open(folder / STORE_NAME, config.storage.quota_mb * MB)
         was_clean, boot_id = store.was_clean, _boot_id()
         quality = ClockQuality.NTP if CLOCK_SYNCHRONIZED.exists() else ClockQuality.UNSYNCED
-        identity = Identity(origin=log.origin, epoch=log.epoch, boot_id=boot_id, clock_quality=quality)
+        identity = Identity(log.origin, log.epoch, boot_id, quality, log.previous)
         try:
+            _refuse_an_empty_store(store, folder, log)
             journal = Journal.open(store, signer, clock, identity, commit=config.storage.commit)
+            touch_durably(folder / "keys" / f"begun-e{log.epoch}")
+            _look_at_what_a_start_needs(journal)
         except BaseException:
             store.close()
             raise
-        return cls(store, journal, folder=folder, epoch=log.epoch, boot_id=boot_id, was_clean=was_clean)
+        opened = cls(store, journal, folder=folder, epoch=log.epoch, boot_id=boot_id, was_clean=was_clean)
+        opened.previous = log.previous
+        return opened
 
     def recorder(self, config: GatewayFile, plans: tuple[ReadPlan, ...], *, digest: bytes, clock: Clock) -> Recorder:
         """Return the flight recorder for these read plans.
@@ -149,6 +171,32 @@ class Storage:
         """Store a last checkpoint and give the store back."""
         self.journal.close()
         self.store.close()
+
+
+def _refuse_an_empty_store(store: Store, folder: Path, log: LogIdentity) -> None:
+    """Begin no log twice: under one name there would be two histories.
+
+    Raises:
+        StoreDamaged: the log was begun here, and nothing of it is left.
+    """
+    has_begun = (folder / "keys" / f"begun-e{log.epoch}").exists()
+    if has_begun and store.get(Table.EDGE, EDGE_KEY) is None:
+        raise StoreDamaged(
+            f"the records of {log.origin} are gone: its store is empty",
+            remedy="Nothing to do: the next start begins a new epoch of the journal.",
+        )
+
+
+def _look_at_what_a_start_needs(journal: Journal) -> None:
+    """Read what the daemon will read before it serves: what is damaged there would end every start.
+
+    Raises:
+        StoreDamaged: so it is.
+    """
+    journal.last_decision_id()
+    journal.saves()
+    for command in journal.in_doubt():
+        journal.decision(command.decision_id)
 
 
 def _boot_id() -> bytes:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from gatewayd.errors import StoreError, StoreLocked
+from gatewayd.errors import StoreDamaged, StoreError, StoreLocked
 from gatewayd.journal.keys import create_identity
 from gatewayd.model.config import Gateway, GatewayFile
 from gatewayd.model.config import Storage as StorageConfig
 from gatewayd.model.decision import NewRecord
 from gatewayd.model.record import Stopped
 from gatewayd.storage import Storage
+from gatewayd.store.tables import Table
 from tests.clock import ManualClock
 
 NAME = "test.example/gw/one"
@@ -59,3 +62,53 @@ async def test_cursors_and_records_survive_a_restart(folder: Path) -> None:
     assert again.cursors.get("journal") == b"17"
     assert again.cursors.get("other") is None
     again.close()
+
+
+def damaged(folder: Path) -> None:
+    data = folder / "store" / "data.mdb"
+    data.write_bytes(bytes(8192) + data.read_bytes()[8192:])
+
+
+def emptied(folder: Path) -> None:
+    (folder / "store" / "data.mdb").write_bytes(b"")
+
+
+def removed(folder: Path) -> None:
+    shutil.rmtree(folder / "store")
+
+
+@pytest.mark.parametrize("harm", [damaged, emptied, removed])
+def test_a_store_that_is_damaged_or_gone_is_put_aside_and_a_new_epoch_begins(
+    folder: Path, harm: Callable[[Path], None]
+) -> None:
+    """Under the old name there would be two histories: it is never signed with again."""
+    Storage.open(config(folder), ManualClock()).close()
+    harm(folder)
+    storage = Storage.open(config(folder), ManualClock())
+    assert (storage.journal.origin, storage.epoch, storage.journal.size) == (f"{NAME}/e2", 2, 1)
+    assert storage.previous is not None
+    assert storage.previous.origin == f"{NAME}/e1"
+    storage.close()
+    again = Storage.open(config(folder), ManualClock())
+    assert again.epoch == 2
+    again.close()
+
+
+def test_saved_state_that_is_damaged_does_not_end_every_start(folder: Path) -> None:
+    storage = Storage.open(config(folder), ManualClock())
+    storage.store.write(lambda writing: writing.put(Table.SAVE, b"override/pump_1", b"what nobody saved"))
+    storage.close()
+    again = Storage.open(config(folder), ManualClock())
+    assert again.epoch == 2
+    assert again.previous is not None
+    assert "override/pump_1" in again.previous.reason
+    again.close()
+
+
+def test_a_store_of_another_log_is_not_taken_for_a_damaged_one(folder: Path) -> None:
+    Storage.open(config(folder), ManualClock()).close()
+    shutil.rmtree(folder / "keys")
+    create_identity(folder, NAME)
+    with pytest.raises(StoreError, match="vkey") as refused:
+        Storage.open(config(folder), ManualClock())
+    assert not isinstance(refused.value, StoreDamaged)

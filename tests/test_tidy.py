@@ -87,6 +87,7 @@ SUITES = {
     "tests/hil/plants/test_example_site.py",
     "tests/hil/plants/test_story.py",
     "tests/hil/test_bench.py",
+    "tests/journal/test_crashes.py",
     "tests/journal/test_faults.py",
     "tests/journal/test_golden.py",
     "tests/observe/test_service.py",

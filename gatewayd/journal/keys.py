@@ -12,17 +12,37 @@ from msgspec import Struct
 
 from gatewayd.errors import StoreError
 from gatewayd.proof.note import KEY_SIZE, NoteError, SeedSigner
+from gatewayd.store.disk import sync_folder
 
 KEY_NAME = "journal-key"
 IDENTITY_NAME = "identity.json"
 
 
-class LogIdentity(Struct, frozen=True, forbid_unknown_fields=True):
+class PreviousLog(Struct, frozen=True, forbid_unknown_fields=True):
+    """The log before a damaged one was given up.
+
+    Args:
+        origin: its name.
+        checkpoint: the newest one that was found in its store; empty = none.
+        reason: why it was given up.
+        kept_as: the folder, beside the new store, in which its store is kept.
+        is_moved: its store has been put there.
+    """
+
+    origin: str
+    checkpoint: str
+    reason: str
+    kept_as: str
+    is_moved: bool = False
+
+
+class LogIdentity(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Which log this gateway writes; public, beside the key."""
 
     origin: str
     epoch: int
     vkey: str
+    previous: PreviousLog | None = None
 
 
 def create_identity(
@@ -53,7 +73,7 @@ def create_identity(
             _write_new(folder / KEY_NAME, os.urandom(KEY_SIZE))
         signer = SeedSigner(origin, _seed(storage_path, environment))
         identity = LogIdentity(origin, 1, signer.vkey)
-        _write_new(folder / IDENTITY_NAME, msgspec.json.format(msgspec.json.encode(identity)) + b"\n")
+        _write_new(folder / IDENTITY_NAME, _encoded(identity))
     except OSError as error:
         raise StoreError(
             f"cannot write in {folder}: {error.strerror}", remedy="Run as the daemon's user, or give it the folder."
@@ -74,7 +94,7 @@ def load_identity(storage_path: Path, environment: Mapping[str, str] = os.enviro
     path = storage_path / "keys" / IDENTITY_NAME
     try:
         with path.open("rb") as file:
-            identity = msgspec.json.decode(file.read(4096), type=LogIdentity)
+            identity = msgspec.json.decode(file.read(16384), type=LogIdentity)
     except FileNotFoundError as error:
         raise StoreError(f"{path} is missing", remedy="Run `gatewayd init` first.") from error
     except (OSError, msgspec.MsgspecError) as error:
@@ -88,6 +108,39 @@ def load_identity(storage_path: Path, environment: Mapping[str, str] = os.enviro
             f"the journal key is not the one of {path}", remedy="Give the gateway back its key; it cannot be replaced."
         )
     return identity, signer
+
+
+def signer_of(origin: str, storage_path: Path, environment: Mapping[str, str] = os.environ) -> SeedSigner:
+    """Return the signer that the gateway's key gives under a log's name.
+
+    Raises:
+        StoreError: as `load_identity`.
+    """
+    return SeedSigner(origin, _seed(storage_path, environment))
+
+
+def replace_identity(storage_path: Path, identity: LogIdentity) -> None:
+    """Put another identity in the place of the one that is there; after a power cut it is the old or the new one.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    folder = storage_path / "keys"
+    new = folder / f"{IDENTITY_NAME}.new"
+    try:
+        new.unlink(missing_ok=True)
+        _write_new(new, _encoded(identity))
+        new.rename(folder / IDENTITY_NAME)
+        sync_folder(folder)
+    except OSError as error:
+        raise StoreError(
+            f"cannot write in {folder}: {error.strerror}",
+            remedy="Give the folder to the daemon's user; free some disk.",
+        ) from error
+
+
+def _encoded(identity: LogIdentity) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(identity)) + b"\n"
 
 
 def _credential(environment: Mapping[str, str]) -> Path | None:
@@ -140,8 +193,4 @@ def _write_new(path: Path, content: bytes) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)

@@ -23,11 +23,12 @@ from gatewayd.journal import blob, tail
 from gatewayd.journal.batch import Extra, Item, apply_items
 from gatewayd.journal.bundle import Bundler
 from gatewayd.journal.group import GroupCommit
+from gatewayd.journal.keys import PreviousLog
 from gatewayd.journal.leaf import Stamp, draft
 from gatewayd.journal.records import Records
 from gatewayd.model.decision import Command, NewRecord
 from gatewayd.model.record import ClockQuality, Genesis, Kind
-from gatewayd.proof.note import Checkpoint, Signer, VerifierKey, sign_checkpoint
+from gatewayd.proof.note import Checkpoint, NoteError, Signer, VerifierKey, open_checkpoint, sign_checkpoint
 from gatewayd.store.env import Store
 from gatewayd.store.tables import Table, u64
 from gatewayd.store.transaction import Batch, Writes
@@ -54,12 +55,14 @@ class Identity(Struct, frozen=True):
         epoch: counts the logs of one gateway, from 1.
         boot_id: 16 bytes, new at every boot of the machine; tells which boot a `boot_ns` belongs to.
         clock_quality: how far wall time can be believed now.
+        previous: the log that was given up for this one.
     """
 
     origin: str
     epoch: int
     boot_id: bytes
     clock_quality: ClockQuality = ClockQuality.UNSYNCED
+    previous: PreviousLog | None = None
 
 
 class Journal(Records):
@@ -108,8 +111,8 @@ class Journal(Records):
         store.rearrange = journal._bundler
         journal._load()
         if not journal.size:
-            genesis = Genesis(origin=identity.origin, epoch=identity.epoch, vkey=signer.vkey)
-            journal._commit_one(Item(drafts=(draft(NewRecord(genesis)),), extra=journal._store_owner))
+            genesis = draft(NewRecord(_genesis(identity, signer.vkey)))
+            journal._commit_one(Item(drafts=(genesis,), extra=journal._store_owner))
         journal._commit_one(Item(wants_checkpoint=True))
         journal._choose_mode(commit)
         return journal
@@ -331,7 +334,18 @@ class Journal(Records):
         for field, ours in (("origin", self._identity.origin), ("vkey", self._signer.vkey)):
             stored = self._store.get(Table.META, field.encode())
             if stored is not None and stored != ours.encode():
-                raise _foreign(f"the store's log has the {field} {stored.decode()}, this gateway {ours}")
+                if self._is_signed_by_us():
+                    raise tail.damaged(
+                        0, f"the store's {field} is no longer the one that its checkpoints are signed for"
+                    )
+                raise _foreign(f"the store's log has the {field} {stored!r}, this gateway {ours}")
+
+    def _is_signed_by_us(self) -> bool:
+        """Say whether the newest checkpoint is ours, whatever stands beside it."""
+        rows = self._store.read(lambda reading: reading.scan_back(Table.CHECKPOINT, limit=1))
+        with suppress(NoteError):
+            return bool(rows) and open_checkpoint(rows[0][1].decode("utf-8", "replace"), self._key).size > 0
+        return False
 
     def _store_owner(self, writing: Writes, _seqs: tuple[int, ...]) -> None:
         writing.put(Table.META, b"format", FORMAT)
@@ -430,6 +444,15 @@ class Journal(Records):
     def decided_in(self, first_cycle: int, last_cycle: int) -> bool:
         """Say whether one of the newest decisions was made in one of these cycles."""
         return any(first_cycle <= cycle <= last_cycle for cycle in self._decided_cycles)
+
+
+def _genesis(identity: Identity, vkey: str) -> Genesis:
+    genesis = Genesis(origin=identity.origin, epoch=identity.epoch, vkey=vkey)
+    if (previous := identity.previous) is None:
+        return genesis
+    return msgspec.structs.replace(
+        genesis, previous_origin=previous.origin, previous_checkpoint=previous.checkpoint, reason=previous.reason
+    )
 
 
 def _is_bulky(batch: Batch, items: Sequence[Item]) -> bool:

@@ -21,11 +21,12 @@ import msgspec
 from gatewayd.errors import StoreError, StoreFull
 from gatewayd.store.ahead import STORE_ID_BYTES, Ahead, ahead_of, encode_changes, next_mark
 from gatewayd.store.disk import allocate, disk_error, sync_folder, touch_durably
+from gatewayd.store.files import create_data_file
 from gatewayd.store.lock import OwnerLock
 from gatewayd.store.probe import DATA_NAME, check_data_file
 from gatewayd.store.redo import PAGE_BYTES, RedoFile, read_frames
-from gatewayd.store.tables import Table, u64
-from gatewayd.store.transaction import Batch, Changes, Databases, Reading, Writing
+from gatewayd.store.tables import Table, from_u64, u64
+from gatewayd.store.transaction import Batch, Changes, Databases, Reading, Writing, error_kind
 
 T = TypeVar("T")
 Rearrange = Callable[[Reading, Changes], Changes]
@@ -41,6 +42,7 @@ REDO_BYTES_MAX = 1 << 20  # bounds how long the tables take to catch up, for whi
 AHEAD_BYTES_MAX = 2 << 20  # of what stays in memory until then; on disk it is compressed
 REDO_SHARE = 64  # of the quota, at least
 TABLES = tuple(Table)
+REDO_SIZE_KEY = b"redo"  # in META: bytes of the redo file, once it has all its blocks
 MARK_KEY = b"mark"  # in META: which frames of the redo file are not in the tables yet
 
 
@@ -119,6 +121,7 @@ class Store:
             was_clean = not (path / RUNNING_NAME).exists()
             check_data_file(path, was_clean=was_clean)
             touch_durably(path / RUNNING_NAME)
+            create_data_file(path)
         except OSError as error:
             lock.release()
             raise disk_error(f"cannot write in {path}", error) from error
@@ -140,9 +143,9 @@ class Store:
             with self._required().begin() as transaction:
                 return work(Reading(transaction, self._databases, self._over(ahead, transaction)))
         except lmdb.Error as error:
-            raise StoreError(
+            raise error_kind(error)(
                 f"the store {self.path} cannot be read: {error}",
-                remedy="Run `gatewayd journal verify`; if it fails, restore or start a new epoch.",
+                remedy="Run `gatewayd journal verify`; if it fails, the next start begins a new epoch.",
             ) from error
 
     def get(self, table: Table, key: bytes) -> bytes | None:
@@ -267,13 +270,28 @@ class Store:
         self._ahead = Ahead(self.get(Table.META, MARK_KEY) or b"")
         if not self._ahead.mark and not self._put_first_mark():
             return
+        path = self.path / REDO_NAME
+        frames = read_frames(
+            path, self._ahead.mark
+        )  # first of all: a disk without room takes no file, but gives this one
+        self._ahead = self._picture(self._ahead.mark, frames.payloads)
+        self.redo_lost = max(frames.lost, int(self._is_redo_cut(path)))
         with suppress(OSError):  # no room for it: everything goes straight into the tables
-            self._redo = RedoFile(self.path / REDO_NAME, self._redo_bytes)
-            frames = self._redo.frames(self._ahead.mark)
-            self._ahead = self._picture(self._ahead.mark, frames.payloads)
-            self.redo_lost = frames.lost
+            self._redo = RedoFile(path, self._redo_bytes)
+            self._redo.frames(self._ahead.mark)
         with suppress(StoreFull):
+            self._remember_size(path)
             self.settle()
+
+    def _is_redo_cut(self, path: Path) -> bool:
+        """Say whether the file is shorter than it was, and with it perhaps what a run that did not settle had written."""
+        size = path.stat().st_size if path.exists() else 0
+        return not self.was_clean and size < from_u64(self.get(Table.META, REDO_SIZE_KEY) or u64(0))
+
+    def _remember_size(self, path: Path) -> None:
+        size = u64(path.stat().st_size if self._redo is not None else 0)
+        if self.get(Table.META, REDO_SIZE_KEY) != size:
+            self.write(lambda writing: writing.put(Table.META, REDO_SIZE_KEY, size), use_reserve=True)
 
     def _put_first_mark(self) -> bool:
         return self._put_mark(os.urandom(STORE_ID_BYTES) + u64(0))
@@ -405,7 +423,7 @@ class Store:
                 max_dbs=len(TABLES) + 8,
             )
         except (lmdb.Error, OSError) as error:
-            raise StoreError(
+            raise error_kind(error)(
                 f"cannot open the store {self.path}: {error}",
                 remedy="Check the storage folder's owner and free space; a damaged store must be moved away.",
             ) from error
@@ -413,7 +431,7 @@ class Store:
             self._databases = dict(_open_databases(environment, create=not readonly))
         except lmdb.Error as error:
             environment.close()
-            raise StoreError(
+            raise error_kind(error)(
                 f"the tables of the store {self.path} cannot be opened: {error}",
                 remedy="Free some disk space; if there is enough, the store is damaged and must be moved away.",
             ) from error

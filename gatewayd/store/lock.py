@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from gatewayd.errors import StoreError, StoreLocked
@@ -40,8 +41,9 @@ class OwnerLock:
                 f"the store {folder} is in use by process {holder}",
                 remedy="Only one daemon may run on a store; stop the other one, or give this one its own storage.path.",
             )
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        with suppress(OSError):  # the number is for people: a full disk must not keep the gateway from watching
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         return cls(descriptor)
 
     @staticmethod

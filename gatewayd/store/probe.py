@@ -15,7 +15,7 @@ from pathlib import Path
 from lmdb.verify import VerifyError
 from lmdb.verify import verify as verify_structure
 
-from gatewayd.errors import StoreError
+from gatewayd.errors import StoreDamaged
 
 DATA_NAME = "data.mdb"
 PROBE_S_MAX = 10.0  # about 50,000 pages a second on a desktop, a tenth of that on a small board
@@ -34,7 +34,7 @@ def check_data_file(folder: Path, *, was_clean: bool) -> None:
         was_clean: the last owner closed the store; then only the sizes are checked, in this process.
 
     Raises:
-        StoreError: the file is damaged; it is left as it is.
+        StoreDamaged: the file is damaged; it is left as it is.
     """
     path = folder / DATA_NAME
     if not path.exists() or path.stat().st_size == 0:
@@ -78,11 +78,10 @@ def _probe_in_child(folder: Path, seconds: float) -> None:
         raise _damaged(folder, output or f"the check ended with status {probe.returncode}")
 
 
-def _damaged(folder: Path, what: str) -> StoreError:
-    return StoreError(
+def _damaged(folder: Path, what: str) -> StoreDamaged:
+    return StoreDamaged(
         f"the data file {folder / DATA_NAME} is damaged: {what}",
-        remedy="Nothing was changed. Copy the folder for the auditor, then move it away; "
-        "`gatewayd init` starts a new epoch of the journal.",
+        remedy="Nothing was changed. `gatewayd run` puts the store aside and begins a new epoch of the journal.",
     )
 
 

@@ -65,8 +65,8 @@ class RedoFile:
         self._number = 0
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            if os.fstat(self._descriptor).st_size < size:
-                self._lay_out(size)
+            if (found := os.fstat(self._descriptor).st_size) < size:
+                self._lay_out(found // PAGE_BYTES * PAGE_BYTES, size)
         except OSError:
             self.close()
             raise
@@ -111,9 +111,10 @@ class RedoFile:
         """Give the file back."""
         os.close(self._descriptor)
 
-    def _lay_out(self, size: int) -> None:
-        zeros = bytes(min(size, 1 << 20))
-        for start in range(0, size, len(zeros)):
+    def _lay_out(self, found: int, size: int) -> None:
+        """Write the pages that are missing; those that are there may hold what was acknowledged, under a smaller quota."""
+        zeros = bytes(min(size - found, 1 << 20))
+        for start in range(found, size, len(zeros)):
             part = zeros[: size - start]
             if os.pwrite(self._descriptor, part, start) != len(part):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

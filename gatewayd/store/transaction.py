@@ -7,6 +7,7 @@ from typing import Protocol
 
 import lmdb
 
+from gatewayd.errors import StoreDamaged, StoreError
 from gatewayd.store.tables import Table
 
 Rows = list[tuple[bytes, bytes]]
@@ -15,6 +16,15 @@ Changes = Mapping[Table, Mapping[bytes, bytes | None]]
 Databases = dict[Table, "lmdb._Database"]
 
 SCAN_ROWS_MAX = 100_000
+DAMAGE = (  # what LMDB says of pages that it did not write so
+    lmdb.CorruptedError,
+    lmdb.InvalidError,
+    lmdb.PageNotFoundError,
+    lmdb.VersionMismatchError,
+    lmdb.IncompatibleError,
+    lmdb.BadValsizeError,
+    lmdb.PanicError,
+)
 GROWING = frozenset({Table.ENTRY})  # tables whose new keys are always the greatest
 
 
@@ -198,6 +208,11 @@ class Writing(Reading):
     def delete(self, table: Table, key: bytes) -> None:
         """Remove a key, if it is there."""
         self._transaction.delete(key, db=self._databases[table])
+
+
+def error_kind(error: Exception) -> type[StoreError]:
+    """Return the kind of our error that one of LMDB or the system, met while opening or reading, stands for."""
+    return StoreDamaged if isinstance(error, DAMAGE) else StoreError
 
 
 def _merged(rows: Rows, over: Mapping[bytes, bytes | None], limit: int, *, falling: bool) -> Rows:

@@ -177,6 +177,43 @@ def test_acknowledged_batches_that_the_disk_lost_are_counted(killed):
     store.close()
 
 
+@pytest.mark.parametrize("size", [None, 0, PAGE_BYTES, 10 * PAGE_BYTES])
+def test_a_redo_file_that_is_shorter_than_it_was_counts_as_a_loss_after_a_kill(killed, size):
+    """What stood in the part that is gone, nobody can tell: something, or nothing."""
+    path = killed
+    if size is None:
+        (path / "redo").unlink()
+    else:
+        os.truncate(path / "redo", size)
+    store = Store.open(path, QUOTA)
+    assert store.redo_lost > 0
+    store.close()
+    os.truncate(path / "redo", 0)
+    store = Store.open(path, QUOTA)
+    assert store.redo_lost == 0, "after a stop nothing stood there"
+    store.close()
+
+
+def test_more_quota_after_a_kill_loses_nothing_of_what_was_written_ahead(killed):
+    store = Store.open(killed, 2 * QUOTA)
+    assert store.redo_lost == 0
+    assert store.read(lambda r: r.count(Table.SAVE)) == 10
+    store.close()
+
+
+def test_frames_are_found_though_there_is_no_room_for_a_larger_redo_file(killed, monkeypatch):
+    """Or later rows would be written beside them, and they over those at some later start."""
+    monkeypatch.setattr("gatewayd.store.env.RedoFile", _no_room)
+    store = Store.open(killed, 2 * QUOTA)
+    assert store.read(lambda r: r.count(Table.SAVE)) == 10
+    assert store.rows_ahead == 0
+    store.close()
+
+
+def _no_room(*_):
+    raise OSError(28, "No space left on device")
+
+
 def test_without_room_for_the_redo_file_everything_goes_into_the_tables(tmp_path, monkeypatch):
     import gatewayd.store.env as env
 

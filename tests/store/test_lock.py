@@ -50,6 +50,16 @@ def test_the_same_process_cannot_open_it_twice_either(tmp_path):
     Store.open(tmp_path / "store", 1 << 20).close()
 
 
+def test_a_disk_that_takes_no_number_gives_the_lock_all_the_same(tmp_path, monkeypatch):
+    def no_room(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", no_room)
+    lock = OwnerLock.take(tmp_path)
+    assert not OwnerLock.is_free(tmp_path)
+    lock.release()
+
+
 def test_a_failed_opening_gives_the_lock_back(tmp_path):
     Store.open(tmp_path / "store", 1 << 20).close()
     data = tmp_path / "store" / "data.mdb"

@@ -42,6 +42,15 @@ def test_a_new_file_has_all_its_blocks_and_no_frames(path, redo):
     assert redo.frames(MARK) == Frames((), 0, 0)
 
 
+def test_a_file_that_grows_with_the_quota_keeps_its_frames(path, redo):
+    """Full, killed, given more room: the frames are all there is of what was acknowledged."""
+    redo.append(MARK, b"acknowledged")
+    larger = RedoFile(path, 2 * SIZE)
+    assert larger.frames(MARK) == Frames((b"acknowledged",), 1, 0)
+    assert os.stat(path).st_size == 2 * SIZE
+    larger.close()
+
+
 def test_a_new_files_name_is_durable_before_anything_is_acknowledged(path, monkeypatch):
     synced = []
     fsync = os.fsync
