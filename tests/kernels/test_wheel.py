@@ -23,7 +23,7 @@ from tests.kernels.harness import native_library
 
 ROOT = Path(__file__).resolve().parents[2]
 PREFIX = {"x86_64": "", "aarch64": "aarch64-linux-gnu-"}  # of Debian's cross binutils, beside those of an x86-64 host
-SOURCES = ("gatewayd", "kernels", "pyproject.toml", "README.md", ".gitignore")
+SOURCES = ("gatewayd", "kernels", "verify", "pyproject.toml", "README.md", ".gitignore")
 # Debian's names of what multiplies and adds with one rounding; x86-64 has vfmadd132sd and many like it.
 FUSED = {
     "aarch64": re.compile(r"\b(?:fn?madd|fn?msub|fmla|fmls)\b"),

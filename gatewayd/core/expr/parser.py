@@ -303,7 +303,8 @@ class _Parser:
 
     def _vote(self, name: Token) -> Node:
         """Parse `vote(2, a, b, c, d)`, two of four, or `vote(a, b, c)`, two of three."""
-        if self._next().kind != "number":
+        after = self._tokens[min(self._at + 1, len(self._tokens) - 1)]
+        if self._next().kind != "number" or after.text not in (",", ")"):  # `vote(0 < a, b, c)` begins with no count
             voters = self._operands(name, 3)
             return Vote(name.start, self._close(name), 2, voters)
         needed = self._take()

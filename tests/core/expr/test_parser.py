@@ -147,6 +147,7 @@ def test_precedence_is_that_of_python(text):
         ("std(a, 5s) / count(a, 5s)", "(std(a,5000000000) / count(a,5000000000))"),
         ("min(integral(a, 5s), b)", "(integral(a,5000000000) min b)"),
         ("vote(a > 1, b > 1 for 5s, c > 1)", "vote(2,(a > 1),((b > 1) for 5),(c > 1))"),
+        ("vote(0 < a, b > 1, c > 1)", "vote(2,(0 < a),(b > 1),(c > 1))"),
         ("vote(2, a > 1, true, b > 1, c > 1)", "vote(2,(a > 1),True,(b > 1),(c > 1))"),
         ("vote(2, a > 1, true)", "vote(2,(a > 1),True)"),
         ("true if a > 1 else b > 2 for 5s", "(True if (a > 1) else ((b > 2) for 5))"),

@@ -9,10 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gatewayd.core.expr.compiler import Compiler
 from gatewayd.core.expr.parser import parse
 from gatewayd.core.expr.syntax import Memory, TimeOfDay, Within, shown
-from gatewayd.errors import ExpressionError
 from tests.core.expr.plant import BAD, GOOD, SECOND, START, UNCERTAIN, Plant, TagNames
 from tests.core.expr.reference import DAY, Reader, Sample, TagHistory, evaluate
 from tests.kernels.harness import FORMS, kernels
@@ -95,21 +93,10 @@ def condition(draw: st.DrawFn, depth: int) -> str:
 
 # how much older a sample is than its arrival, in seconds; a device's clock may run ahead, or be set
 lags = st.sampled_from([0.0, 0.0, 0.0, 0.0, 0.5, 1.0, 1.5, 4.0, 30.0, 3600.0, -3.0, -3600.0, 1001.0])
-
-
-def joins_equal_units(expression: tuple[str, str]) -> bool:
-    """Say whether the units are sound: what an age is compared with here may be any number."""
-    try:
-        Compiler(TagNames(*TAGS)).add(expression[0], kind="number" if expression[1] == "number" else "condition")
-    except ExpressionError as error:
-        return " joins " not in error.message
-    return True
-
-
 expressions = st.one_of(
     number(3).map(lambda text: (text, "number")),
     condition(3).map(lambda text: (text, "condition")),
-).filter(joins_equal_units)
+)
 events = st.one_of(
     st.tuples(st.just("sample"), tags, readings, st.sampled_from([GOOD, GOOD, GOOD, GOOD, UNCERTAIN, BAD]), lags),
     st.tuples(st.just("stale"), tags),
@@ -209,7 +196,7 @@ some_expressions = st.lists(expressions, min_size=1, max_size=4, unique_by=lambd
 
 
 @pytest.mark.parametrize("form", FORMS)
-@settings(steady, max_examples=200)
+@settings(steady, max_examples=120)
 @given(some_expressions, passes)
 def test_every_expression_gives_the_bits_of_the_reference_through_any_past(form, expressions, past):
     tell_the_same_past(expressions, past, form)
