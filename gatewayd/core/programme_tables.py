@@ -14,7 +14,7 @@ from gatewayd.core.state import State
 
 KERNELS = ("window_update", "due_programs", "rules")  # to be bound anew after a swap
 
-_FORMAT = {"f8": "d", "i8": "q", "i4": "i", "u1": "B"}
+_FORMAT = {"f8": "d", "f4": "f", "i8": "q", "i4": "i", "u1": "B"}
 _UNKNOWN = ("program.result", "register.value", "register.previous", "register.result")
 
 

@@ -25,7 +25,7 @@ CYCLE = (
     "window_update",
 )
 _UINT16 = 3  # as in kernels/decode_modbus_registers.py
-_ARRAY = {"f8": "d", "i8": "q", "i4": "i", "u1": "B"}
+_ARRAY = {"f8": "d", "f4": "f", "i8": "q", "i4": "i", "u1": "B"}
 _ALL_CHECKS = CHECK_RANGE | CHECK_AGE | CHECK_RATE | CHECK_STUCK
 _TICKS_1601 = 116_444_736_000_000_000  # of 100 ns, from 1601 to 1970
 _OPCUA_SIZE = 18  # mask, Variant of Double, SourceTimestamp
@@ -44,7 +44,7 @@ class KernelLoad:
         self._pass = 0
         rows = {"response": RESPONSE_CELLS * math.ceil(tags / REGISTERS), "inbox": 2 * tags, "ring": RING * tags}
         rows |= {"nest": NEST_CELLS, "out": OUT_CELLS}
-        rows |= dict.fromkeys(("tag", "plan", "fresh", "ewma", "cusum", "window"), tags)
+        rows |= dict.fromkeys(("tag", "plan", "fresh", "ewma", "cusum", "window"), tags) | {"detector": 2 * tags}
         self.columns = {
             f"{table}.{column}": memoryview(array(_ARRAY[kind], [0]) * rows.get(table, 1))
             for table, columns in kernels.tables.items()
@@ -88,6 +88,12 @@ class KernelLoad:
         for name, count in counts.items():
             self._set(name, [count] * self.tags)
         self._set("window.ring_first", range(0, RING * self.tags, RING))
+        self._set("tag.detector_first", range(0, 2 * self.tags, 2))
+        self._set("tag.detector_count", [2] * self.tags)
+        self._set("ewma.detector", range(0, 2 * self.tags, 2))
+        self._set("cusum.detector", range(1, 2 * self.tags, 2))
+        self._set("detector.kind", [0, 1] * self.tags)
+        self._set("detector.alarm", [-1] * 2 * self.tags)
 
     def _set(self, name: str, cells: object) -> None:
         column = self.columns[name]

@@ -115,7 +115,7 @@ def _table(costs: Mapping[str, Costs]) -> str:
 
 def call_overhead_us(kernels: Kernels, *, calls: int = 2_000, rounds: int = 50) -> float:
     """Return what a call costs that has no row to work on: scalars packed, into the library and back."""
-    kinds = {"f8": "d", "i8": "q", "i4": "i", "u1": "B"}
+    kinds = {"f8": "d", "f4": "f", "i8": "q", "i4": "i", "u1": "B"}
     columns = {
         f"{table}.{name}": memoryview(array(kinds[kind], [0]))
         for table, cells in kernels.tables.items()

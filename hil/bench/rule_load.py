@@ -27,7 +27,7 @@ TAGS = 10_000
 START_NS = 1_000_000_000_000
 UNKNOWN = math.nan
 Rule = Callable[[list[tuple[float, int, int]]], float]
-_FORMAT = {"f8": "d", "i8": "q", "i4": "i", "u1": "B"}
+_FORMAT = {"f8": "d", "f4": "f", "i8": "q", "i4": "i", "u1": "B"}
 # Four rules of an asset type: six to eight operations, four tags each.
 SHAPES = (
     "{a} > 85 and {b} < 3 or {c} - {d} > 2",

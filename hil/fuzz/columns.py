@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from gatewayd.core.kernels import Kernels
 from kernels.table import KERNELS, TABLES
 
-_CODES = {"f8": "d", "i8": "q", "i4": "i", "u1": "B"}
+_CODES = {"f8": "d", "f4": "f", "i8": "q", "i4": "i", "u1": "B"}
 _WIDTHS = {"f8": 8, "i8": 8, "i4": 4, "u1": 1}
 _BY_NAME = {kernel.name: kernel for kernel in KERNELS}
 _PROT_NONE = 0
