@@ -44,7 +44,7 @@ class Result(NamedTuple):
 
     @property
     def passed(self) -> bool:
-        return self.verified and not (self.lost or self.doubled or self.undecided) and self.writes > 0
+        return self.verified and not (self.lost or self.doubled or self.undecided) and self.writes >= self.kills // 2
 
 
 def main() -> int:

@@ -63,6 +63,7 @@ min_off_s = 0
 fail_safe_value = 20
 readback = "self"
 readback_tolerance = 0.5
+readback_within_s = 0.5
 input_age_max_s = 10
 """
 
