@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from hashlib import sha256
 from pathlib import Path
 
 import msgspec
@@ -303,15 +302,10 @@ class _RecordFiles:
         name = f"evidence/{digest.hex()}"
         if not digest or self._folder.holds(name):
             return
-        try:
-            content = self._store.read(lambda reading: Entries(reading).evidence(seq))
-        except ValueError as error:
-            raise tail.damaged(seq, f"the evidence of its tile cannot be unpacked: {error}") from error
+        content = self._store.read(lambda reading: tail.evidence_of(Entries(reading), seq, digest))
         if content is None:
             self._counts["evidence_missing"] += 1
             return
-        if sha256(content).digest() != digest:
-            raise tail.damaged(seq, "its evidence does not have the hash that it cites")
         self._folder.write(name, content)
         self._counts["evidence"] += 1
         yield from self._lineage.of_evidence(digest, content)

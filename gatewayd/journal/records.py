@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from hashlib import sha256
 
 import msgspec
 from msgspec import Struct
@@ -214,13 +213,7 @@ class Search:
 
     def _evidence(self, seq: int, leaf: Leaf) -> bytes | None:
         digest = getattr(leaf.body, "evidence", b"")
-        try:
-            evidence = self._entries.evidence(seq) if digest else None
-        except ValueError as error:
-            raise tail.damaged(seq, f"the evidence of its tile cannot be unpacked: {error}") from error
-        if evidence is not None and sha256(evidence).digest() != digest:
-            raise tail.damaged(seq, "its evidence does not have the hash that it cites")
-        return evidence
+        return tail.evidence_of(self._entries, seq, digest) if digest else None
 
     def _below(self, before: int | None) -> int:
         """Return a place behind every decision whose id is smaller; ids grow with places."""

@@ -7,6 +7,8 @@ what does not agree is damage, and is named.
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 from msgspec import Struct
 
 from gatewayd.errors import JournalDamaged
@@ -154,6 +156,21 @@ def leaves_of(entries: Entries, first: int, count: int) -> list[bytes]:
         return entries.leaves(first, count)
     except ValueError as error:
         raise damaged(first, f"the bundle it stands in cannot be unpacked: {error}") from error
+
+
+def evidence_of(entries: Entries, seq: int, digest: bytes) -> bytes | None:
+    """Return the evidence that came with a record, which cites it by its hash; None if it was pruned.
+
+    Raises:
+        JournalDamaged: it cannot be unpacked, or has another hash.
+    """
+    try:
+        evidence = entries.evidence(seq)
+    except ValueError as error:
+        raise damaged(seq, f"the evidence of its tile cannot be unpacked: {error}") from error
+    if evidence is not None and sha256(evidence).digest() != digest:
+        raise damaged(seq, "its evidence does not have the hash that it cites")
+    return evidence
 
 
 def expected_hash(reading: Reading, tree: Tree, seq: int) -> bytes:
