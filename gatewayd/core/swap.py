@@ -25,7 +25,7 @@ from gatewayd.model.decision import Reason
 from gatewayd.model.record import AlarmEvent, RuleEvent
 
 _TABLES_OF_RULES = frozenset(  # all others are of the plant, and shared
-    {"window", "ring", "program", "code", "const", "register", "dependency", "due", "changed", "stack", "out"}
+    {"window", "ring", "program", "code", "register", "dependency", "due", "changed", "stack", "out"}
 )
 _COLUMNS_OF_RULES = frozenset({"tag.window_first", "tag.dependency_first", "tag.dependency_count"})
 _LAYOUT = frozenset(  # where things stand in the new state; what else these tables hold is what was learned

@@ -11,23 +11,24 @@ import random
 import sys
 import time
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from gatewayd.compiled import load_kernels
-from gatewayd.core.expr.compiler import Compiler
 from gatewayd.core.expr.parser import parse
-from gatewayd.core.expr.programme import Programme
 from gatewayd.core.expr.syntax import Binary, Node, Number, Tag, Unary
 from gatewayd.core.kernels import Kernels
-from gatewayd.core.programme_tables import KERNELS, programme_tables
+from gatewayd.core.site import Digests, Site, compile_site
+from gatewayd.core.state import State
+from gatewayd.core.swap import prepare, take_over
+from gatewayd.model.config import Asset, AssetType, Contract, Gateway, GatewayFile, Rule, SiteConfig
+from gatewayd.model.device import ModbusTag, ModbusTcpDevice
 
 RULES = 10_000
 TAGS = 10_000
 START_NS = 1_000_000_000_000
 UNKNOWN = math.nan
-Rule = Callable[[list[tuple[float, int, int]]], float]
-_FORMAT = {"f8": "d", "f4": "f", "i8": "q", "i4": "i", "u1": "B"}
+PythonRule = Callable[[list[tuple[float, int, int]]], float]
 # Four rules of an asset type: six to eight operations, four tags each.
 SHAPES = (
     "{a} > 85 and {b} < 3 or {c} - {d} > 2",
@@ -37,31 +38,13 @@ SHAPES = (
 )
 
 
-class Names:
-    """Tags t0, t1, ... without units or periods."""
-
-    def row(self, name: str) -> int | None:
-        return int(name[1:])
-
-    def units(self, row: int) -> str:
-        return ""
-
-    def period_ns(self, row: int) -> int:
-        return 0
-
-    def spacing_ns(self, row: int) -> int:
-        return 0
-
-    def all(self) -> Iterable[str]:
-        return ()
-
-
 def rule_figures(quick: bool) -> dict[str, float]:
     """Return ns a rule takes in the interpreter and as a Python code object, and ms to replace all rules in the loop."""
     kernels = load_kernels("aot")
     texts = [_text(number) for number in range(RULES)]
-    programme = _compiled(texts)
-    columns = _plant(programme, kernels)
+    site, others = _site(texts), _site([f"not ({text})" for text in texts])
+    state = _plant(site, kernels)
+    columns = state.columns
     rules = kernels.bind("rules", columns)
     python = _python_rules(texts)
     rows = list(zip(columns["tag.value"], columns["tag.status"], columns["tag.stale"], strict=True))
@@ -69,7 +52,7 @@ def rule_figures(quick: bool) -> dict[str, float]:
     for _ in range(5 if quick else 25):  # interleaved: a busy minute of the machine hits all alike
         ours += [_timed(lambda: rules(RULES, RULES, START_NS, 0)) for _ in range(5)]
         theirs.append(_timed(lambda: _run_python(python, rows)))
-        swaps.append(_swapped(programme, kernels, columns))
+        swaps.append(_swapped(state, site, others, kernels))
     _same(list(columns["program.result"]), _run_python(python, rows))
     return {
         "ns_per_rule_10k": min(ours) / RULES,
@@ -83,41 +66,40 @@ def _text(number: int) -> str:
     return SHAPES[number % len(SHAPES)].format(**tags)
 
 
-def _compiled(texts: list[str]) -> Programme:
-    compiler = Compiler(Names())
-    for text in texts:
-        compiler.add(text, kind="condition")
-    return compiler.finish()
+def _site(texts: list[str]) -> Site:
+    """Return a compiled site of 10,000 tags and a rule for each text, all of one asset."""
+    names = [f"t{number}" for number in range(TAGS)]
+    rules = tuple(Rule(id=f"r{number}", when=text) for number, text in enumerate(texts))
+    tags = tuple(ModbusTag(name=name, register_type="holding", address=at) for at, name in enumerate(names))
+    config = SiteConfig(
+        gateway=GatewayFile(gateway=Gateway(name="bench.example/gw/rules")),
+        devices={"plc": ModbusTcpDevice(name="plc", host="127.0.0.1")},
+        tags={"plc": tags},
+        asset_types={"load": AssetType(tags={name: Contract() for name in names}, rule=rules)},
+        assets={"load_1": Asset(type="load", tags={name: f"plc/{name}" for name in names})},
+        points=(),
+        rules=(),
+    )
+    site = compile_site(config, plan_reads=lambda device, tags, first: (), digests=Digests(b"", b"", b""))
+    assert len(site.programme.programs) == RULES
+    return site
 
 
-def _plant(programme: Programme, kernels: Kernels) -> dict[str, memoryview[Any]]:
-    """Columns with a value for every tag; one in a hundred is bad."""
+def _plant(site: Site, kernels: Kernels) -> State:
+    """Return a state with a value for every tag; one in a hundred is bad."""
     rng = random.Random(1)
-    rows = {"tag": TAGS, "stack": 64, "out": 8}
-    columns: dict[str, memoryview[Any]] = {
-        f"{table}.{name}": memoryview(array(_FORMAT[kind], [0]) * rows.get(table, 1))
-        for table, described in kernels.tables.items()
-        for name, kind in described
-    }
-    columns |= programme_tables(programme, kernels, tag_count=TAGS)
+    state = State(site, kernels, now_mono_ns=1)
     for row in range(TAGS):
-        columns["tag.value"][row] = rng.uniform(0, 100)
-        columns["tag.status"][row] = 0x80000000 if rng.random() < 0.01 else 0
-    columns["due.program"][:] = memoryview(array("q", range(RULES)))
-    return columns
+        state.column("tag.value")[row] = rng.uniform(0, 100)
+        state.column("tag.status")[row] = 0x80000000 if rng.random() < 0.01 else 0
+    state.column("due.program")[:] = memoryview(array("q", range(RULES)))
+    return state
 
 
-def _swapped(programme: Programme, kernels: Kernels, columns: dict[str, memoryview[Any]]) -> float:
-    """Return ns that the loop stands still while it takes over tables that were made beside it."""
-    made = programme_tables(programme, kernels, tag_count=TAGS)
-    state = dict(columns)
-
-    def take_over() -> None:
-        state.update(made)
-        for name in KERNELS:
-            kernels.bind(name, state)
-
-    return _timed(take_over)
+def _swapped(state: State, old: Site, new: Site, kernels: Kernels) -> float:
+    """Return ns that cycles wait while another rule set, of which every rule is new, is taken over."""
+    swap = prepare(state, old, new, kernels)
+    return _timed(lambda: take_over(swap, now_mono_ns=START_NS))
 
 
 def _timed(run: Any) -> float:
@@ -198,12 +180,12 @@ def _source(node: Node) -> str:
             raise AssertionError(node)
 
 
-def _python_rules(texts: list[str]) -> list[Rule]:
+def _python_rules(texts: list[str]) -> list[PythonRule]:
     codes = [compile(f"lambda rows: {_source(parse(text))}", "<rule>", "eval") for text in texts]
     return [eval(code) for code in codes]  # texts of this file only
 
 
-def _run_python(rules: list[Rule], rows: list[tuple[float, int, int]]) -> list[float]:
+def _run_python(rules: list[PythonRule], rows: list[tuple[float, int, int]]) -> list[float]:
     return [rule(rows) for rule in rules]
 
 
