@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gatewayd.core.kernels import BoundKernel, Kernels
+from gatewayd.core.kernels import FORMATS, BoundKernel, Kernels
 from gatewayd.errors import KernelError, KernelRefused
 from kernels.abi import (
     ABI,
@@ -34,7 +34,6 @@ from kernels.table import ERROR_INTERNAL, ERRORS, KERNELS, TABLES, VIEWS, Column
 
 FORMS = ("aot", "jit", "python")
 
-_FORMATS = {"f8": "d", "f4": "f", "i8": "q", "i4": "i", "u1": "B"}
 _BY_NAME = {kernel.name: kernel for kernel in KERNELS}
 
 
@@ -101,24 +100,24 @@ def judged(kernel: Kernel, result: int) -> int:
 
 
 def _refuse(kernel: Kernel, column: Column, found: str) -> KernelError:
-    wanted = _FORMATS[column.type]
+    wanted = FORMATS[column.type]
     return KernelError(
         f"kernel {kernel.name}: column {column.table}.{column.name} {found}; it takes a memoryview of {wanted!r}",
         remedy="Allocate the tables as kernels.tables says, one writable contiguous buffer per column.",
     )
 
 
-def _column(kernel: Kernel, column: Column, columns: Mapping[str, memoryview]) -> memoryview:
+def _column(kernel: Kernel, column: Column, columns: Mapping[str, memoryview]) -> memoryview[Any]:
     """Return the buffer for one argument, made from its owner if it is a view, and checked."""
     name = f"{column.table}.{column.name}"
     if name in VIEWS and VIEWS[name][0] in columns:
-        buffer = columns[VIEWS[name][0]].cast("B").cast(_FORMATS[column.type])  # type: ignore[call-overload]
+        buffer: memoryview[Any] = columns[VIEWS[name][0]].cast("B").cast(FORMATS[column.type])
     elif name in columns:
         buffer = columns[name]
     else:
         raise _refuse(kernel, column, "is missing")
     assert isinstance(buffer, memoryview)
-    if buffer.format != _FORMATS[column.type]:
+    if buffer.format != FORMATS[column.type]:
         raise _refuse(kernel, column, f"is of {buffer.format!r}")
     if buffer.ndim != 1 or not buffer.c_contiguous:
         raise _refuse(kernel, column, "is not one contiguous run")
@@ -205,7 +204,7 @@ def _address(pin: _Pin) -> int:
 
 def _native_call(kernel: Kernel, function: Any, slots: Any, pinned: list[_Pin]) -> BoundKernel:
     """Make the callable: one pack of the scalars and one call with one integer; nothing is allocated that stays."""
-    scalars = struct.Struct("=" + "".join(_FORMATS[kind] for _, kind in kernel.scalars))
+    scalars = struct.Struct("=" + "".join(FORMATS[kind] for _, kind in kernel.scalars))
     pack = functools.partial(scalars.pack_into, slots, 8 * len(kernel.columns))
     argument = ctypes.c_void_p(ctypes.addressof(slots))  # made once: cheaper to pass than an integer to convert
 

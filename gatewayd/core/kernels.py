@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Final, Literal, Protocol
 
 BoundKernel = Callable[..., int]
+
+# The types of columns, as `array` and memoryviews name them.
+FORMATS: Final[dict[str, Literal["d", "f", "q", "i", "B"]]] = {"f8": "d", "f4": "f", "i8": "q", "i4": "i", "u1": "B"}
 
 
 class Kernels(Protocol):
@@ -26,7 +29,7 @@ class Kernels(Protocol):
 
         Args:
             name: a kernel of the table.
-            columns: `table.column` -> writable memoryview of the column's type (`d`, `q`, `i`, `B`). The caller keeps
+            columns: `table.column` -> writable memoryview of the column's type (see `FORMATS`). The caller keeps
                 the buffers alive and never resizes them.
 
         Raises:

@@ -10,11 +10,12 @@ from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from itertools import accumulate
+from typing import Any, NamedTuple
 
 from gatewayd.core.detectors import CATALOGUE, TAIL_BUCKETS, instances, setting_columns, shared_columns
 from gatewayd.core.expr.lowering import lower
-from gatewayd.core.kernels import Kernels
+from gatewayd.core.kernels import FORMATS, Kernels
 from gatewayd.core.site import NS, STALE_MIN_NS, STALE_SCANS, Site, TagPlan
 from gatewayd.core.texts import Texts
 from gatewayd.model import quality
@@ -33,8 +34,7 @@ CHECK_AGE = 2
 CHECK_RATE = 4
 CHECK_STUCK = 8
 SLOTS = 16
-_FORMAT: dict[str, Literal["d", "f", "q", "i", "B"]] = {"f8": "d", "f4": "f", "i8": "q", "i4": "i", "u1": "B"}
-_SIZE = {"f8": 8, "f4": 4, "i8": 8, "i4": 4, "u1": 1}
+_SIZE = {kind: array(code).itemsize for kind, code in FORMATS.items()}
 
 
 @dataclass(slots=True)
@@ -148,7 +148,7 @@ class State:
         at = 0
         for name, kind in columns:
             size = rows * _SIZE[kind]
-            self.columns[f"{table}.{name}"] = buffer[at : at + size].cast(_FORMAT[kind])
+            self.columns[f"{table}.{name}"] = buffer[at : at + size].cast(FORMATS[kind])
             at += -(-size // 64) * 64
 
     def _fill(self, site: Site, now_mono_ns: int) -> None:
@@ -207,20 +207,21 @@ class State:
         self.plan_first.append(at)
 
     def _fill_windows(self, site: Site) -> None:
-        first = 0
-        heads = self.column("tag.window_first")
-        for index, window in enumerate(site.programme.windows):
-            values = {
-                "tag": window.row,
-                "duration": window.duration_ns,
-                "next": heads[window.row],
-                "ring_first": first,
-                "ring_size": window.ring_size,
-                "patience": window.patience_ns,
-            }
-            self._set("window", index, values)
+        windows = site.programme.windows
+        heads, following = [-1] * len(site.tags), []
+        for index, window in enumerate(windows):
+            following.append(heads[window.row])
             heads[window.row] = index
-            first += window.ring_size
+        values = {
+            "tag": [window.row for window in windows],
+            "duration": [window.duration_ns for window in windows],
+            "next": following,
+            "ring_first": [0, *accumulate(window.ring_size for window in windows)][: len(windows)],
+            "ring_size": [window.ring_size for window in windows],
+            "patience": [window.patience_ns for window in windows],
+        }
+        self._lay("window", values)
+        self._lay("tag", {"window_first": heads})
 
     def _fill_programs(self, site: Site) -> None:
         programme = site.programme
@@ -241,10 +242,6 @@ class State:
         for name, column in values.items():
             view = self.columns[f"{table}.{name}"]
             view[first : first + len(column)] = array(view.format, column)
-
-    def _set(self, table: str, row: int, values: Mapping[str, float | int]) -> None:
-        for name, value in values.items():
-            self.columns[f"{table}.{name}"][row] = value
 
 
 class Users(NamedTuple):
@@ -342,7 +339,6 @@ def _contract_columns(tags: Sequence[TagPlan], now_mono_ns: int) -> dict[str, li
         "stuck_value": math.nan,
         "committee_row": -1,
         "anomaly": -1,
-        "window_first": -1,
     }
     return {name: [value] * len(tags) for name, value in same.items()} | {
         "scale": [tag.config.scale for tag in tags],

@@ -12,10 +12,9 @@ from msgspec import Struct
 
 from gatewayd.compiled import load_kernels
 from gatewayd.core.detect.defaults import ASSET, COMMITTEE, AssetDefaults, CommitteeDefaults
-from gatewayd.core.kernels import Kernels
+from gatewayd.core.kernels import FORMATS, Kernels
 from kernels.table import CHANNELS, TABLES
 
-_CODES = {"f8": "d", "f4": "f", "i8": "q", "i4": "i", "u1": "B"}
 _SIZES = {"f8": 8, "f4": 4, "i8": 8, "i4": 4, "u1": 1}
 # What a committee must keep from one sample to the next; the rest of its row is set once, or said about the last one.
 COMMITTEE_STATE = (
@@ -34,7 +33,7 @@ class Scores(Struct, frozen=True):
 def tables(rows: Mapping[str, int]) -> Columns:
     """Allocate every table of the kernels with as many rows as said, none for the others."""
     return {
-        f"{table}.{name}": memoryview(array(_CODES[kind], bytes(_SIZES[kind] * rows.get(table, 0))))
+        f"{table}.{name}": memoryview(array(FORMATS[kind], bytes(_SIZES[kind] * rows.get(table, 0))))
         for table, columns in TABLES.items()
         for name, kind in columns
     }

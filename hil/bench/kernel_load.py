@@ -7,7 +7,7 @@ import struct
 from array import array
 from collections.abc import Callable
 
-from gatewayd.core.kernels import BoundKernel, Kernels
+from gatewayd.core.kernels import FORMATS, BoundKernel, Kernels
 from kernels.table import CHECK_AGE, CHECK_RANGE, CHECK_RATE, CHECK_STUCK, NEST_CELLS, OUT_CELLS, RESPONSE_CELLS
 
 SECOND = 1_000_000_000
@@ -25,7 +25,6 @@ CYCLE = (
     "window_update",
 )
 _UINT16 = 3  # as in kernels/decode_modbus_registers.py
-_ARRAY = {"f8": "d", "f4": "f", "i8": "q", "i4": "i", "u1": "B"}
 _ALL_CHECKS = CHECK_RANGE | CHECK_AGE | CHECK_RATE | CHECK_STUCK
 _TICKS_1601 = 116_444_736_000_000_000  # of 100 ns, from 1601 to 1970
 _OPCUA_SIZE = 18  # mask, Variant of Double, SourceTimestamp
@@ -46,7 +45,7 @@ class KernelLoad:
         rows |= {"nest": NEST_CELLS, "out": OUT_CELLS}
         rows |= dict.fromkeys(("tag", "plan", "fresh", "ewma", "cusum", "window"), tags) | {"detector": 2 * tags}
         self.columns = {
-            f"{table}.{column}": memoryview(array(_ARRAY[kind], [0]) * rows.get(table, 1))
+            f"{table}.{column}": memoryview(array(FORMATS[kind], [0]) * rows.get(table, 1))
             for table, columns in kernels.tables.items()
             for column, kind in columns
         }

@@ -14,7 +14,7 @@ from array import array
 from collections.abc import Mapping, Sequence
 
 from gatewayd.compiled import load_kernels
-from gatewayd.core.kernels import Kernels
+from gatewayd.core.kernels import FORMATS, Kernels
 from hil.bench.goals import ceiling, judged
 from hil.bench.kernel_load import CYCLE, KernelLoad
 from hil.bench.rounds import say
@@ -115,9 +115,8 @@ def _table(costs: Mapping[str, Costs]) -> str:
 
 def call_overhead_us(kernels: Kernels, *, calls: int = 2_000, rounds: int = 50) -> float:
     """Return what a call costs that has no row to work on: scalars packed, into the library and back."""
-    kinds = {"f8": "d", "f4": "f", "i8": "q", "i4": "i", "u1": "B"}
     columns = {
-        f"{table}.{name}": memoryview(array(kinds[kind], [0]))
+        f"{table}.{name}": memoryview(array(FORMATS[kind], [0]))
         for table, cells in kernels.tables.items()
         for name, kind in cells
     }

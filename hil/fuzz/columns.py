@@ -6,10 +6,9 @@ import ctypes
 import mmap
 from collections.abc import Callable, Mapping
 
-from gatewayd.core.kernels import Kernels
+from gatewayd.core.kernels import FORMATS, Kernels
 from kernels.table import KERNELS, TABLES
 
-_CODES = {"f8": "d", "f4": "f", "i8": "q", "i4": "i", "u1": "B"}
 _WIDTHS = {"f8": 8, "i8": 8, "i4": 4, "u1": 1}
 _BY_NAME = {kernel.name: kernel for kernel in KERNELS}
 _PROT_NONE = 0
@@ -46,7 +45,7 @@ class GuardedKernel:
                 continue
             kind = dict(TABLES[table])[field]
             count = rows.get(table, 0)
-            self.columns[f"{table}.{field}"] = guarded(count * _WIDTHS[kind]).cast(_CODES[kind])
+            self.columns[f"{table}.{field}"] = guarded(count * _WIDTHS[kind]).cast(FORMATS[kind])
         for column in self._kernel.columns:
             whole = f"{column.table}.{column.name}"
             if whole not in self.columns:

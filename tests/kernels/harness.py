@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gatewayd.compiled import load_kernels
-from gatewayd.core.kernels import Kernels
+from gatewayd.core.kernels import FORMATS, Kernels
 from gatewayd.errors import KernelRefused
 from kernels.abi import library_path, sources_digest
 from kernels.table import KERNELS, TABLES, VIEWS
@@ -40,7 +40,6 @@ ADVERSARIAL = (
 )
 INT_MAX = 2**63 - 1
 INT_MIN = -(2**63)
-_CODES = {"f8": "d", "f4": "f", "i8": "q", "i4": "i", "u1": "B"}
 _BY_NAME = {kernel.name: kernel for kernel in KERNELS}
 
 
@@ -93,12 +92,12 @@ def filled(kernel: str, given: Columns, rows: dict[str, int] | None = None) -> C
 def buffers(kernel: str, given: Columns, rows: dict[str, int] | None = None) -> dict[str, memoryview]:
     """Complete the columns as `filled` does; return them as what a kernel is bound to, to be called again and again."""
     columns = filled(kernel, given, rows)
-    return {name: memoryview(array(_CODES[type_of(name)], cells)) for name, cells in columns.items()}
+    return {name: memoryview(array(FORMATS[type_of(name)], cells)) for name, cells in columns.items()}
 
 
 def run(kernel: str, form: str, columns: Columns, **scalars: float) -> tuple[int, dict[str, bytes]]:
     """Run one form on copies of the columns; return its result and every column's bytes afterwards."""
-    buffers = {name: array(_CODES[type_of(name)], cells) for name, cells in columns.items()}
+    buffers = {name: array(FORMATS[type_of(name)], cells) for name, cells in columns.items()}
     bound = kernels(form).bind(kernel, {name: memoryview(buffer) for name, buffer in buffers.items()})
     try:
         result = bound(*[scalars[name] for name, _ in _BY_NAME[kernel].scalars])
@@ -121,7 +120,7 @@ def agree(
     columns = filled(kernel, given, rows)
     expected = {name: list(cells) for name, cells in columns.items()}
     expected_result = reference(expected, **scalars)
-    expected_bytes = {name: array(_CODES[type_of(name)], cells).tobytes() for name, cells in expected.items()}
+    expected_bytes = {name: array(FORMATS[type_of(name)], cells).tobytes() for name, cells in expected.items()}
     for form in FORMS:
         result, after = run(kernel, form, columns, **scalars)
         assert result == expected_result, f"{form}: {result}, reference {expected_result}"
@@ -137,7 +136,7 @@ def refused(kernel: str, given: Columns, rows: dict[str, int] | None = None, **s
 
 
 def _difference(form: str, name: str, found: bytes, wanted: bytes) -> str:
-    code = _CODES[type_of(name)]
+    code = FORMATS[type_of(name)]
     a, b = array(code), array(code)
     a.frombytes(found)
     b.frombytes(wanted)

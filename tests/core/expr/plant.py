@@ -12,13 +12,12 @@ from gatewayd.core.expr.compiler import Compiler
 from gatewayd.core.expr.lowering import lower
 from gatewayd.core.expr.programme import Programme
 from gatewayd.core.expr.terms import term_value
-from gatewayd.core.kernels import Kernels
+from gatewayd.core.kernels import FORMATS, Kernels
 from kernels import table
 
 SECOND = 1_000_000_000
 GOOD, UNCERTAIN, BAD = 0, 0x40900000, 0x80050000
 START = 1_000 * SECOND
-_ARRAY = {"f8": "d", "f4": "f", "i8": "q", "i4": "i", "u1": "B"}
 
 
 class TagNames:
@@ -72,7 +71,7 @@ class Plant:
         self.now = START
         self.day = 12 * 3600 * SECOND  # noon at the start
         self.columns = {
-            f"{name}.{field}": memoryview(array(_ARRAY[kind], [0] * self._rows(name)))
+            f"{name}.{field}": memoryview(array(FORMATS[kind], [0] * self._rows(name)))
             for name, fields in table.TABLES.items()
             for field, kind in fields
         }
