@@ -8,7 +8,7 @@ from typing import Final, Protocol
 import zstandard
 
 from gatewayd.clock import Clock
-from gatewayd.core.detect.memory import Restored, learned, restore_learned
+from gatewayd.core.detect.memory import Places, Restored, learned, places_of, restore_learned
 from gatewayd.core.site import NS, Site
 from gatewayd.core.state import State
 from gatewayd.errors import StoreError
@@ -47,15 +47,18 @@ class DetectorMemory:
         self._rows = rows
         self._clock = clock
         self._log = log
+        self._places: tuple[Places, ...] | None = None
 
     def restore(self) -> Restored:
         """Take up what an earlier run kept; call it before the first cycle."""
         kept = {kind: _unpack(packed) for kind, packed in self._rows.learned().items()}
-        restored = restore_learned(self._state, self._site, kept)
-        if kept:
-            level = "warning" if restored.damaged else "info"
-            damaged = ", ".join(restored.damaged)
-            self._log.event("detectors_restored", level=level, count=restored.taken, damaged=damaged)
+        if not kept:
+            return Restored()
+        self._places = places_of(self._state, self._site)
+        restored = restore_learned(self._state, self._places, kept)
+        level = "warning" if restored.damaged else "info"
+        damaged = ", ".join(restored.damaged)
+        self._log.event("detectors_restored", level=level, count=restored.taken, damaged=damaged)
         return restored
 
     async def run(self) -> None:
@@ -66,7 +69,9 @@ class DetectorMemory:
 
     async def save(self) -> None:
         """Save now. The tables are copied at once, the rest happens beside the loop; failing costs a warm-up, no more."""
-        plain = learned(self._state, self._site)
+        if self._places is None:
+            self._places = await asyncio.to_thread(places_of, self._state, self._site)
+        plain = learned(self._state, self._places)
         if not plain:
             return
         try:

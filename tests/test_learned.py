@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gatewayd.core.detect.memory import learned, restore_learned
+from gatewayd.core.detect.memory import Restored, learned, places_of, restore_learned
 from gatewayd.journal.guarded import guard
 from gatewayd.journal.keys import create_identity
 from gatewayd.learned import EVERY_NS, DetectorMemory
@@ -36,6 +36,14 @@ def warm(**contract: object) -> Scenario:
         plant.advance(1)
         plant.sample(temp=value)
     return plant
+
+
+def memory_of(plant: Scenario) -> dict[str, bytes]:
+    return learned(plant.state, places_of(plant.state, plant.site))
+
+
+def restore(plant: Scenario, saved: dict[str, bytes]) -> Restored:
+    return restore_learned(plant.state, places_of(plant.state, plant.site), saved)
 
 
 def anomaly(plant: Scenario, value: float) -> int:
@@ -75,26 +83,45 @@ async def test_a_warm_detector_alarms_right_after_a_restart(folder):
 
 def test_every_kind_goes_on_exactly_where_it_was():
     before, after = warm(**EVERY), plant_with(**EVERY)
-    saved = learned(before.state, before.site)
-    assert restore_learned(after.state, after.site, saved).taken == len(DETECTORS)
-    assert learned(after.state, after.site) == saved
+    saved = memory_of(before)
+    assert restore(after, saved).taken == len(DETECTORS)
+    assert memory_of(after) == saved
     after.mono_ns, after.wall_ns = before.mono_ns, before.wall_ns
     for value in (60.2, 75.0, 60.1):
         assert anomaly(after, value) == anomaly(before, value)
-        assert learned(after.state, after.site) == learned(before.state, before.site)
+        assert memory_of(after) == memory_of(before)
 
 
 def test_other_settings_start_that_detector_anew_and_no_other():
-    saved = learned((before := warm(ewma=Ewma(), seasonal=Seasonal())).state, before.site)
+    saved = memory_of(before := warm(ewma=Ewma(), seasonal=Seasonal()))
     after = plant_with(ewma=Ewma(z_max=5.0), seasonal=Seasonal())
-    assert restore_learned(after.state, after.site, saved).taken == 1
+    assert restore(after, saved).taken == 1
     assert after.state.column("ewma.count")[0] == 0
     assert after.state.column("seasonal.samples")[0] == before.state.column("seasonal.samples")[0]
 
 
+def test_a_tag_that_is_watched_since_then_moves_the_others_and_takes_nothing_from_them():
+    before = warm(seasonal=Seasonal(), ewma=Ewma())
+    others = {name: Contract(units="m", seasonal=Seasonal(bins=12), ewma=Ewma()) for name in MEMBERS if name != "temp"}
+    after = Scenario(
+        rules=[rule("temp > 200")],
+        contracts={**MEMBERS, **others, "temp": Contract(units="degC", seasonal=Seasonal(), ewma=Ewma())},
+    )
+    assert restore(after, memory_of(before)).taken == 2
+    for kind, column in (("ewma", "mean"), ("seasonal", "samples")):
+        at = after.state.column(f"tag.{kind}_row")[after.row["temp"]]
+        assert after.state.column(f"{kind}.{column}")[at] == before.state.column(f"{kind}.{column}")[0] != 0.0
+        assert sum(count > 0 for count in after.state.column("ewma.count")) == 1
+    first = after.state.column("seasonal.profile_first")[after.state.column("tag.seasonal_row")[after.row["temp"]]]
+    bins = Seasonal().bins
+    assert list(after.state.column("profile.level")[first : first + bins]) == list(
+        before.state.column("profile.level")[:bins]
+    )
+
+
 def test_how_alarms_are_held_or_calibrated_may_change_and_a_tail_is_kept():
     before, after = warm(ewma=Ewma(tail=0.1)), plant_with(ewma=Ewma(tail=0.05, hold_s=5))
-    restore_learned(after.state, after.site, learned(before.state, before.site))
+    restore(after, memory_of(before))
     assert after.state.column("detector.tail_total")[0] == before.state.column("detector.tail_total")[0] == 20
     assert list(after.state.column("tail.count")) == list(before.state.column("tail.count"))
 
@@ -102,16 +129,16 @@ def test_how_alarms_are_held_or_calibrated_may_change_and_a_tail_is_kept():
 @pytest.mark.parametrize("cut", [0, 1, 20, -1])
 def test_bytes_that_are_cut_or_changed_are_told_and_count_for_nothing(cut):
     before, after = warm(ewma=Ewma()), plant_with(ewma=Ewma())
-    packed = learned(before.state, before.site)["ewma"]
-    assert restore_learned(after.state, after.site, {"ewma": packed[:cut]}) == (0, ("ewma",))
+    packed = memory_of(before)["ewma"]
+    assert restore(after, {"ewma": packed[:cut]}) == (0, ("ewma",))
     assert after.state.column("ewma.count")[0] == 0
 
 
 def test_numbers_that_cannot_be_are_not_taken():
     before, after = warm(ewma=Ewma()), plant_with(ewma=Ewma())
     mean = struct.pack("=d", before.state.column("ewma.mean")[0])
-    packed = learned(before.state, before.site)["ewma"].replace(mean, struct.pack("=d", float("inf")))
-    assert restore_learned(after.state, after.site, {"ewma": packed}).taken == 0
+    packed = memory_of(before)["ewma"].replace(mean, struct.pack("=d", float("inf")))
+    assert restore(after, {"ewma": packed}).taken == 0
     assert after.state.column("ewma.mean")[0] == 0.0
 
 
