@@ -8,6 +8,7 @@ from contextlib import suppress
 import msgspec
 from msgspec import Struct
 
+from gatewayd.errors import StoreError
 from gatewayd.journal import blob, index, tail
 from gatewayd.journal.bundle import Entries
 from gatewayd.journal.guarded import unguard
@@ -76,6 +77,20 @@ class Records:
         if not 0 <= seq < self._tree.size:
             raise IndexError(f"record {seq} of {self._tree.size}")
         return self._store.read(lambda reading: self._search(reading).record(seq))
+
+    def are_sound(self, first: int, count: int) -> bool:
+        """Say whether these records can be read, with all that came with them; many at once, for they share a bundle."""
+
+        def read(reading: Reading) -> None:
+            search = self._search(reading)
+            for seq in range(first, min(first + count, self._tree.size)):
+                search.record(seq)
+
+        try:
+            self._store.read(read)
+        except StoreError:
+            return False
+        return True
 
     def decision(self, decision_id: int) -> StoredRecord | None:
         """Return a decision's record, None if there is none."""
