@@ -28,6 +28,7 @@ from typing import NamedTuple
 
 from gatewayd.clock import SystemClock
 from gatewayd.errors import GatewayError
+from gatewayd.journal.bundle import slices_key
 from gatewayd.journal.records import Records
 from gatewayd.journal.scrub import scrub
 from gatewayd.model.config import GatewayFile
@@ -35,6 +36,8 @@ from gatewayd.model.decision import NewRecord
 from gatewayd.model.record import Gap, Genesis, Stopped
 from gatewayd.site.load import require_site
 from gatewayd.storage import Storage
+from gatewayd.store.env import QUOTA_BYTES_MIN, Store
+from gatewayd.store.tables import Table
 from hil.bench.site import write_site
 from hil.daemon import Daemon
 
@@ -129,7 +132,7 @@ def campaign(folder: Path, *, flips: int, truncations: int, seed: int, progress:
     bench = _Bench(folder)
     with bench.opened():
         for number in range(flips + truncations):
-            harm = bench.draw(chance, is_flip=number < flips)
+            harm = bench.draw(chance, is_flip=number < flips) if number else bench.aimed()
             is_daemon = number % DAEMON_EVERY == DAEMON_EVERY - 1
             daemons += is_daemon
             outcome, seconds = bench.run_daemon(harm) if is_daemon else bench.run(harm)
@@ -181,6 +184,15 @@ class _Bench:
             yield
         finally:
             self._end_child()
+
+    def aimed(self) -> Harm:
+        """Choose the one case that is no chance: a bit of the first tile's evidence, which no start needs."""
+        folder = self._kept(is_killed=False) / "store"
+        store = Store.open(folder, QUOTA_BYTES_MIN, readonly=True)
+        row = store.get(Table.EVIDENCE, slices_key(0))
+        store.close()
+        assert row is not None, "the daemon recorded no full tile"
+        return Harm(False, "data.mdb", flips=(8 * ((folder / "data.mdb").read_bytes().index(row) + len(row) // 2),))
 
     def draw(self, chance: random.Random, *, is_flip: bool) -> Harm:
         """Choose a case."""
