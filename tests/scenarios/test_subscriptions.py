@@ -89,7 +89,9 @@ SICK = {f"sick/{name}" for name in ("told", "quiet", "read", "late")}
 
 def test_changes_reach_the_twin_and_quiet_tags_stay_good_with_the_times_they_had(plant):
     """P-STALE: no news is good news while the server vouches for it, and no news gets no new time."""
-    before = plant.gateway.tag("sick/quiet")
+    plant.sick.tell("write", "d1", 4.0)
+    plant.gateway.eventually("no change is told", lambda: plant.shows("sick/told", 4.0))
+    before = plant.gateway.tag("sick/quiet")  # the subscription has begun, and with it told every value once
     for value in (5.0, 6.0, 7.0):
         plant.sick.tell("write", "d1", value)
         plant.gateway.eventually("the change is not told", lambda v=value: plant.shows("sick/told", v))
