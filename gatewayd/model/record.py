@@ -57,6 +57,10 @@ class Actor(Struct, frozen=True, array_like=True):
     method: str  # "socket", "core"
     name: str = ""
 
+    def without_name(self) -> Actor:
+        """Return who it was as a leaf keeps it."""
+        return Actor(self.uid, self.role, self.method)
+
 
 class GuardResult(Struct, frozen=True, array_like=True):
     """What one guard said of a proposed value."""
@@ -106,6 +110,8 @@ class ConfigLoaded(Body, frozen=True, tag=int(Kind.CONFIG)):
     policy_digest: bytes
     model_digest: bytes
     insecure: tuple[str, ...] = ()  # every relaxation somebody accepted, in so many words
+    actor: Actor | None = None  # who applied it while the gateway ran; None = it was there at the start
+    actor_name: PersonalHash = b""
 
 
 class Decision(Body, frozen=True, tag=int(Kind.DECISION)):

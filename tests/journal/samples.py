@@ -97,7 +97,7 @@ def every_body() -> dict[str, Body]:
         "genesis": genesis,
         "start": Start("0.1.0", digest, 2, False),
         "stop": Stopped("SIGTERM"),
-        "config": ConfigLoaded(digest, digest, digest, ("plc-1: security none, accepted-by=ana",)),
+        "config": ConfigLoaded(digest, digest, digest, ("plc-1: security none, accepted-by=ana",), ANA, digest),
         "decision": decision_body(7, evidence=b"slice"),
         "outcome": Outcome(7, "mismatch", 40.0, float("nan"), 1, 2, "read back 50.0", True),
         "override": override,
