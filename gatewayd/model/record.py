@@ -37,6 +37,7 @@ class Kind(IntEnum):
     MODE = 14
     QUALITY = 15
     TRUST = 16
+    REDACTED = 17
 
 
 class ClockQuality(StrEnum):
@@ -253,6 +254,18 @@ class TrustUsed(Body, frozen=True, tag=int(Kind.TRUST)):
     trusted: bytes = b""  # over the sorted fingerprints that count for this device; empty when pinned
 
 
+class Redacted(Body, frozen=True, tag=int(Kind.REDACTED)):
+    """Personal texts of some records between two were deleted; their hashes stand."""
+
+    first_seq: int
+    last_seq: int
+    records: int
+    texts: int
+    actor: Actor
+    reason_text: PersonalHash = b""
+    actor_name: PersonalHash = b""
+
+
 _KINDS: dict[object, Kind] = {kind.value: kind for kind in Kind}
 
 
@@ -278,6 +291,7 @@ AnyBody = (
     | ModeChanged
     | QualityEvent
     | TrustUsed
+    | Redacted
 )
 
 
