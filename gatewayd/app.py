@@ -141,6 +141,7 @@ class Gateway:
         self._links_open = links
         self.uplink = self._build_uplink()
         self.facade = self._build_facade(kernels)
+        self.facade.journal_care = storage.care
         self.facade.rule_sets = self._build_rule_sets(kernels)
         self.learned = DetectorMemory(state, self.site, storage.learned, clock=clock, log=log)
         # as the last run left them: this run's own writes enter the same table

@@ -13,7 +13,9 @@ from gatewayd.core.state import State
 from gatewayd.cycle import Cycle
 from gatewayd.errors import RequestRefused
 from gatewayd.explain import Explainer
+from gatewayd.journal.care import Care
 from gatewayd.journal.log import Journal
+from gatewayd.journal.witness import Exposure
 from gatewayd.model import quality
 from gatewayd.model.config import GatewayFile
 from gatewayd.model.decision import ClearOverride, Reply, SetOverride
@@ -25,6 +27,8 @@ from gatewayd.model.view import (
     DecisionView,
     DeviceView,
     Explanation,
+    JournalAnswer,
+    JournalRequest,
     JournalView,
     KernelsView,
     LoopView,
@@ -73,6 +77,7 @@ class GatewayFacade:
         self.kernel_form = ""
         self.memory: MemoryView | None = None
         self.rule_sets: RuleSets | None = None
+        self.journal_care: Care | None = None
 
     @property
     def _state(self) -> State:
@@ -86,6 +91,11 @@ class GatewayFacade:
         """Take the rules as they stand in the site's folder now."""
         assert self.rule_sets is not None
         return await self.rule_sets.apply(actor)
+
+    async def care(self, request: JournalRequest, actor: Actor) -> JournalAnswer:
+        """Do what is asked of the journal."""
+        assert self.journal_care is not None
+        return await self.journal_care.answer(request, actor)
 
     # --- status and tags --------------------------------------------------------------------------------------------
 
@@ -113,12 +123,18 @@ class GatewayFacade:
         size = self._journal.size
         acked = self._uplink.status().acked_upto if self._uplink else 0
         problem = self._journal_problem()
+        care = self.journal_care
+        exposure = care.witnesses.exposure(self._clock.wall_ns()) if care else Exposure(size, 0.0)
+        witnessed = care.witnesses.newest if care else None
         return JournalView(
             size=size,
             healthy=not problem,
             unwitnessed=size - acked,
             checkpoint_time_ns=self._journal.checkpoint_wall_ns,
             problem=problem,
+            unwitnessed_entries=exposure.entries,
+            unwitnessed_age_s=exposure.age_s,
+            witnessed_size=witnessed.size if witnessed else 0,
         )
 
     def _journal_problem(self) -> str:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from gatewayd.clock import Clock
 from gatewayd.errors import JournalDamaged, StoreDamaged, StoreError
-from gatewayd.journal.epoch import STORE_NAME, begin_epoch, finish_move
+from gatewayd.journal.care import Care
+from gatewayd.journal.epoch import STORE_NAME, begin_epoch, begin_pending_epoch, finish_move
 from gatewayd.journal.guarded import guard, unguard
 from gatewayd.journal.keys import LogIdentity, PreviousLog
 from gatewayd.journal.log import Identity, Journal
@@ -94,7 +95,10 @@ class Storage:
 
     Attributes:
         previous: the log that was given up, damaged, for this one.
+        care: what people can ask of the journal.
     """
+
+    care: Care
 
     def __init__(
         self, store: Store, journal: Journal, *, folder: Path, epoch: int, boot_id: bytes, was_clean: bool
@@ -124,6 +128,7 @@ class Storage:
                 f"{folder} is the storage of {log.origin}, not of {config.gateway.name}",
                 remedy="Give each gateway its own [storage] path, or its old name back.",
             )
+        log, signer = begin_pending_epoch(folder, log) or (log, signer)
         try:
             return cls._opened(config, clock, log, signer)
         except StoreDamaged as error:
@@ -142,11 +147,13 @@ class Storage:
             journal = Journal.open(store, signer, clock, identity, commit=config.storage.commit)
             touch_durably(folder / "keys" / f"begun-e{log.epoch}")
             _look_at_what_a_start_needs(journal)
+            care = Care(journal, config.journal, folder, clock)
         except BaseException:
             store.close()
             raise
         opened = cls(store, journal, folder=folder, epoch=log.epoch, boot_id=boot_id, was_clean=was_clean)
         opened.previous = log.previous
+        opened.care = care
         return opened
 
     def recorder(self, config: GatewayFile, plans: tuple[ReadPlan, ...], *, digest: bytes, clock: Clock) -> Recorder:

@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from gatewayd.cli import show
+from gatewayd.cli.journal_care import checkpoint, cosign
 from gatewayd.cli.journal_export import export_
 from gatewayd.cli.session import json_option
 from gatewayd.clock import Clock, SystemClock
@@ -21,10 +22,12 @@ _SHOW_EVERY_NS = 200_000_000
 
 @click.group()
 def journal() -> None:
-    """Verify the journal, or export it for an auditor, offline."""
+    """Verify the journal, export it for an auditor, have it witnessed."""
 
 
 journal.add_command(export_)
+journal.add_command(checkpoint)
+journal.add_command(cosign)
 
 
 @journal.command("verify")

@@ -13,6 +13,8 @@ from gatewayd.model.view import (
     DecisionDetail,
     DecisionView,
     Explanation,
+    JournalAnswer,
+    JournalRequest,
     OverrideAnswer,
     OverrideRequest,
     OverrideView,
@@ -82,6 +84,15 @@ class Facade(Protocol):
             ConfigError: the site has errors, or changes more than that; nothing changed.
             RequestRefused: not now; nothing changed.
             StoreError: it could not be journalled; nothing changed.
+        """
+        ...
+
+    async def care(self, request: JournalRequest, actor: Actor) -> JournalAnswer:
+        """Do what is asked of the journal; return once it is durable.
+
+        Raises:
+            RequestRefused, NoteError: it will not be done.
+            StoreError: it could not be.
         """
         ...
 

@@ -125,16 +125,24 @@ def replace_identity(storage_path: Path, identity: LogIdentity) -> None:
     Raises:
         StoreError: the folder cannot be written.
     """
-    folder = storage_path / "keys"
-    new = folder / f"{IDENTITY_NAME}.new"
+    replace_file(storage_path / "keys" / IDENTITY_NAME, _encoded(identity))
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Put another content, mode 0600, in the place of a file's; after a power cut it is the old or the new one.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    new = path.with_name(f"{path.name}.new")
     try:
         new.unlink(missing_ok=True)
-        _write_new(new, _encoded(identity))
-        new.rename(folder / IDENTITY_NAME)
-        sync_folder(folder)
+        _write_new(new, content)
+        new.rename(path)
+        sync_folder(path.parent)
     except OSError as error:
         raise StoreError(
-            f"cannot write in {folder}: {error.strerror}",
+            f"cannot write in {path.parent}: {error.strerror}",
             remedy="Give the folder to the daemon's user; free some disk.",
         ) from error
 

@@ -79,6 +79,7 @@ class Journal(Records):
         self._noted_at_ns = 0
         self._note_is_stored = True
         self._is_sign_wanted = False
+        self._may_sign = True
         self._checkpoint_sizes: deque[int] = deque()
         self._generation = store.generation
         self._settled_at_ns = 0
@@ -181,7 +182,7 @@ class Journal(Records):
         """In quiet times, too: settle what was written ahead, keep a signed checkpoint; for as long as the task lives."""
         while True:
             await self._clock.sleep_until(self._clock.monotonic_ns() + SETTLE_NS)
-            is_unsigned = self._noted_size != self.size or not self._note_is_stored
+            is_unsigned = (self._may_sign and self._noted_size != self.size) or not self._note_is_stored
             waited_ns = self._clock.monotonic_ns() - self._noted_at_ns
             wants_checkpoint = is_unsigned and waited_ns >= CHECKPOINT_NS
             if not wants_checkpoint and not self._lags_since(SETTLE_AFTER_NS):
@@ -301,7 +302,7 @@ class Journal(Records):
     def _sign(self) -> None:
         """Sign the tree as it is, all of it durable."""
         self._is_sign_wanted = False
-        if self._noted_size == self.size or not self.size:
+        if self._noted_size == self.size or not self.size or not self._may_sign:
             return
         checkpoint = Checkpoint(self._identity.origin, self.size, self._tree.root())
         self._note = sign_checkpoint(checkpoint, self._signer)
@@ -397,6 +398,14 @@ class Journal(Records):
         if self._is_sign_wanted:
             self._sign()
         return self._note
+
+    def stop_signing(self) -> None:
+        """Sign nothing more in this run: whatever is signed from now on would be a fork."""
+        self._may_sign = False
+
+    def key_at(self, size: int) -> VerifierKey:
+        """Return the key that a checkpoint of so many records must be signed with."""
+        return self._key
 
     @property
     def origin(self) -> str:

@@ -111,6 +111,16 @@ def recover(reading: Reading, key: VerifierKey) -> Recovered:
     return Recovered(tree, note, checkpoint.size, sizes)
 
 
+def stored_tree(reading: Reading) -> Tree:
+    """Return the tree of all records in the store.
+
+    Raises:
+        JournalDamaged: the stored hashes do not agree with each other.
+    """
+    entries = Entries(reading)
+    return _tree_of_store(reading, entries, entries.size())
+
+
 def _tree_of_store(reading: Reading, entries: Entries, size: int) -> Tree:
     """Return the tree of `size` leaves from the stored tail hashes and partial tiles, if the stored edge agrees."""
     row = reading.get(Table.EDGE, EDGE_KEY) or u64(0)

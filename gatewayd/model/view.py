@@ -7,7 +7,7 @@ command line can read a newer daemon; requests are the other way round and refus
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -30,6 +30,11 @@ class JournalView(View, frozen=True, kw_only=True):
     unwitnessed: int  # leaves that nobody outside this machine has acknowledged yet
     checkpoint_time_ns: int
     problem: str = ""  # why it is not healthy
+    unwitnessed_entries: int = (
+        0  # newest leaves that no witness has cosigned: whoever is root could cut them off unseen
+    )
+    unwitnessed_age_s: float = 0.0  # age of the oldest of them
+    witnessed_size: int = 0  # leaves under the newest cosigned checkpoint, 0 = there is none
 
 
 class DeviceView(View, frozen=True, kw_only=True):
@@ -342,6 +347,20 @@ class RulesAnswer(View, frozen=True, kw_only=True):
     kept: int  # rules that did not change and go on where they stood
     ended: int  # rules of before that changed or are gone
     waited_ms: float  # how long cycles waited for the change
+
+
+class JournalRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of POST /v1/journal: care for the journal."""
+
+    do: Literal["cosign"]
+    note: Annotated[str, Meta(max_length=65_536)] = ""  # to cosign: the cosigned checkpoint
+
+
+class JournalAnswer(View, frozen=True, kw_only=True):
+    """Answer to POST /v1/journal: what was done."""
+
+    message: str
+    size: int = 0  # records under the checkpoint that this is about
 
 
 class OverrideRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

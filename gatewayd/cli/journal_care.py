@@ -1,0 +1,105 @@
+"""`gatewayd journal checkpoint|cosign`: what travels between the journal and a witness, by hand where there is no network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+
+from gatewayd.cli.journal_export import store_of
+from gatewayd.cli.session import Session, json_option, pass_session
+from gatewayd.model.view import JournalAnswer, JournalRequest
+
+_SITE = click.Path(path_type=Path, file_okay=False, exists=True)
+_NOTE_BYTES_MAX = 65_536
+offline_option = click.option(
+    "--offline", "site", type=_SITE, metavar="SITE", help="The daemon is stopped: work on the storage of this site."
+)
+
+
+@click.command("checkpoint")
+@click.argument("source", metavar="SITE_OR_STORE", type=_SITE)
+@click.option("--from", "old_size", type=click.IntRange(min=0), metavar="SIZE", help="What the witness knows already.")
+@json_option
+def checkpoint(source: Path, *, old_size: int | None, as_json: bool) -> None:
+    """Print the newest signed checkpoint, for a witness. The daemon may run.
+
+    With --from it is a whole add-checkpoint request (C2SP tlog-witness), with the proof that the witness's tree of SIZE
+    records is the beginning of this one; 0 if the witness knows nothing yet.
+
+    \b
+    Examples:
+      gatewayd journal checkpoint /etc/gatewayd > /media/usb/checkpoint
+      gatewayd journal checkpoint /etc/gatewayd --from 12800 > request
+    """
+    import json
+
+    from gatewayd.journal.witness import newest_note, witness_request
+    from gatewayd.store.env import QUOTA_BYTES_MIN, Store
+
+    store = Store.open(store_of(source), QUOTA_BYTES_MIN, readonly=True)
+    try:
+        found = newest_note(store) if old_size is None else witness_request(store, old_size)
+    finally:
+        store.close()
+    click.echo(json.dumps({"checkpoint": found}) if as_json else found, nl=as_json)
+
+
+@click.command("cosign")
+@click.argument("file", type=click.File("rb"))
+@offline_option
+@json_option
+@pass_session
+def cosign(session: Session, *, file: BinaryIO, site: Path | None, as_json: bool) -> None:
+    """Keep a checkpoint of this journal that came back cosigned in FILE; it is checked first.
+
+    Whose cosignatures count stands in gateway.toml under [journal]. If the checkpoint proves that this disk is an old
+    copy, the next start begins a new epoch of the journal.
+
+    \b
+    Examples:
+      gatewayd journal cosign /media/usb/checkpoint
+      gatewayd journal cosign checkpoint --offline /etc/gatewayd
+    """
+    content = file.read(_NOTE_BYTES_MAX + 1)
+    if len(content) > _NOTE_BYTES_MAX:
+        raise click.BadParameter(f"a checkpoint is smaller than {_NOTE_BYTES_MAX} bytes", param_hint="FILE")
+    tell(ask(session, site, JournalRequest(do="cosign", note=content.decode("utf-8", "replace"))), as_json=as_json)
+
+
+def ask(session: Session, site: Path | None, request: JournalRequest) -> JournalAnswer:
+    """Return the answer of the running daemon, or, for a site whose daemon is stopped, that of its journal.
+
+    Raises:
+        GatewayError: the daemon's or the journal's.
+    """
+    if site is not None:
+        return _asked_of_the_storage(site, request)
+    from gatewayd.cli.client import Client, path_of
+
+    return Client(session.socket_path).ask(JournalAnswer, "POST", path_of("journal"), request)[1]
+
+
+def _asked_of_the_storage(site: Path, request: JournalRequest) -> JournalAnswer:
+    import asyncio
+    import os
+
+    from gatewayd.clock import SystemClock
+    from gatewayd.model.record import Actor
+    from gatewayd.site.load import require_site
+    from gatewayd.storage import Storage
+
+    storage = Storage.open(require_site(site).gateway, SystemClock())
+    try:
+        actor = Actor(uid=os.getuid(), role="operator", method="offline")
+        return asyncio.run(storage.care.answer(request, actor))
+    finally:
+        storage.close()
+
+
+def tell(answer: JournalAnswer, *, as_json: bool) -> None:
+    """Print an answer."""
+    import msgspec
+
+    click.echo(msgspec.json.encode(answer) if as_json else answer.message)
