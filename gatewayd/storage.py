@@ -9,7 +9,7 @@ from gatewayd.errors import JournalDamaged, StoreDamaged, StoreError
 from gatewayd.journal.care import Care
 from gatewayd.journal.epoch import STORE_NAME, begin_epoch, begin_pending_epoch, finish_move
 from gatewayd.journal.guarded import guard, unguard
-from gatewayd.journal.keys import LogIdentity, PreviousLog
+from gatewayd.journal.keys import LogIdentity, PreviousLog, next_signer, settle_keys
 from gatewayd.journal.log import Identity, Journal
 from gatewayd.journal.recorder import Recorder
 from gatewayd.journal.records import LEARNED
@@ -144,7 +144,9 @@ class Storage:
         identity = Identity(log.origin, log.epoch, boot_id, quality, log.previous)
         try:
             _refuse_an_empty_store(store, folder, log)
-            journal = Journal.open(store, signer, clock, identity, commit=config.storage.commit)
+            following = next_signer(log.origin, folder)
+            journal = Journal.open(store, signer, clock, identity, commit=config.storage.commit, next_signer=following)
+            settle_keys(log, journal.signer.vkey, folder)
             touch_durably(folder / "keys" / f"begun-e{log.epoch}")
             _look_at_what_a_start_needs(journal)
             care = Care(journal, config.journal, folder, clock)

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from gatewayd.cli import show
-from gatewayd.cli.journal_care import checkpoint, cosign
+from gatewayd.cli.journal_care import checkpoint, cosign, rotate_key
 from gatewayd.cli.journal_export import export_
 from gatewayd.cli.session import json_option
 from gatewayd.clock import Clock, SystemClock
@@ -28,6 +28,7 @@ def journal() -> None:
 journal.add_command(export_)
 journal.add_command(checkpoint)
 journal.add_command(cosign)
+journal.add_command(rotate_key)
 
 
 @journal.command("verify")
@@ -101,9 +102,11 @@ def _page(report: Report) -> str:
         ("Verifier key", key),
         ("Records", f"{report.size} verified, {report.decisions} decisions, {report.outcomes} outcomes"),
         ("Root", report.root.hex()),
-        ("Checkpoints", f"{report.checkpoints} signed and verified"),
+        ("Checkpoints", f"{report.checkpoints} signed and verified, {report.cosigned} of them cosigned"),
         ("In doubt", f"{report.in_doubt} writes without an outcome"),
     ]
+    if len(report.keys) > 1:
+        rows.append(("Keys", f"{len(report.keys)}, each handed over to the next; in force: {report.keys[-1][1]}"))
     if report.redacted:
         rows.append(("Redacted", f"{report.redacted} personal texts, of which the hash is left"))
     if report.evidence_missing:

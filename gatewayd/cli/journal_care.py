@@ -1,4 +1,4 @@
-"""`gatewayd journal checkpoint|cosign`: what travels between the journal and a witness, by hand where there is no network."""
+"""`gatewayd journal checkpoint|cosign|rotate-key`: care for the journal, with the daemon running or stopped."""
 
 from __future__ import annotations
 
@@ -66,6 +66,24 @@ def cosign(session: Session, *, file: BinaryIO, site: Path | None, as_json: bool
     if len(content) > _NOTE_BYTES_MAX:
         raise click.BadParameter(f"a checkpoint is smaller than {_NOTE_BYTES_MAX} bytes", param_hint="FILE")
     tell(ask(session, site, JournalRequest(do="cosign", note=content.decode("utf-8", "replace"))), as_json=as_json)
+
+
+@click.command("rotate-key")
+@offline_option
+@json_option
+@pass_session
+def rotate_key(session: Session, *, site: Path | None, as_json: bool) -> None:
+    """Hand the journal over to a new key, and erase the old one.
+
+    A record names the new key, the checkpoint over it is signed with both, and from there on the new one alone counts:
+    whoever takes the disk later cannot sign what came before. Verifier keys that were handed out stay good.
+
+    \b
+    Examples:
+      gatewayd journal rotate-key
+      gatewayd journal rotate-key --offline /etc/gatewayd --json
+    """
+    tell(ask(session, site, JournalRequest(do="rotate_key")), as_json=as_json)
 
 
 def ask(session: Session, site: Path | None, request: JournalRequest) -> JournalAnswer:

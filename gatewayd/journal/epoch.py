@@ -106,7 +106,7 @@ def begin_epoch(
     checkpoint = checkpoint or newest_checkpoint(storage_path / STORE_NAME, VerifierKey.parse(damaged.vkey))
     epoch = damaged.epoch + 1
     origin = f"{damaged.origin.rpartition('/')[0]}/e{epoch}"
-    signer = signer_of(origin, storage_path, environment)
+    signer = signer_of(origin, damaged, storage_path, environment)
     kept_as = f"store-e{damaged.epoch}-damaged"
     previous = PreviousLog(damaged.origin, checkpoint, reason[:REASON_CHARS_MAX], kept_as)
     replace_identity(storage_path, LogIdentity(origin, epoch, signer.vkey, previous))

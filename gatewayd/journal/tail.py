@@ -7,6 +7,7 @@ what does not agree is damage, and is named.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from hashlib import sha256
 
 from msgspec import Struct
@@ -23,6 +24,9 @@ from gatewayd.store.transaction import Reading, Writes
 EDGE_KEY = b"e"
 CHECKPOINTS_KEPT = 256  # newest ones; of older ones one in each span stays
 CHECKPOINT_SPAN = 4096  # leaves
+
+
+KeyAt = Callable[[int], VerifierKey]
 
 
 class Recovered(Struct, frozen=True):
@@ -92,8 +96,12 @@ def nodes_of(reading: Reading, tree: Tree) -> Nodes:
     return lambda level, index: node_from_tiles(level, index, lambda *key: read_tile(reading, tree, *key))
 
 
-def recover(reading: Reading, key: VerifierKey) -> Recovered:
+def recover(reading: Reading, key_at: KeyAt) -> Recovered:
     """Return the journal's tail, every part of it checked against the others.
+
+    Args:
+        reading: the store.
+        key_at: returns the key that a checkpoint of a size must be signed with.
 
     Raises:
         JournalDamaged: leaves, tiles, edge and last checkpoint do not agree; the message names the record.
@@ -107,7 +115,7 @@ def recover(reading: Reading, key: VerifierKey) -> Recovered:
     if not rows:
         return Recovered(tree, "", 0, ())
     note = rows[0][1].decode("utf-8", "replace")
-    checkpoint = _checked_checkpoint(reading, tree, note, key)
+    checkpoint = _checked_checkpoint(reading, tree, note, key_at(sizes[-1]))
     return Recovered(tree, note, checkpoint.size, sizes)
 
 

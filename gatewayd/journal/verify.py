@@ -18,13 +18,15 @@ from msgspec import Struct
 from gatewayd.errors import GatewayError
 from gatewayd.journal import index, tail
 from gatewayd.journal.bundle import Entries
+from gatewayd.journal.chain import Chain, chain_from, handovers
 from gatewayd.journal.guarded import unguard
 from gatewayd.journal.leaf import decode_leaf, decode_personal, wrong_personal_field
 from gatewayd.journal.recorder import unpack
+from gatewayd.journal.rotation import OPEN_KEY
 from gatewayd.model.decision import Command
-from gatewayd.model.record import BlockSealed, Decision, Genesis, Leaf, Outcome, kind_of
+from gatewayd.model.record import BlockSealed, Decision, Genesis, KeyRotated, Leaf, Outcome, kind_of
 from gatewayd.proof.merkle import HASH_SIZE, leaf_hash
-from gatewayd.proof.note import NoteError, VerifierKey, open_checkpoint
+from gatewayd.proof.note import Checkpoint, NoteError, VerifierKey, open_checkpoint, split_note
 from gatewayd.proof.tiles import TILE_WIDTH, Tree
 from gatewayd.store.env import QUOTA_BYTES_MIN, Store
 from gatewayd.store.tables import Table, from_u64, u64
@@ -74,13 +76,15 @@ class Report(Struct, frozen=True):
 
     Args:
         origin: the log's name.
-        vkey: the verifier key that was used.
+        vkey: the verifier key that the log began with.
+        keys: (first size, verifier key) of each key; from one to the next the journal proves the way.
         is_key_given: False if the key was taken from the journal itself, which proves consistency but no authorship.
         size: records that verified.
         root: of those records.
         decisions: how many of them are decisions.
         outcomes: how many are outcomes.
         checkpoints: signed checkpoints that verified.
+        cosigned: of those, checkpoints that others have cosigned; whose cosignatures count is not the journal's to say.
         redacted: personal texts of which only the hash is left.
         evidence_missing: cited slices and blocks that are no longer kept.
         in_doubt: writes without an outcome.
@@ -99,6 +103,8 @@ class Report(Struct, frozen=True):
     evidence_missing: int
     in_doubt: int
     problem: Problem | None
+    keys: tuple[tuple[int, str], ...] = ()
+    cosigned: int = 0
 
 
 class _Bad(Exception):
@@ -156,12 +162,14 @@ class _Verification:
     def __init__(self, store: Store, vkey: str | None) -> None:
         self._store = store
         self._given_key = None if vkey is None else VerifierKey.parse(vkey)
-        self._key = self._given_key
+        self._chain: Chain | None = None
+        self._named: dict[int, str] = {}  # size -> verifier key that the record before it names
         self.tree = Tree()
         self._origin = ""
         self._decisions = 0
         self._outcomes = 0
         self._checkpoints = 0
+        self._cosigned = 0
         self._redacted = 0
         self._evidence_missing = 0
         self._in_doubt = 0
@@ -184,7 +192,9 @@ class _Verification:
             if progress is not None:
                 progress(self.tree.size, size)
         self._store.read(self._check_edge)
-        self._store.read(self._check_checkpoints)
+        self._store.read(self._check_handovers)
+        self._store.read(partial(self._check_checkpoints, table=Table.CHECKPOINT))
+        self._store.read(partial(self._check_checkpoints, table=Table.COSIGNED))
         self._store.read(self._check_intents)
         self._store.read(_check_saves)
         if lost := self._store.redo_lost:
@@ -192,9 +202,10 @@ class _Verification:
 
     def report(self, problem: Problem | None) -> Report:
         """Return what was found."""
+        ranges = self._chain.ranges() if self._chain else ()
         return Report(
             origin=self._origin,
-            vkey=self._key.text() if self._key else "",
+            vkey=ranges[0][1] if ranges else self._given_key.text() if self._given_key else "",
             is_key_given=self._given_key is not None,
             size=self.tree.size,
             root=self.tree.root(),
@@ -205,6 +216,8 @@ class _Verification:
             evidence_missing=self._evidence_missing,
             in_doubt=self._in_doubt,
             problem=problem,
+            keys=ranges,
+            cosigned=self._cosigned,
         )
 
     # --- records ------------------------------------------------------------------------------------------------------
@@ -234,7 +247,7 @@ class _Verification:
     def _check_record(self, reading: Reading, entries: Entries, leaf: Leaf) -> None:
         body = leaf.body
         if leaf.seq == 0:
-            self._check_genesis(leaf)
+            self._check_genesis(reading, leaf)
         if isinstance(body, Decision):
             self._check_decision(leaf, body)
         elif isinstance(body, Outcome):
@@ -242,6 +255,8 @@ class _Verification:
             self._check_outcome(reading, leaf, body)
         elif isinstance(body, BlockSealed):
             self._check_block(reading, leaf, body)
+        elif isinstance(body, KeyRotated):
+            self._named[leaf.seq + 1] = body.vkey
         self._check_evidence(entries, leaf)
         self._check_personal(reading, leaf)
 
@@ -257,18 +272,17 @@ class _Verification:
         if len(self._recent) > 2 * RECENT:
             del self._recent[:RECENT]
 
-    def _check_genesis(self, leaf: Leaf) -> None:
+    def _check_genesis(self, reading: Reading, leaf: Leaf) -> None:
         body = leaf.body
         if not isinstance(body, Genesis):
             raise _bad(leaf, "the first record is not a genesis record")
         self._origin = body.origin
         try:
-            own_key = VerifierKey.parse(body.vkey)
-        except NoteError as error:
+            self._chain = chain_from(reading, VerifierKey.parse(body.vkey))
+        except GatewayError as error:
             raise _bad(leaf, error.message) from error
-        if self._given_key is not None and self._given_key != own_key:
+        if self._given_key is not None and self._given_key not in self._chain.keys:
             raise _bad(leaf, f"the journal was begun with the key {body.vkey}, not with the one given")
-        self._key = own_key
 
     def _check_outcome(self, reading: Reading, leaf: Leaf, outcome: Outcome) -> None:
         seq = self._seq_of(reading, outcome.decision_id)
@@ -341,12 +355,31 @@ class _Verification:
                     self.tree.size - 1, "tree", f"the stored partial tile of level {level} is not that of the records"
                 )
 
-    def _check_checkpoints(self, reading: Reading) -> None:
-        for size, note in _checkpoints(reading):
+    def _check_handovers(self, reading: Reading) -> None:
+        """Compare the keys that were handed over with the records that name them, and with the roots that both signed."""
+        for size, handover in handovers(reading):
+            if size > self.tree.size and _stored_size(reading) >= size:
+                return  # by the running daemon since the last chunk
+            if self._named.pop(size, None) != handover.vkey:
+                raise _Bad(
+                    size - 1, "key_rotated", "the journal is handed over to a key that this record does not name"
+                )
+            root = Checkpoint.parse(split_note(handover.note)[0]).root
+            if tail.root_at(reading, self.tree, size) != root:
+                raise _Bad(size - 1, "checkpoint", f"the root of {size} records that two keys signed is not theirs")
+        for size in self._named:
+            if reading.get(Table.META, OPEN_KEY) != u64(size - 1):
+                raise _Bad(size - 1, "key_rotated", "the proof that the key it names was handed over is missing")
+        self._chain = self._chain and chain_from(
+            reading, self._chain.keys[0]
+        )  # the daemon may have handed over meanwhile
+
+    def _check_checkpoints(self, reading: Reading, table: Table) -> None:
+        for size, note in _checkpoints(reading, table):
             if size > self.tree.size and _stored_size(reading) >= size:
                 return  # signed by the running daemon since the last chunk
             try:
-                checkpoint = open_checkpoint(note, self._required_key(size))
+                checkpoint = open_checkpoint(note, self._key_at(size))
             except NoteError as error:
                 raise _Bad(size - 1, "checkpoint", error.message) from error
             if checkpoint.size != size or size > self.tree.size:
@@ -354,11 +387,12 @@ class _Verification:
             if tail.root_at(reading, self.tree, size) != checkpoint.root:
                 raise _Bad(size - 1, "checkpoint", f"the signed root of {size} records is not that of the records")
             self._checkpoints += 1
+            self._cosigned += table is Table.COSIGNED
 
-    def _required_key(self, size: int) -> VerifierKey:
-        if self._key is None:
+    def _key_at(self, size: int) -> VerifierKey:
+        if self._chain is None:
             raise _Bad(size - 1, "checkpoint", "a checkpoint without records or key")
-        return self._key
+        return self._chain.at(size)
 
     def _check_intents(self, reading: Reading) -> None:
         for key, stored in reading.scan(Table.INTENT, limit=4096):
@@ -423,10 +457,10 @@ def _seq_in_bundle(reading: Reading, decision_id: int) -> int | None:
     return None
 
 
-def _checkpoints(reading: Reading) -> Iterator[tuple[int, str]]:
+def _checkpoints(reading: Reading, table: Table) -> Iterator[tuple[int, str]]:
     """Yield (size, note), smallest first."""
     first = b""
-    while rows := reading.scan(Table.CHECKPOINT, first=first, limit=CHUNK):
+    while rows := reading.scan(table, first=first, limit=CHUNK):
         for key, note in rows:
             yield from_u64(key), note.decode("utf-8", "replace")
         first = rows[-1][0] + b"\x00"

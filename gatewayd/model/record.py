@@ -37,6 +37,7 @@ class Kind(IntEnum):
     MODE = 14
     QUALITY = 15
     TRUST = 16
+    KEY_ROTATED = 20
 
 
 class ClockQuality(StrEnum):
@@ -247,6 +248,14 @@ class TrustUsed(Body, frozen=True, tag=int(Kind.TRUST)):
     trusted: bytes = b""  # over the sorted fingerprints that count for this device; empty when pinned
 
 
+class KeyRotated(Body, frozen=True, tag=int(Kind.KEY_ROTATED)):
+    """The log is handed over: a checkpoint of this record's place plus one, or of more, counts under `vkey` alone."""
+
+    vkey: str  # verifier key of the new key
+    previous: str  # and of the one before
+    actor: Actor
+
+
 _KINDS: dict[object, Kind] = {kind.value: kind for kind in Kind}
 
 
@@ -272,6 +281,7 @@ AnyBody = (
     | ModeChanged
     | QualityEvent
     | TrustUsed
+    | KeyRotated
 )
 
 

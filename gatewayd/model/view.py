@@ -352,7 +352,7 @@ class RulesAnswer(View, frozen=True, kw_only=True):
 class JournalRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Body of POST /v1/journal: care for the journal."""
 
-    do: Literal["cosign"]
+    do: Literal["cosign", "rotate_key"]
     note: Annotated[str, Meta(max_length=65_536)] = ""  # to cosign: the cosigned checkpoint
 
 
@@ -361,6 +361,7 @@ class JournalAnswer(View, frozen=True, kw_only=True):
 
     message: str
     size: int = 0  # records under the checkpoint that this is about
+    vkey: str = ""  # the new verifier key, after a rotation
 
 
 class OverrideRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

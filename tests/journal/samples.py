@@ -20,6 +20,7 @@ from gatewayd.model.record import (
     Gap,
     Genesis,
     GuardResult,
+    KeyRotated,
     ModeChanged,
     Outcome,
     OverrideEvent,
@@ -109,5 +110,6 @@ def every_body() -> dict[str, Body]:
         "clock_step": ClockStep(1, 2, "ntp"),
         "mode": ModeChanged("monitor", "journal full"),
         "quality": QualityEvent("pump_1.bearing_temp", 0x80050000, 0),
+        "key_rotated": KeyRotated(SIGNER.vkey, SeedSigner(ORIGIN, bytes(32)).vkey, ANA),
         "trust": TrustUsed("scada-1", "trust list", digest, digest[::-1], digest),
     }
