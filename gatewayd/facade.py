@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from gatewayd.clock import Clock
 from gatewayd.control.facade import name_matcher
@@ -15,6 +17,7 @@ from gatewayd.errors import RequestRefused
 from gatewayd.explain import Explainer
 from gatewayd.journal.care import Care
 from gatewayd.journal.log import Journal
+from gatewayd.journal.pruned import RecordPruned
 from gatewayd.journal.witness import Exposure
 from gatewayd.model import quality
 from gatewayd.model.config import GatewayFile
@@ -135,6 +138,7 @@ class GatewayFacade:
             unwitnessed_entries=exposure.entries,
             unwitnessed_age_s=exposure.age_s,
             witnessed_size=witnessed.size if witnessed else 0,
+            pruned=self._journal.pruned.words() if self._journal.first else "",
         )
 
     def _journal_problem(self) -> str:
@@ -230,11 +234,13 @@ class GatewayFacade:
 
     async def decision(self, decision_id: int) -> DecisionDetail | None:
         """Return a decision's record."""
-        return self._explainer.detail(decision_id, self._units())
+        with told_when_pruned():
+            return self._explainer.detail(decision_id, self._units())
 
     async def explain(self, decision_id: int) -> Explanation | None:
         """Return a decision with its evidence."""
-        return self._explainer.explain(decision_id, self._units())
+        with told_when_pruned():
+            return self._explainer.explain(decision_id, self._units())
 
     def _units(self) -> dict[str, str]:
         return {point.name: self._site.tags[point.row].units for point in self._site.points}
@@ -311,6 +317,15 @@ class GatewayFacade:
     def _time_of(self, seq: int) -> int:
         """Return when a record was written, 0 if there is none yet."""
         return self._journal.record(seq).leaf.wall_ns if seq < self._journal.size else 0
+
+
+@contextmanager
+def told_when_pruned() -> Iterator[None]:
+    """Turn what the journal says of a record that was pruned into a refusal: nothing is wrong with the store."""
+    try:
+        yield
+    except RecordPruned as error:
+        raise RequestRefused(error.message, remedy=error.remedy) from error
 
 
 def _answer(reply: Reply, override: OverrideView | None) -> OverrideAnswer:

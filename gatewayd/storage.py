@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
 from gatewayd.clock import Clock
 from gatewayd.errors import JournalDamaged, StoreDamaged, StoreError
 from gatewayd.journal.care import Care
@@ -150,6 +152,8 @@ class Storage:
             touch_durably(folder / "keys" / f"begun-e{log.epoch}")
             _look_at_what_a_start_needs(journal)
             care = Care(journal, config.journal, folder, clock)
+            if config.cloud is not None:
+                care.unsent_from = lambda: _collected(store, log.epoch)
         except BaseException:
             store.close()
             raise
@@ -180,6 +184,16 @@ class Storage:
         """Store a last checkpoint and give the store back."""
         self.journal.close()
         self.store.close()
+
+
+def _collected(store: Store, epoch: int) -> int:
+    """Return the first record of the journal that the collector has not acknowledged, as far as that is durable."""
+    row = store.get(Table.CURSOR, b"journal")
+    try:
+        of_epoch, acked = msgspec.msgpack.decode(row or b"", type=tuple[int, int])
+    except msgspec.MsgspecError:
+        return 0
+    return acked if of_epoch == epoch else 0
 
 
 def _refuse_an_empty_store(store: Store, folder: Path, log: LogIdentity) -> None:

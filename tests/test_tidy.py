@@ -47,6 +47,7 @@ TESTED_ELSEWHERE = {
     "gatewayd/device/build.py": "tests/hil/test_demo.py",
     "gatewayd/device/opcua/subscriber.py": "tests/device/opcua/test_subscription.py",
     "gatewayd/facade.py": "tests/hil/test_demo.py",
+    "gatewayd/journal/signed.py": "tests/journal/test_verify.py",
     "gatewayd/observe/pace.py": "tests/hil/test_bench.py",
     "kernels/abi.py": "tests/kernels/test_build.py",
     "kernels/day_clock.py": "tests/kernels/test_rules.py",

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from gatewayd.cli import show
-from gatewayd.cli.journal_care import checkpoint, cosign, rotate_key
+from gatewayd.cli.journal_care import checkpoint, cosign, prune, rotate_key
 from gatewayd.cli.journal_export import export_
 from gatewayd.cli.session import json_option
 from gatewayd.clock import Clock, SystemClock
@@ -29,6 +29,7 @@ journal.add_command(export_)
 journal.add_command(checkpoint)
 journal.add_command(cosign)
 journal.add_command(rotate_key)
+journal.add_command(prune)
 
 
 @journal.command("verify")
@@ -100,11 +101,13 @@ def _page(report: Report) -> str:
     rows = [
         ("Origin", show.clean(report.origin)),
         ("Verifier key", key),
-        ("Records", f"{report.size} verified, {report.decisions} decisions, {report.outcomes} outcomes"),
+        ("Records", f"{report.size - report.first} verified, {report.decisions} decisions, {report.outcomes} outcomes"),
         ("Root", report.root.hex()),
         ("Checkpoints", f"{report.checkpoints} signed and verified, {report.cosigned} of them cosigned"),
         ("In doubt", f"{report.in_doubt} writes without an outcome"),
     ]
+    if report.first:
+        rows.append(("Pruned", f"records before {report.first}; the signed roots still prove the tree over them"))
     if len(report.keys) > 1:
         rows.append(("Keys", f"{len(report.keys)}, each handed over to the next; in force: {report.keys[-1][1]}"))
     if report.redacted:

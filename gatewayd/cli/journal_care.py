@@ -1,4 +1,4 @@
-"""`gatewayd journal checkpoint|cosign|rotate-key`: care for the journal, with the daemon running or stopped."""
+"""`gatewayd journal checkpoint|cosign|rotate-key|prune`: care for the journal, with the daemon running or stopped."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import BinaryIO
 
 import click
 
+from gatewayd.cli.duration import Duration
 from gatewayd.cli.journal_export import store_of
 from gatewayd.cli.session import Session, json_option, pass_session
 from gatewayd.model.view import JournalAnswer, JournalRequest
 
 _SITE = click.Path(path_type=Path, file_okay=False, exists=True)
 _NOTE_BYTES_MAX = 65_536
+_DAY_S = 86_400
 offline_option = click.option(
     "--offline", "site", type=_SITE, metavar="SITE", help="The daemon is stopped: work on the storage of this site."
 )
@@ -84,6 +86,31 @@ def rotate_key(session: Session, *, site: Path | None, as_json: bool) -> None:
       gatewayd journal rotate-key --offline /etc/gatewayd --json
     """
     tell(ask(session, site, JournalRequest(do="rotate_key")), as_json=as_json)
+
+
+@click.command("prune")
+@click.option(
+    "--older-than", "older_than_s", type=Duration(), required=True, metavar="TIME", help="E.g. 30d; at least 1d."
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would go, and what keeps the rest.")
+@offline_option
+@json_option
+@pass_session
+def prune(session: Session, *, older_than_s: float, dry_run: bool, site: Path | None, as_json: bool) -> None:
+    """Remove records here that are older than TIME and that a mirror has; the hash tree above them stays.
+
+    Whole bundles of 256 records go. What an open command, override or alarm refers to stays, and so does what the mirror
+    has not cosigned. Roots, and proofs of what stays, hold as before. gateway.toml does it every hour with
+    [journal] retention_d.
+
+    \b
+    Examples:
+      gatewayd journal prune --older-than 30d --dry-run
+      gatewayd journal prune --older-than 90d --offline /etc/gatewayd
+    """
+    if older_than_s < _DAY_S:
+        raise click.BadParameter("records stay for at least 1d", param_hint="--older-than")
+    tell(ask(session, site, JournalRequest(do="prune", older_than_s=older_than_s, dry_run=dry_run)), as_json=as_json)
 
 
 def ask(session: Session, site: Path | None, request: JournalRequest) -> JournalAnswer:

@@ -42,6 +42,7 @@ def page(found: StatusView) -> str:
                 ("Tags", _tags(found)),
                 ("Journal", _journal(found.journal, found.now_ns)),
                 ("Witness", witness_line(found.journal)),
+                *([("Pruned", show.clean(found.journal.pruned))] if found.journal.pruned else []),
                 ("Overrides", overrides_line(found.overrides, found.now_ns)),
                 ("Sync", sync_line(found.sync, found.now_ns)),
                 ("Loop", _loop(found.loop)),

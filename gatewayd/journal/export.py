@@ -21,6 +21,7 @@ from gatewayd.journal.chain import handovers
 from gatewayd.journal.export_folder import ExportFolder, ProvDocument
 from gatewayd.journal.leaf import decode_leaf, decode_personal, wrong_personal_field
 from gatewayd.journal.prov import Lineage, Statement
+from gatewayd.journal.pruned import PrunedState, first_tree, pruned_state, refuse_pruned
 from gatewayd.journal.verify import Chunk, Progress, verify_store
 from gatewayd.model.record import Decision, Leaf, Outcome
 from gatewayd.proof.merkle import HASH_SIZE, Nodes, inclusion_proof
@@ -78,6 +79,7 @@ class Exported(Struct, frozen=True):
         evidence_missing: records whose slice is no longer kept.
         personal: names and reasons written in plain.
         keys: (first size, verifier key) of each key up to the one that signed the checkpoint.
+        min_index: first record that the gateway still has; of those before, the tree stays (C2SP tlog-tiles, Pruning).
     """
 
     format: str
@@ -92,6 +94,7 @@ class Exported(Struct, frozen=True):
     evidence_missing: int = 0
     personal: int = 0
     keys: tuple[tuple[int, str], ...] = ()
+    min_index: int = 0
 
 
 class _Signed(Struct, frozen=True):
@@ -124,15 +127,18 @@ def export(path: Path, request: Request, *, progress: Progress | None = None) ->
 def export_store(store: Store, request: Request, *, progress: Progress | None = None) -> Exported:
     """Export the journal of an open store; see `export`."""
     signed = _newest_checkpoint(store)
-    first, end = _range(request, signed.size)
+    kept = store.read(first_tree)
+    first, end = _range(request, store.read(pruned_state), signed.size)
     folder = ExportFolder.begin(request.folder)
     try:
-        log = _LogFiles(folder, signed.size, first, end)
+        log = _LogFiles(folder, signed.size, first, end, kept=kept)
         keys = _verified(store, request, log, signed, _part_of(progress, 0, end - first))
         log.write_rest(signed.note, keys)
         _write_handovers(store, folder, signed.size)
         vkey = keys[0][1]
-        empty = Exported(FORMAT, VerifierKey.parse(vkey).name, vkey, signed.size, first, end, keys=keys)
+        empty = Exported(
+            FORMAT, VerifierKey.parse(vkey).name, vkey, signed.size, first, end, keys=keys, min_index=kept.size
+        )
         records = _RecordFiles(store, folder, log, with_personal=request.with_personal)
         made = records.write(empty, signed.note, _part_of(progress, signed.size, 0))
         folder.write("export.json", msgspec.json.format(msgspec.json.encode(made)) + b"\n")
@@ -173,15 +179,18 @@ def _newest_checkpoint(store: Store) -> _Signed:
     return _Signed(from_u64(rows[0][0]), rows[0][1].decode("utf-8", "replace"))
 
 
-def _range(request: Request, size: int) -> tuple[int, int]:
+def _range(request: Request, pruned: PrunedState, size: int) -> tuple[int, int]:
     """Return the records to export, widened to whole bundles: (first, one after the last)."""
     last = size - 1 if request.last is None else min(request.last, size - 1)
-    if not 0 <= request.first <= last:
+    if 0 < request.first < pruned.end or last < pruned.end:
+        raise refuse_pruned(f"record {request.first or last}", pruned)
+    wanted = max(request.first, pruned.end)
+    if not 0 <= wanted <= last:
         raise StoreError(
-            f"there is no record from {request.first} to {last}: records 0 to {size - 1} are signed",
+            f"there is no record from {request.first} to {last}: records {pruned.end} to {size - 1} are signed",
             remedy="Choose --from and --to among them.",
         )
-    return request.first // TILE_WIDTH * TILE_WIDTH, min((last // TILE_WIDTH + 1) * TILE_WIDTH, size)
+    return wanted // TILE_WIDTH * TILE_WIDTH, min((last // TILE_WIDTH + 1) * TILE_WIDTH, size)
 
 
 def _part_of(progress: Progress | None, before: int, after: int) -> Progress | None:
@@ -222,8 +231,8 @@ class _LogFiles:
         tree: of the records taken so far, none beyond the checkpoint.
     """
 
-    def __init__(self, folder: ExportFolder, size: int, first: int, end: int) -> None:
-        self.tree = Tree()
+    def __init__(self, folder: ExportFolder, size: int, first: int, end: int, *, kept: Tree) -> None:
+        self.tree = kept
         self._folder = folder
         self._size = size
         self._first = first

@@ -27,6 +27,7 @@ from gatewayd.journal.group import GroupCommit
 from gatewayd.journal.keys import PreviousLog
 from gatewayd.journal.leaf import Stamp, draft
 from gatewayd.journal.owner import check_owner, owner_rows
+from gatewayd.journal.pruned import pruned_state
 from gatewayd.journal.records import Records
 from gatewayd.model.decision import Command, NewRecord
 from gatewayd.model.record import ClockQuality, Genesis, Kind
@@ -173,9 +174,15 @@ class Journal(Records):
         """
         return await self._group.submit(Item(tuple(draft(record) for record in records), extra=extra), at_once=False)
 
-    async def free(self, delete: Callable[[Writes], None]) -> None:
-        """Let `delete` remove a few rows (about ten: each needs free pages), also when the store is full."""
-        item = Item(extra=lambda writing, _: delete(writing), gives_room=True)
+    async def free(self, delete: Callable[[Writes], None], records: Sequence[NewRecord] = ()) -> None:
+        """Let `delete` remove a few rows (about ten: each needs free pages), also when the store is full.
+
+        Args:
+            delete: gets the batch to write into.
+            records: of the kinds that are written even then; they say what was removed.
+        """
+        drafts = tuple(draft(record) for record in records)
+        item = Item(drafts, extra=lambda writing, _: delete(writing), gives_room=True)
         await self._group.submit(item, at_once=False)
 
     async def put_blob(self, content: bytes) -> bytes:
@@ -348,6 +355,7 @@ class Journal(Records):
 
     def _load(self) -> None:
         self._chain = self._store.read(lambda reading: stored_chain(reading, self._chain))
+        self.begin_at(self._store.read(pruned_state))
         recovered = self._store.read(lambda reading: tail.recover(reading, self.key_at))
         self._tree = recovered.tree
         self._note = recovered.note

@@ -91,6 +91,17 @@ def root_at(reading: Reading, tree: Tree, size: int) -> bytes:
     return range_hash(0, size, nodes_of(reading, tree))
 
 
+def edge_at(reading: Reading, tree: Tree, size: int) -> list[bytes]:
+    """Return the right-edge hashes of the first `size` leaves, largest subtree first, from tiles."""
+    return edge_of_range(0, size, nodes_of(reading, tree))
+
+
+def first_hashes(reading: Reading, tree: Tree, level: int, nodes: int) -> bytes:
+    """Return the hashes in the tile that grows when a tile level has so many nodes."""
+    count = nodes % TILE_WIDTH
+    return read_tile(reading, tree, level, nodes // TILE_WIDTH)[: count * HASH_SIZE] if count else b""
+
+
 def nodes_of(reading: Reading, tree: Tree) -> Nodes:
     """Return the source of the tree's nodes, for proofs."""
     return lambda level, index: node_from_tiles(level, index, lambda *key: read_tile(reading, tree, *key))

@@ -15,6 +15,7 @@ from msgspec import Struct
 from gatewayd.errors import RequestRefused, StoreError
 from gatewayd.journal import tail
 from gatewayd.journal.log import Journal
+from gatewayd.journal.pruned import pruned_state, refuse_pruned
 from gatewayd.proof.cosignature import Cosignature, CosignerKey, add_checkpoint_body, cosignatures_of
 from gatewayd.proof.merkle import consistency_proof
 from gatewayd.proof.note import Checkpoint, NoteError, open_checkpoint, split_note
@@ -226,6 +227,9 @@ def _request(reading: Reading, old_size: int) -> str:
             f"the witness knows {old_size} records, only {size} are signed here",
             remedy="Hand its cosigned checkpoint to `gatewayd journal cosign`: this disk may be an old copy.",
         )
+    state = pruned_state(reading)
+    if 0 < old_size < state.end:
+        raise refuse_pruned(f"the proof from {old_size} records on", state)
     nodes = tail.nodes_of(reading, tail.stored_tree(reading))
     return add_checkpoint_body(old_size, consistency_proof(old_size, size, nodes), note)
 

@@ -43,6 +43,7 @@ class Journal(Config, frozen=True, kw_only=True):
 
     witnesses: tuple[str, ...] = ()  # vouch for the size and root of the log that they saw
     mirrors: tuple[str, ...] = ()  # hold the records besides
+    retention_d: Annotated[float, Meta(ge=1, le=36_500)] | UnsetType = UNSET  # older records go once a mirror has them
 
 
 class Cloud(Config, frozen=True, kw_only=True):

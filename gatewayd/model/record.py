@@ -38,6 +38,7 @@ class Kind(IntEnum):
     QUALITY = 15
     TRUST = 16
     KEY_ROTATED = 20
+    PRUNED = 21
 
 
 class ClockQuality(StrEnum):
@@ -256,6 +257,18 @@ class KeyRotated(Body, frozen=True, tag=int(Kind.KEY_ROTATED)):
     actor: Actor
 
 
+class Pruned(Body, frozen=True, tag=int(Kind.PRUNED)):
+    """Records `first` to `end` - 1 were removed here; a mirror has them. The tree above them stays."""
+
+    first: int
+    end: int  # a multiple of 256
+    older_than_ns: int  # wall; each bundle that went ended before
+    last_decision_id: int  # greatest one that is gone
+    mirror: str  # its verifier key
+    mirrored_size: int  # records under the checkpoint that it cosigned
+    actor: Actor
+
+
 _KINDS: dict[object, Kind] = {kind.value: kind for kind in Kind}
 
 
@@ -282,6 +295,7 @@ AnyBody = (
     | QualityEvent
     | TrustUsed
     | KeyRotated
+    | Pruned
 )
 
 

@@ -35,6 +35,7 @@ class JournalView(View, frozen=True, kw_only=True):
     )
     unwitnessed_age_s: float = 0.0  # age of the oldest of them
     witnessed_size: int = 0  # leaves under the newest cosigned checkpoint, 0 = there is none
+    pruned: str = ""  # how far the log was pruned here, when, and who has it
 
 
 class DeviceView(View, frozen=True, kw_only=True):
@@ -352,8 +353,10 @@ class RulesAnswer(View, frozen=True, kw_only=True):
 class JournalRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Body of POST /v1/journal: care for the journal."""
 
-    do: Literal["cosign", "rotate_key"]
+    do: Literal["cosign", "rotate_key", "prune"]
     note: Annotated[str, Meta(max_length=65_536)] = ""  # to cosign: the cosigned checkpoint
+    older_than_s: Annotated[float, Meta(ge=86_400)] = 86_400.0  # to prune: only what is older
+    dry_run: bool = False  # to prune: only say what would go
 
 
 class JournalAnswer(View, frozen=True, kw_only=True):
@@ -362,6 +365,8 @@ class JournalAnswer(View, frozen=True, kw_only=True):
     message: str
     size: int = 0  # records under the checkpoint that this is about
     vkey: str = ""  # the new verifier key, after a rotation
+    first: int = 0  # records from here
+    end: int = 0  # to before here were pruned, or would be
 
 
 class OverrideRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

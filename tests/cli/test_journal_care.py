@@ -70,3 +70,32 @@ def test_a_checkpoint_nobody_cosigned_is_refused_with_words(gatewayd, tmp_path):
 def test_a_file_that_is_no_checkpoint_is_not_sent(gatewayd, tmp_path):
     (tmp_path / "film").write_bytes(bytes(70_000))
     assert run(["journal", "cosign", str(tmp_path / "film")]) == 2
+
+
+def test_a_key_is_rotated_with_the_daemon_stopped(gatewayd, tmp_path):
+    site = watched_site(tmp_path)
+    told = json.loads(gatewayd("journal", "rotate-key", "--offline", str(site), "--json").out)
+    assert "The old key is erased" in told["message"]
+    said = gatewayd("journal", "verify", "--storage", str(tmp_path / "storage"), "--vkey", told["vkey"])
+    assert said.code == 0
+    assert f"2, each handed over to the next; in force: {told['vkey']}" in said.out
+
+
+def test_the_daemon_is_asked_to_rotate_and_to_prune(gatewayd, daemon, gateway):
+    assert gatewayd("journal", "rotate-key").code == 0
+    assert gatewayd("journal", "prune", "--older-than", "30d", "--dry-run").code == 0
+    asked = [request for request, _ in gateway.asked[-2:]]
+    assert asked == [
+        JournalRequest(do="rotate_key"),
+        JournalRequest(do="prune", older_than_s=30 * 86_400, dry_run=True),
+    ]
+
+
+def test_less_than_a_day_is_refused(gatewayd, tmp_path):
+    said = gatewayd("journal", "prune", "--older-than", "5h", "--offline", str(write_site(tmp_path)))
+    assert (said.code, "at least 1d" in said.err) == (2, True)
+
+
+def test_without_a_mirror_nothing_is_pruned_and_the_reason_is_said(gatewayd, tmp_path):
+    said = gatewayd("journal", "prune", "--older-than", "30d", "--offline", str(watched_site(tmp_path)))
+    assert (said.code, "no mirror has cosigned" in said.err) == (9, True)

@@ -24,6 +24,7 @@ from gatewayd.model.record import (
     ModeChanged,
     Outcome,
     OverrideEvent,
+    Pruned,
     QualityEvent,
     RuleEvent,
     Start,
@@ -111,5 +112,6 @@ def every_body() -> dict[str, Body]:
         "mode": ModeChanged("monitor", "journal full"),
         "quality": QualityEvent("pump_1.bearing_temp", 0x80050000, 0),
         "key_rotated": KeyRotated(SIGNER.vkey, SeedSigner(ORIGIN, bytes(32)).vkey, ANA),
+        "pruned": Pruned(256, 512, 1_750_000_000_000_000_000, 7, "mirror.example+1234abcd+BAAA", 700, ANA),
         "trust": TrustUsed("scada-1", "trust list", digest, digest[::-1], digest),
     }
