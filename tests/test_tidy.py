@@ -91,6 +91,7 @@ SUITES = {
     "tests/journal/test_crashes.py",
     "tests/journal/test_faults.py",
     "tests/journal/test_golden.py",
+    "tests/journal/test_lifecycle.py",
     "tests/observe/test_service.py",
     "tests/proof/test_rfc6962.py",
     "tests/test_tidy.py",

@@ -126,8 +126,10 @@ class Witnesses:
             LogSuperseded: our log is not the one, or no longer the one, that was cosigned.
             StoreError: it cannot be kept.
         """
-        checkpoint, cosignatures = self._checked(note)
+        checkpoint = Checkpoint.parse(split_note(note)[0])
+        cosignatures = self._counted(note, checkpoint)
         self._compare(checkpoint, note, cosignatures)
+        open_checkpoint(note, self._journal.key_at(checkpoint.size))
         row = self._with_known_lines(checkpoint.size, note, cosignatures)
 
         def put(writing: Writes) -> None:
@@ -155,18 +157,25 @@ class Witnesses:
         except (StoreError, IndexError):
             return now_ns
 
-    def _checked(self, note: str) -> tuple[Checkpoint, tuple[Cosignature, ...]]:
-        size = Checkpoint.parse(split_note(note)[0]).size
-        checkpoint = open_checkpoint(note, self._journal.key_at(size))
+    def _counted(self, note: str, checkpoint: Checkpoint) -> tuple[Cosignature, ...]:
+        if checkpoint.origin != self._journal.origin:
+            raise NoteError(
+                f"the checkpoint is one of {checkpoint.origin}, this journal is {self._journal.origin}",
+                remedy="Give each gateway the checkpoints of its own journal.",
+            )
         cosignatures = cosignatures_of(note, self.trusted.everyone)
         if not cosignatures:
             raise NoteError(
                 "nobody whose cosignature counts has cosigned this checkpoint",
                 remedy="List the key of the witness under [journal] witnesses in gateway.toml, or of a mirror.",
             )
-        return checkpoint, cosignatures
+        return cosignatures
 
     def _compare(self, checkpoint: Checkpoint, note: str, cosignatures: tuple[Cosignature, ...]) -> None:
+        """Believe whoever cosigned it that this is our log, even without a signature that we know.
+
+        A copy of the disk from before a rotation does not know the key that the log has had since.
+        """
         ours, who = self._journal.size, cosignatures[0].cosigner.name
         if checkpoint.size > ours:
             raise LogSuperseded(

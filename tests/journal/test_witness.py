@@ -9,13 +9,22 @@ import pytest
 
 from gatewayd.errors import StoreError
 from gatewayd.journal.log import CHECKPOINT_LEAVES
+from gatewayd.journal.rotation import rotate
 from gatewayd.journal.tail import CHECKPOINTS_KEPT
 from gatewayd.journal.witness import LogSuperseded, Trusted, Witnesses, newest_note, witness_request
 from gatewayd.proof.cosignature import Cosigner, cosignatures_of
 from gatewayd.proof.merkle import verify_consistency
-from gatewayd.proof.note import NoteError, SeedSigner, VerifierKey, open_checkpoint, split_note
+from gatewayd.proof.note import (
+    Checkpoint,
+    NoteError,
+    SeedSigner,
+    VerifierKey,
+    open_checkpoint,
+    sign_checkpoint,
+    split_note,
+)
 from gatewayd.store.tables import Table
-from tests.journal.samples import ORIGIN, SIGNER, decision, gap, open_journal, open_store
+from tests.journal.samples import ANA, ORIGIN, SIGNER, decision, gap, open_journal, open_store
 
 ONE = Cosigner("witness.example/one", bytes(32))
 TWO = Cosigner("mirror.example/two", bytes(range(32)))
@@ -182,3 +191,27 @@ def test_keys_are_read_from_their_texts():
     with pytest.raises(NoteError):
         Trusted.parse([SeedSigner(ORIGIN, bytes(32)).vkey], [])
     assert cosignatures_of("a\n\n\N{EM DASH} b AAAA\n", []) == ()
+
+
+async def test_a_copy_from_before_a_rotation_does_not_need_to_know_the_new_key(tmp_path, journal, clock):
+    """It cannot check the log's signature; the witness did, and it is the witness that is trusted."""
+    await grown(journal, 9)
+    shutil.copytree(tmp_path / "store", tmp_path / "copy")
+    await rotate(journal, SeedSigner(ORIGIN, bytes(32)), ANA)
+    seen = cosigned(await grown(journal, 20), ONE)
+    store = open_store(tmp_path / "copy")
+    copy = open_journal(store, clock)
+    with pytest.raises(LogSuperseded, match="has seen 20 records"):
+        await Witnesses(copy, TRUSTED).add(seen)
+    await copy.commit([decision(number) for number in range(1000, 1030)])
+    with pytest.raises(LogSuperseded, match="other records"):
+        await Witnesses(copy, TRUSTED).add(seen)
+    copy.close()
+    store.close()
+
+
+async def test_a_checkpoint_of_another_log_is_refused(journal, witnesses):
+    other = SeedSigner("other.example/e1", bytes(32))
+    note = sign_checkpoint(Checkpoint("other.example/e1", 50, bytes(32)), other)
+    with pytest.raises(NoteError, match=r"is one of other\.example/e1"):
+        await witnesses.add(cosigned(note, ONE))
