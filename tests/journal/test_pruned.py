@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gatewayd.errors import RequestRefused
+from gatewayd.facade import told_when_pruned
 from gatewayd.journal.pruned import PrunedState, date_of, first_tree, pruned_state, refuse_pruned, state_row
 from gatewayd.proof.tiles import Tree
 
@@ -31,3 +34,9 @@ def test_the_words_say_how_far_when_and_who_has_it():
         "the mirror mirror.example/two has them"
     )
     assert state_row(state).startswith(b"\x94\xcd\x02\x00\x09")
+
+
+def test_the_api_refuses_what_was_pruned_instead_of_calling_the_store_broken():
+    state = PrunedState(512, 9, 1_750_000_000_000_000_000, "mirror.example/two")
+    with pytest.raises(RequestRefused, match="decision 7 is not here any more"), told_when_pruned():
+        raise refuse_pruned("decision 7", state)
