@@ -17,7 +17,7 @@ from gatewayd.errors import RequestRefused
 from gatewayd.explain import Explainer
 from gatewayd.journal.care import Care
 from gatewayd.journal.log import Journal
-from gatewayd.journal.pruned import RecordPruned
+from gatewayd.journal.pruned import RecordPruned, refuse_pruned
 from gatewayd.journal.witness import Exposure
 from gatewayd.model import quality
 from gatewayd.model.config import GatewayFile
@@ -230,7 +230,11 @@ class GatewayFacade:
 
     async def decisions(self, limit: int, before: int, point: str) -> tuple[DecisionView, ...]:
         """Return the newest decisions first."""
-        return self._explainer.decisions(limit, before, point, self._units())
+        found = self._explainer.decisions(limit, before, point, self._units())
+        if not found and 0 < before <= self._journal.pruned.last_decision_id + 1:
+            with told_when_pruned():
+                raise refuse_pruned(f"what was decided before decision {before}", self._journal.pruned)
+        return found
 
     async def decision(self, decision_id: int) -> DecisionDetail | None:
         """Return a decision's record."""

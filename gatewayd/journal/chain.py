@@ -138,14 +138,24 @@ def chain_from(reading: Reading, first: VerifierKey) -> Chain:
 def stored_chain(reading: Reading, known: Chain) -> Chain:
     """Return the keys of the store's log; `known` while it has not begun.
 
+    Only the newest handover is checked: a start shall not wait for years of signatures, nor give a log up for one old
+    proof. `journal verify` checks them all.
+
     Raises:
-        JournalDamaged: a handover does not prove what it says.
+        JournalDamaged: a row is malformed, or the newest handover does not prove what it says.
     """
     vkey = first_vkey(reading)
+    if vkey is None:
+        return known
+    rows = list(handovers(reading))
+    sizes = (0, *(size for size, _ in rows))
     try:
-        return known if vkey is None else chain_from(reading, VerifierKey.parse(vkey))
+        keys = tuple(map(VerifierKey.parse, (vkey, *(handover.vkey for _, handover in rows))))
     except NoteError as error:
         raise _damaged(0, error.message) from error
+    if rows:
+        checked_handover(*rows[-1], keys[-2])
+    return Chain(sizes, keys)
 
 
 def stored_vkey(reading: Reading) -> str | None:

@@ -22,7 +22,7 @@ from gatewayd.errors import StoreError, StoreFull
 from gatewayd.journal import blob, rotation, tail
 from gatewayd.journal.batch import Extra, Item, apply_items
 from gatewayd.journal.bundle import Bundler
-from gatewayd.journal.chain import Chain, stored_chain
+from gatewayd.journal.chain import Chain, Handover, stored_chain
 from gatewayd.journal.group import GroupCommit
 from gatewayd.journal.keys import PreviousLog
 from gatewayd.journal.leaf import Stamp, draft
@@ -414,9 +414,9 @@ class Journal(Records):
         """Return who holds the key in force."""
         return self._signer
 
-    def sign_with(self, signer: Signer) -> None:
-        """Go on with the key that the log has just been handed over to."""
-        self._chain = self._store.read(lambda reading: stored_chain(reading, self._chain))
+    def sign_with(self, signer: Signer, size: int, handover: Handover) -> None:
+        """Go on with the key that the log has just been handed over to, from `size` on."""
+        self._chain = self._chain.grown(size, handover)
         self._signer = signer
         self._is_signing_held = False
         self._is_sign_wanted = True

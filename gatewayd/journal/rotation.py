@@ -75,7 +75,7 @@ async def rotate(journal: Journal, new: Signer, actor: Actor) -> Rotated:
     handover = made_handover(journal, seq, new)
     write = handover_rows(seq + 1, handover)
     await journal.free(lambda writing: write(writing, ()))
-    journal.sign_with(new)
+    journal.sign_with(new, seq + 1, handover)
     return Rotated(seq + 1, new.vkey, handover.note)
 
 

@@ -8,12 +8,15 @@ import pytest
 from gatewayd.errors import JournalDamaged
 from gatewayd.journal.chain import Chain, Handover, chain_from, handover_row, handovers, stored_vkey
 from gatewayd.journal.leaf import Stamp, encode_leaf
+from gatewayd.journal.log import Journal
+from gatewayd.journal.rotation import rotate
+from gatewayd.journal.verify import verify_store
 from gatewayd.model.record import ClockQuality, KeyRotated
 from gatewayd.proof.merkle import leaf_hash
 from gatewayd.proof.note import Checkpoint, SeedSigner, VerifierKey, sign_note
 from gatewayd.proof.tiles import Tree
 from gatewayd.store.tables import Table, u64
-from tests.journal.samples import ANA, ORIGIN, SIGNER
+from tests.journal.samples import ANA, IDENTITY, ORIGIN, SIGNER
 
 NEW = SeedSigner(ORIGIN, bytes(32))
 NEWEST = SeedSigner(ORIGIN, bytes([7]) * 32)
@@ -88,3 +91,22 @@ def test_a_row_that_cannot_be_decoded_is_named(store):
     for read in (lambda reading: list(handovers(reading)), stored_vkey):
         with pytest.raises(JournalDamaged, match="from 300 records on"):
             store.read(read)
+
+
+async def test_a_start_checks_the_newest_handover_and_leaves_the_old_ones_to_verification(journal, clock):
+    """One flipped bit in a proof of years ago is no reason to give a log up; an auditor hears of it all the same."""
+    old = await rotate(journal, NEW, ANA)
+    new = await rotate(journal, NEWEST, ANA)
+    journal.close()
+
+    def flip(size: int) -> None:
+        row = bytearray(journal.store.get(Table.KEY, u64(size)))
+        row[-5] ^= 1
+        journal.store.write(lambda writing: writing.put(Table.KEY, u64(size), bytes(row)))
+
+    flip(old.size)
+    Journal.open(journal.store, NEWEST, clock, IDENTITY, commit="inline").close()
+    assert verify_store(journal.store, SIGNER.vkey).problem is not None
+    flip(new.size)
+    with pytest.raises(JournalDamaged):
+        Journal.open(journal.store, NEWEST, clock, IDENTITY, commit="inline")

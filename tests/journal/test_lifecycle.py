@@ -88,24 +88,25 @@ class LogThroughItsLife(RuleBasedStateMachine):
 
     # --- what happens to it -------------------------------------------------------------------------------------------
 
-    @rule(count=st.integers(1, 20))
-    def append_decisions(self, count: int) -> None:
+    @rule(count=st.integers(1, 20), signs=st.booleans())
+    def append_decisions(self, count: int, signs: bool) -> None:
         asyncio.run(self.journal.commit([decision(self.decided + at) for at in range(1, count + 1)]))
         self.decided += count
         self.learn()
+        if signs:
+            self.publish()
 
-    @rule(tiles=st.integers(1, 4))
-    def append_much(self, tiles: int) -> None:
-        asyncio.run(self.journal.commit([gap(1)] * (256 * tiles)))
-        self.learn()
-
-    @rule()
-    def let_a_day_pass(self) -> None:
+    @rule(tiles=st.integers(1, 4), shows=st.booleans())
+    def append_much_in_some_days(self, tiles: int, shows: bool) -> None:
+        for _ in range(tiles):
+            asyncio.run(self.journal.commit([gap(1)] * 256))
+            asyncio.run(self.clock.advance(DAY_NS))
         self.storage.store.settle()
-        asyncio.run(self.clock.advance(DAY_NS))
+        self.learn()
+        if shows:
+            self.have_it_cosigned()
 
-    @rule()
-    def checkpoint(self) -> None:
+    def publish(self) -> None:
         note = self.journal.checkpoint()
         size = Checkpoint.parse(split_note(note)[0]).size
         self.seen.append(open_checkpoint(note, self.chain().at(size)))
