@@ -433,17 +433,22 @@ async def test_a_full_store_gets_its_room_back(tmp_path, clock):
 
 @pytest.mark.slow
 async def test_a_log_with_a_second_level_of_tiles_keeps_what_its_proofs_need(tmp_path, clock):
+    """The first tile of the second level covers pruned records alone; the second, full, lies on both sides of the edge."""
     store = open_store(tmp_path / "store", 64 << 20)
     journal = open_journal(store, clock)
-    while journal.size < 65_536 + 3000:
+    while journal.size < 66_000:
         await journal.commit([gap(1)] * 1000)
         store.settle()
     await mirrored(journal)
-    sizes = [68_608, 68_609, 68_800, journal.size]
+    while journal.size < 2 * 65_536 + 600:
+        await journal.commit([gap(1)] * 1000)
+        store.settle()
+    sizes = [65_792, 65_793, 66_000, 131_072, journal.size]
     roots = {size: journal.root(size) for size in sizes}
     await pruned_journal(journal, clock, days=0)
-    assert journal.first == 68_608
-    assert store.get(Table.TILE, b"\x01" + u64(0)) is None, "nothing but pruned records lies under it"
+    assert journal.first == 65_792
+    assert store.get(Table.TILE, b"\x01" + u64(0)) is None
+    assert store.get(Table.TILE, b"\x01" + u64(1)) is not None
     for size in sizes:
         assert journal.root(size) == roots[size]
         path = journal.prove_consistency(size, sizes[-1])
