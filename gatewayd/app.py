@@ -25,7 +25,7 @@ from gatewayd.cycle import Cycle, Plant
 from gatewayd.device.bounded import BoundedLink
 from gatewayd.device.build import build_link, plan_reads
 from gatewayd.device.link import Link
-from gatewayd.errors import StoreError, StoreFull, TransientError
+from gatewayd.errors import GatewayError, StoreError, StoreFull, TransientError
 from gatewayd.facade import GatewayFacade
 from gatewayd.journal.scrub import scrub
 from gatewayd.learned import DetectorMemory
@@ -141,6 +141,7 @@ class Gateway:
         self._links_open = links
         self.uplink = self._build_uplink()
         self.facade = self._build_facade(kernels)
+        self.facade.journal_care = storage.care
         self.facade.rule_sets = self._build_rule_sets(kernels)
         self.learned = DetectorMemory(state, self.site, storage.learned, clock=clock, log=log)
         # as the last run left them: this run's own writes enter the same table
@@ -337,6 +338,7 @@ class Gateway:
             yield "certificates", self._watch_certificates()
         yield "control", server.serve()
         yield "journal", self._storage.journal.run()
+        yield "care", self._storage.care.run(self._prune_failed)
         yield "recorder", self.recorder.run()
         yield "scrub", self._scrub()
         yield "detectors", self.learned.run()
@@ -383,6 +385,9 @@ class Gateway:
         """Read the whole journal once; what is damaged is journalled, and said."""
         if damaged := await scrub(self._storage.journal, self._clock):
             self._log.event("journal_damaged", level="error", records=damaged)
+
+    def _prune_failed(self, error: GatewayError) -> None:
+        self._log.event("prune_failed", level="warning", error=error.message, remedy=error.remedy)
 
     async def _settle(self) -> None:
         """MONITOR until the settle time is over and every write in doubt has been read back; then AUTO."""

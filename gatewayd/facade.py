@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from gatewayd.clock import Clock
 from gatewayd.control.facade import name_matcher
@@ -13,8 +15,11 @@ from gatewayd.core.state import State
 from gatewayd.cycle import Cycle
 from gatewayd.errors import RequestRefused
 from gatewayd.explain import Explainer
+from gatewayd.journal.care import Care
 from gatewayd.journal.log import Journal
+from gatewayd.journal.pruned import RecordPruned, refuse_pruned
 from gatewayd.journal.redact import redact
+from gatewayd.journal.witness import Exposure
 from gatewayd.model import quality
 from gatewayd.model.config import GatewayFile
 from gatewayd.model.decision import ClearOverride, Reply, SetOverride
@@ -26,6 +31,8 @@ from gatewayd.model.view import (
     DecisionView,
     DeviceView,
     Explanation,
+    JournalAnswer,
+    JournalRequest,
     JournalView,
     KernelsView,
     LoopView,
@@ -76,6 +83,7 @@ class GatewayFacade:
         self.kernel_form = ""
         self.memory: MemoryView | None = None
         self.rule_sets: RuleSets | None = None
+        self.journal_care: Care | None = None
 
     @property
     def _state(self) -> State:
@@ -99,6 +107,11 @@ class GatewayFacade:
             )
         found = await redact(self._journal, request.name, request.reason, actor)
         return RedactAnswer(records=found.records, texts=found.texts)
+
+    async def care(self, request: JournalRequest, actor: Actor) -> JournalAnswer:
+        """Do what is asked of the journal."""
+        assert self.journal_care is not None
+        return await self.journal_care.answer(request, actor)
 
     # --- status and tags --------------------------------------------------------------------------------------------
 
@@ -126,12 +139,19 @@ class GatewayFacade:
         size = self._journal.size
         acked = self._uplink.status().acked_upto if self._uplink else 0
         problem = self._journal_problem()
+        care = self.journal_care
+        exposure = care.witnesses.exposure(self._clock.wall_ns()) if care else Exposure(size, 0.0)
+        witnessed = care.witnesses.newest if care else None
         return JournalView(
             size=size,
             healthy=not problem,
             unwitnessed=size - acked,
             checkpoint_time_ns=self._journal.checkpoint_wall_ns,
             problem=problem,
+            unwitnessed_entries=exposure.entries,
+            unwitnessed_age_s=exposure.age_s,
+            witnessed_size=witnessed.size if witnessed else 0,
+            pruned=self._journal.pruned.words() if self._journal.first else "",
         )
 
     def _journal_problem(self) -> str:
@@ -223,15 +243,21 @@ class GatewayFacade:
 
     async def decisions(self, limit: int, before: int, point: str) -> tuple[DecisionView, ...]:
         """Return the newest decisions first."""
-        return self._explainer.decisions(limit, before, point, self._units())
+        found = self._explainer.decisions(limit, before, point, self._units())
+        if not found and 0 < before <= self._journal.pruned.last_decision_id + 1:
+            with told_when_pruned():
+                raise refuse_pruned(f"what was decided before decision {before}", self._journal.pruned)
+        return found
 
     async def decision(self, decision_id: int) -> DecisionDetail | None:
         """Return a decision's record."""
-        return self._explainer.detail(decision_id, self._units())
+        with told_when_pruned():
+            return self._explainer.detail(decision_id, self._units())
 
     async def explain(self, decision_id: int) -> Explanation | None:
         """Return a decision with its evidence."""
-        return self._explainer.explain(decision_id, self._units())
+        with told_when_pruned():
+            return self._explainer.explain(decision_id, self._units())
 
     def _units(self) -> dict[str, str]:
         return {point.name: self._site.tags[point.row].units for point in self._site.points}
@@ -308,6 +334,15 @@ class GatewayFacade:
     def _time_of(self, seq: int) -> int:
         """Return when a record was written, 0 if there is none yet."""
         return self._journal.record(seq).leaf.wall_ns if seq < self._journal.size else 0
+
+
+@contextmanager
+def told_when_pruned() -> Iterator[None]:
+    """Turn what the journal says of a record that was pruned into a refusal: nothing is wrong with the store."""
+    try:
+        yield
+    except RecordPruned as error:
+        raise RequestRefused(error.message, remedy=error.remedy) from error
 
 
 def _answer(reply: Reply, override: OverrideView | None) -> OverrideAnswer:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
 from gatewayd.clock import Clock
 from gatewayd.errors import JournalDamaged, StoreDamaged, StoreError
-from gatewayd.journal.epoch import STORE_NAME, begin_epoch, finish_move
+from gatewayd.journal.care import Care
+from gatewayd.journal.epoch import STORE_NAME, begin_epoch, begin_pending_epoch, finish_move
 from gatewayd.journal.guarded import guard, unguard
-from gatewayd.journal.keys import LogIdentity, PreviousLog
+from gatewayd.journal.keys import LogIdentity, PreviousLog, next_signer, settle_keys
 from gatewayd.journal.log import Identity, Journal
 from gatewayd.journal.recorder import Recorder
 from gatewayd.journal.records import LEARNED
@@ -94,7 +97,10 @@ class Storage:
 
     Attributes:
         previous: the log that was given up, damaged, for this one.
+        care: what people can ask of the journal.
     """
+
+    care: Care
 
     def __init__(
         self, store: Store, journal: Journal, *, folder: Path, epoch: int, boot_id: bytes, was_clean: bool
@@ -124,6 +130,7 @@ class Storage:
                 f"{folder} is the storage of {log.origin}, not of {config.gateway.name}",
                 remedy="Give each gateway its own [storage] path, or its old name back.",
             )
+        log, signer = begin_pending_epoch(folder, log) or (log, signer)
         try:
             return cls._opened(config, clock, log, signer)
         except StoreDamaged as error:
@@ -139,14 +146,20 @@ class Storage:
         identity = Identity(log.origin, log.epoch, boot_id, quality, log.previous)
         try:
             _refuse_an_empty_store(store, folder, log)
-            journal = Journal.open(store, signer, clock, identity, commit=config.storage.commit)
+            following = next_signer(log.origin, folder)
+            journal = Journal.open(store, signer, clock, identity, commit=config.storage.commit, next_signer=following)
+            settle_keys(log, journal.signer.vkey, folder)
             touch_durably(folder / "keys" / f"begun-e{log.epoch}")
             _look_at_what_a_start_needs(journal)
+            care = Care(journal, config.journal, folder, clock)
+            if config.cloud is not None:
+                care.unsent_from = lambda: _collected(store, log.epoch)
         except BaseException:
             store.close()
             raise
         opened = cls(store, journal, folder=folder, epoch=log.epoch, boot_id=boot_id, was_clean=was_clean)
         opened.previous = log.previous
+        opened.care = care
         return opened
 
     def recorder(self, config: GatewayFile, plans: tuple[ReadPlan, ...], *, digest: bytes, clock: Clock) -> Recorder:
@@ -171,6 +184,16 @@ class Storage:
         """Store a last checkpoint and give the store back."""
         self.journal.close()
         self.store.close()
+
+
+def _collected(store: Store, epoch: int) -> int:
+    """Return the first record of the journal that the collector has not acknowledged, as far as that is durable."""
+    row = store.get(Table.CURSOR, b"journal")
+    try:
+        of_epoch, acked = msgspec.msgpack.decode(row or b"", type=tuple[int, int])
+    except msgspec.MsgspecError:
+        return 0
+    return acked if of_epoch == epoch else 0
 
 
 def _refuse_an_empty_store(store: Store, folder: Path, log: LogIdentity) -> None:

@@ -3,7 +3,8 @@
 //	GO111MODULE=off GOPATH=/usr/share/gocode go run verify_export.go DIR [VKEY]
 //
 // The tree is computed from the records and compared with the root that the checkpoint signs and with every tile; every
-// proof is checked against the same root. Exit code 1 names the first bad thing.
+// proof is checked against the same root. A key that follows another must have been handed over by it. Exit code 1 names
+// the first bad thing.
 package main
 
 import (
@@ -14,6 +15,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sort"
 	"strconv"
 	"strings"
 
@@ -25,6 +27,7 @@ const (
 	height      = 8 // of a tile: 256 hashes
 	width       = 1 << height
 	proofHeader = "c2sp.org/tlog-proof@v1"
+	keyRotated  = 20 // the kind of a record that names the next key
 )
 
 // export is a folder under the checkpoint that its key signed.
@@ -32,6 +35,7 @@ type export struct {
 	folder     string
 	checkpoint string
 	tree       tlog.Tree
+	Kept       int64 `json:"min_index"` // what lies before was pruned
 	First      int64 `json:"first"`
 	End        int64 `json:"end"`
 }
@@ -48,16 +52,16 @@ func main() {
 	fmt.Printf("Verified: records %d to %d of %d, %d proofs\n", opened.First, opened.End-1, opened.tree.N, proofs)
 }
 
-// open checks the signature of the checkpoint. Without a key it takes the export's own.
+// open checks the signature of the checkpoint. A key that is given must be one of the log's.
 func open(folder string, keys []string) (*export, error) {
-	if len(keys) == 0 {
-		own, err := os.ReadFile(filepath.Join(folder, "verifier.key"))
-		if err != nil {
-			return nil, err
-		}
-		keys = []string{strings.TrimSpace(string(own))}
+	chain, err := handedOver(folder)
+	if err != nil {
+		return nil, err
 	}
-	verifier, err := note.NewVerifier(keys[0])
+	if len(keys) == 1 && !contains(chain, strings.TrimSpace(keys[0])) {
+		return nil, fmt.Errorf("the export is not signed with the key that was given")
+	}
+	verifier, err := note.NewVerifier(chain[len(chain)-1])
 	if err != nil {
 		return nil, err
 	}
@@ -81,10 +85,100 @@ func open(folder string, keys []string) (*export, error) {
 	if err := json.Unmarshal(says, found); err != nil {
 		return nil, fmt.Errorf("export.json: %w", err)
 	}
-	if found.First < 0 || found.First%width != 0 || found.End <= found.First || found.End > tree.N {
+	if found.Kept < 0 || found.Kept%width != 0 || found.First < found.Kept || found.First%width != 0 || found.End <= found.First || found.End > tree.N {
 		return nil, fmt.Errorf("export.json names records that cannot be")
 	}
 	return found, nil
+}
+
+// handedOver returns the log's keys: the first one, and each that the key before it handed the log over to. Which they
+// are stands in the policy; that a key follows, in a record which is the last of a tree that both keys signed.
+func handedOver(folder string) ([]string, error) {
+	policy, err := os.ReadFile(filepath.Join(folder, "tlog-policy"))
+	if err != nil {
+		return nil, err
+	}
+	own, err := os.ReadFile(filepath.Join(folder, "verifier.key"))
+	if err != nil {
+		return nil, err
+	}
+	var chain []string
+	for _, line := range strings.Split(string(policy), "\n") {
+		if strings.HasPrefix(line, "log ") {
+			chain = append(chain, line[len("log "):])
+		}
+	}
+	names, err := filepath.Glob(filepath.Join(folder, "keys", "*.entry"))
+	if err != nil {
+		return nil, err
+	}
+	var sizes []int
+	for _, name := range names {
+		size, err := strconv.Atoi(strings.TrimSuffix(filepath.Base(name), ".entry"))
+		if err != nil || size < 1 {
+			return nil, fmt.Errorf("%s names no size", name)
+		}
+		sizes = append(sizes, size)
+	}
+	sort.Ints(sizes)
+	if len(chain) != len(sizes)+1 || chain[0] != strings.TrimSpace(string(own)) {
+		return nil, fmt.Errorf("tlog-policy does not name the keys that were handed over")
+	}
+	for at, size := range sizes {
+		if err := checkHandover(filepath.Join(folder, "keys"), int64(size), chain[at], chain[at+1]); err != nil {
+			return nil, fmt.Errorf("keys/%d: %w", size, err)
+		}
+	}
+	return chain, nil
+}
+
+func checkHandover(folder string, size int64, old, new string) error {
+	entry, err := os.ReadFile(filepath.Join(folder, fmt.Sprintf("%d.entry", size)))
+	if err != nil {
+		return err
+	}
+	content, err := os.ReadFile(filepath.Join(folder, fmt.Sprintf("%d.tlog-proof", size)))
+	if err != nil {
+		return err
+	}
+	seq, proof, signed, err := parseProof(content)
+	if err != nil {
+		return err
+	}
+	body := append([]byte{0x94, keyRotated, 0xd9, byte(len(new))}, new...) // MessagePack: 4 fields, kind, text
+	if len(new) > 255 || seq != size-1 || !bytes.Contains(entry, body) {
+		return fmt.Errorf("the record does not name the next key")
+	}
+	for _, key := range []string{old, new} {
+		verifier, err := note.NewVerifier(key)
+		if err != nil {
+			return err
+		}
+		opened, err := note.Open([]byte(signed), note.VerifierList(verifier))
+		if err != nil {
+			return err
+		}
+		tree, err := parseTree(opened.Text, verifier.Name())
+		if err != nil {
+			return err
+		}
+		if tree.N != size {
+			return fmt.Errorf("the record is not the last one of the tree that was signed")
+		}
+		if err := tlog.CheckRecord(proof, size, tree.Hash, seq, tlog.RecordHash(entry)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func contains(chain []string, key string) bool {
+	for _, known := range chain {
+		if known == key {
+			return true
+		}
+	}
+	return false
 }
 
 // parseTree reads the text of a C2SP checkpoint: origin, size, root.
@@ -154,30 +248,41 @@ func (e *export) bundle(index int64) ([][]byte, error) {
 	return entries, nil
 }
 
-// checkTree computes the tree from its leaves and compares root and tiles. It holds 64 bytes per record in memory.
+// checkTree computes the tree from its leaves and compares root and tiles. It holds two hashes per record in memory.
 //
 // A tlog.TileHashReader would need less, but up to version 0.7 of the package it does not authenticate the first full
 // tiles of a tree whose right edge has more parts than tiles.
 func (e *export) checkTree() error {
-	var stored []tlog.Hash
+	stored := map[int64]tlog.Hash{}
 	reader := tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
 		found := make([]tlog.Hash, len(indexes))
 		for at, index := range indexes {
-			found[at] = stored[index]
+			hash, ok := stored[index]
+			if !ok {
+				return nil, fmt.Errorf("a hash of the tree is not here")
+			}
+			found[at] = hash
 		}
 		return found, nil
 	})
-	for index := int64(0); index*width < e.tree.N; index++ {
+	if err := e.readPruned(stored); err != nil {
+		return err
+	}
+	for index := e.Kept / width; index*width < e.tree.N; index++ {
 		leaves, err := e.leafHashes(index)
 		if err != nil {
 			return err
 		}
 		for at, leaf := range leaves {
-			grown, err := tlog.StoredHashesForRecordHash(index*width+int64(at), leaf, reader)
+			seq := index*width + int64(at)
+			grown, err := tlog.StoredHashesForRecordHash(seq, leaf, reader)
 			if err != nil {
 				return err
 			}
-			stored = append(stored, grown...)
+			first := tlog.StoredHashIndex(0, seq)
+			for place, hash := range grown {
+				stored[first+int64(place)] = hash
+			}
 		}
 	}
 	root, err := tlog.TreeHash(e.tree.N, reader)
@@ -188,6 +293,42 @@ func (e *export) checkTree() error {
 		return err
 	}
 	return e.checkTiles(reader)
+}
+
+// readPruned takes what tiles say of the records that were pruned: the nodes to the left of the first one that is kept.
+// Nothing vouches for them but the signed root, which they lead to.
+func (e *export) readPruned(stored map[int64]tlog.Hash) error {
+	for level := 1; e.Kept>>(height*level) > 0; level++ {
+		nodes := e.Kept >> (height * level)
+		count := int(nodes % width)
+		if count == 0 {
+			continue
+		}
+		tile := tlog.Tile{H: height, L: level, N: nodes / width, W: width}
+		if rest := e.tree.N>>(height*level) - tile.N*width; rest < width {
+			tile.W = int(rest)
+		}
+		content, err := e.tile(tile)
+		if err != nil {
+			return err
+		}
+		row := make([]tlog.Hash, count)
+		for at := range row {
+			copy(row[at][:], content[at*tlog.HashSize:])
+		}
+		for up := 0; len(row) > 0; up++ {
+			first := tile.N * width >> up
+			for at, hash := range row {
+				stored[tlog.StoredHashIndex(height*level+up, first+int64(at))] = hash
+			}
+			var pairs []tlog.Hash
+			for at := 0; at+1 < len(row); at += 2 {
+				pairs = append(pairs, tlog.NodeHash(row[at], row[at+1]))
+			}
+			row = pairs
+		}
+	}
+	return nil
 }
 
 // leafHashes returns the leaf hashes of a tile; where the records are here, each must be that of its record's bytes.
@@ -221,6 +362,9 @@ func (e *export) checkTiles(reader tlog.HashReader) error {
 			tile := tlog.Tile{H: height, L: level, N: index, W: width}
 			if rest := nodes - index*width; rest < width {
 				tile.W = int(rest)
+			}
+			if (index+1)<<(height*(level+1)) <= e.Kept {
+				continue // pruned
 			}
 			expected, err := tlog.ReadTileData(tile, reader)
 			if err != nil {
@@ -257,31 +401,41 @@ func (e *export) checkProof(name string) error {
 	if err != nil {
 		return err
 	}
-	parts := strings.SplitN(string(content), "\n\n", 2)
-	lines := strings.Split(parts[0], "\n")
-	if len(parts) != 2 || len(lines) < 2 || lines[0] != proofHeader || !strings.HasPrefix(lines[1], "index ") {
-		return fmt.Errorf("not a %s", proofHeader)
+	seq, proof, signed, err := parseProof(content)
+	if err != nil {
+		return err
 	}
-	if parts[1] != e.checkpoint {
+	if signed != e.checkpoint {
 		return fmt.Errorf("not under the checkpoint of this export")
 	}
-	seq, err := strconv.ParseInt(lines[1][len("index "):], 10, 64)
-	if err != nil || seq < e.First || seq >= e.End {
+	if seq < e.First || seq >= e.End {
 		return fmt.Errorf("names no record of this export")
-	}
-	var proof tlog.RecordProof
-	for _, line := range lines[2:] {
-		hash, err := base64.StdEncoding.Strict().DecodeString(line)
-		if err != nil || len(hash) != tlog.HashSize {
-			return fmt.Errorf("%q is no hash", line)
-		}
-		proof = append(proof, *(*tlog.Hash)(hash))
 	}
 	entries, err := e.bundle(seq / width)
 	if err != nil {
 		return err
 	}
 	return tlog.CheckRecord(proof, e.tree.N, e.tree.Hash, seq, tlog.RecordHash(entries[seq%width]))
+}
+
+// parseProof reads a C2SP tlog-proof: place of the record, audit path, checkpoint.
+func parseProof(content []byte) (seq int64, proof tlog.RecordProof, signed string, err error) {
+	parts := strings.SplitN(string(content), "\n\n", 2)
+	lines := strings.Split(parts[0], "\n")
+	if len(parts) != 2 || len(lines) < 2 || lines[0] != proofHeader || !strings.HasPrefix(lines[1], "index ") {
+		return 0, nil, "", fmt.Errorf("not a %s", proofHeader)
+	}
+	if seq, err = strconv.ParseInt(lines[1][len("index "):], 10, 64); err != nil {
+		return 0, nil, "", fmt.Errorf("names no record")
+	}
+	for _, line := range lines[2:] {
+		hash, err := base64.StdEncoding.Strict().DecodeString(line)
+		if err != nil || len(hash) != tlog.HashSize {
+			return 0, nil, "", fmt.Errorf("%q is no hash", line)
+		}
+		proof = append(proof, *(*tlog.Hash)(hash))
+	}
+	return seq, proof, parts[1], nil
 }
 
 func check(err error) {

@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from gatewayd.cli import show
+from gatewayd.cli.journal_care import checkpoint, cosign, prune, rotate_key
 from gatewayd.cli.journal_export import export_
 from gatewayd.cli.journal_redact import redact_
 from gatewayd.cli.session import json_option
@@ -22,11 +23,15 @@ _SHOW_EVERY_NS = 200_000_000
 
 @click.group()
 def journal() -> None:
-    """Verify the journal, or export it for an auditor, offline; take names out of it."""
+    """Verify the journal, export it for an auditor, have it witnessed, care for it."""
 
 
 journal.add_command(export_)
 journal.add_command(redact_)
+journal.add_command(checkpoint)
+journal.add_command(cosign)
+journal.add_command(rotate_key)
+journal.add_command(prune)
 
 
 @journal.command("verify")
@@ -98,11 +103,15 @@ def _page(report: Report) -> str:
     rows = [
         ("Origin", show.clean(report.origin)),
         ("Verifier key", key),
-        ("Records", f"{report.size} verified, {report.decisions} decisions, {report.outcomes} outcomes"),
+        ("Records", f"{report.size - report.first} verified, {report.decisions} decisions, {report.outcomes} outcomes"),
         ("Root", report.root.hex()),
-        ("Checkpoints", f"{report.checkpoints} signed and verified"),
+        ("Checkpoints", f"{report.checkpoints} signed and verified, {report.cosigned} of them cosigned"),
         ("In doubt", f"{report.in_doubt} writes without an outcome"),
     ]
+    if report.first:
+        rows.append(("Pruned", f"records before {report.first}; the signed roots still prove the tree over them"))
+    if len(report.keys) > 1:
+        rows.append(("Keys", f"{len(report.keys)}, each handed over to the next; in force: {report.keys[-1][1]}"))
     if report.redacted:
         rows.append(("Redacted", f"{report.redacted} personal texts, of which the hash is left"))
     if report.evidence_missing:

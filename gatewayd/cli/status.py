@@ -41,6 +41,8 @@ def page(found: StatusView) -> str:
             [
                 ("Tags", _tags(found)),
                 ("Journal", _journal(found.journal, found.now_ns)),
+                ("Witness", witness_line(found.journal)),
+                *([("Pruned", show.clean(found.journal.pruned))] if found.journal.pruned else []),
                 ("Overrides", overrides_line(found.overrides, found.now_ns)),
                 ("Sync", sync_line(found.sync, found.now_ns)),
                 ("Loop", _loop(found.loop)),
@@ -83,10 +85,20 @@ def _journal(journal: JournalView, now_ns: int) -> str:
     told = [
         health if journal.healthy or not journal.problem else f"{health}: {show.clean(journal.problem)}",
         f"{journal.size} records",
-        f"{journal.unwitnessed} not yet witnessed",
+        f"{journal.unwitnessed} not yet in the cloud",
         f"checkpoint {show.ago(journal.checkpoint_time_ns, now_ns)}",
     ]
     return ", ".join(told)
+
+
+def witness_line(journal: JournalView) -> str:
+    """Return what could be cut off the journal without anybody outside being able to tell."""
+    if not journal.unwitnessed_entries:
+        return f"all {journal.size} records cosigned"
+    span = f"{journal.unwitnessed_entries} records of the last {show.span(journal.unwitnessed_age_s)}"
+    if not journal.witnessed_size:
+        return click.style("nobody has cosigned this journal", fg="yellow") + f": root could rewrite its {span} unseen"
+    return f"{journal.witnessed_size} records cosigned; root could cut off the {span} unseen"
 
 
 def overrides_line(overrides: OverrideSummary, now_ns: int) -> str:

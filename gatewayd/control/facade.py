@@ -13,6 +13,8 @@ from gatewayd.model.view import (
     DecisionDetail,
     DecisionView,
     Explanation,
+    JournalAnswer,
+    JournalRequest,
     OverrideAnswer,
     OverrideRequest,
     OverrideView,
@@ -93,6 +95,15 @@ class Facade(Protocol):
         Raises:
             RequestRefused: the person holds a point now.
             StoreError: not all of it could be made durable.
+        """
+        ...
+
+    async def care(self, request: JournalRequest, actor: Actor) -> JournalAnswer:
+        """Do what is asked of the journal; return once it is durable.
+
+        Raises:
+            RequestRefused, NoteError: it will not be done.
+            StoreError: it could not be.
         """
         ...
 

@@ -23,7 +23,7 @@ class Permission(StrEnum):
 
     GLANCE = "see the status without names"
     READ = "read tags, decisions and overrides"
-    OPERATE = "set and clear overrides, apply rules, and redact names"
+    OPERATE = "set and clear overrides, apply rules, redact names and care for the journal"
 
 
 _GRANTS = {

@@ -18,6 +18,7 @@ from gatewayd.model.view import (
     ClearRequest,
     DecisionList,
     ErrorView,
+    JournalRequest,
     OverrideList,
     OverrideRequest,
     OverrideSummary,
@@ -287,6 +288,10 @@ async def _redact(call: Call) -> Answer:
     return await call.facade.redact(_decoded(call, RedactRequest), call.caller.actor())
 
 
+async def _care(call: Call) -> Answer:
+    return await call.facade.care(_decoded(call, JournalRequest), call.caller.actor())
+
+
 async def _sync(call: Call) -> Answer:
     return await call.facade.sync_status()
 
@@ -307,6 +312,7 @@ ROUTES: tuple[Route, ...] = (
     Route("DELETE", _at("/v1/overrides/{point}"), Permission.OPERATE, (), _clear_override),
     Route("POST", _at("/v1/rules"), Permission.OPERATE, (), _apply_rules),
     Route("POST", _at("/v1/journal/redactions"), Permission.OPERATE, (), _redact),
+    Route("POST", _at("/v1/journal"), Permission.OPERATE, (), _care),
     Route("GET", _at("/v1/sync"), Permission.READ, (), _sync),
 )
 

@@ -20,7 +20,9 @@ from gatewayd.store.transaction import Writes
 
 Extra = Callable[[Writes, tuple[int, ...]], None]
 
-RESERVED_KINDS = frozenset({Kind.GENESIS, Kind.START, Kind.CONFIG, Kind.STOP, Kind.MODE, Kind.GAP, Kind.OUTCOME})
+RESERVED_KINDS = frozenset(
+    {Kind.GENESIS, Kind.START, Kind.CONFIG, Kind.STOP, Kind.MODE, Kind.GAP, Kind.OUTCOME, Kind.KEY_ROTATED, Kind.PRUNED}
+)
 
 _encoder = msgspec.msgpack.Encoder()
 

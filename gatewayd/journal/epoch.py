@@ -16,13 +16,15 @@ from contextlib import suppress
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
 from gatewayd.errors import StoreError
-from gatewayd.journal.keys import LogIdentity, PreviousLog, load_identity, replace_identity, signer_of
+from gatewayd.journal.keys import LogIdentity, PreviousLog, load_identity, replace_file, replace_identity, signer_of
 from gatewayd.proof.note import SIGNATURE_LINE, NoteError, SeedSigner, VerifierKey, open_checkpoint
 from gatewayd.store.disk import sync_folder
 
 STORE_NAME = "store"
+PENDING_NAME = "next-epoch.json"
 KEPT_MAX = 2  # damaged stores; each may take the quota once more
 REASON_CHARS_MAX = 500
 NOTE_BYTES_MAX = 1024
@@ -31,8 +33,63 @@ NOTES_TRIED_MAX = 10_000
 _KEPT = re.compile(r"store-e(\d+)-damaged")
 
 
+class PendingEpoch(Struct, frozen=True, forbid_unknown_fields=True):
+    """Why the next start must begin a new epoch.
+
+    Args:
+        origin: the log that is given up; of another one this says nothing.
+        checkpoint: of that log, which its store does not go together with.
+        reason: in words.
+    """
+
+    origin: str
+    checkpoint: str
+    reason: str
+
+
+def end_log_at_next_start(storage_path: Path, pending: PendingEpoch) -> None:
+    """Note durably that a log must not go on.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    replace_file(storage_path / "keys" / PENDING_NAME, msgspec.json.encode(pending))
+
+
+def begin_pending_epoch(
+    storage_path: Path, log: LogIdentity, environment: Mapping[str, str] = os.environ
+) -> tuple[LogIdentity, SeedSigner] | None:
+    """Begin the new epoch that was found to be necessary, None if there is no need.
+
+    Args:
+        storage_path: the daemon's storage folder; its store must be closed.
+        log: the gateway's log now.
+        environment: as for `load_identity`.
+
+    Raises:
+        StoreError: as `begin_epoch`.
+    """
+    path = storage_path / "keys" / PENDING_NAME
+    try:
+        pending = msgspec.json.decode(path.read_bytes(), type=PendingEpoch)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.MsgspecError) as error:
+        raise StoreError(f"{path} cannot be read: {error}", remedy="Restore it from a backup.") from error
+    begun = None
+    if pending.origin == log.origin:
+        begun = begin_epoch(storage_path, log, pending.reason, environment, checkpoint=pending.checkpoint)
+    path.unlink(missing_ok=True)  # if this is not durable, its origin is no longer ours
+    return begun
+
+
 def begin_epoch(
-    storage_path: Path, damaged: LogIdentity, reason: str, environment: Mapping[str, str] = os.environ
+    storage_path: Path,
+    damaged: LogIdentity,
+    reason: str,
+    environment: Mapping[str, str] = os.environ,
+    *,
+    checkpoint: str = "",
 ) -> tuple[LogIdentity, SeedSigner]:
     """Give a damaged log up; return the identity and the signer of the one that follows.
 
@@ -41,14 +98,15 @@ def begin_epoch(
         damaged: the log's identity.
         reason: what is wrong with it.
         environment: as for `load_identity`.
+        checkpoint: the largest one known of the log; empty = the largest in its store.
 
     Raises:
         StoreError: the folder cannot be written.
     """
-    checkpoint = newest_checkpoint(storage_path / STORE_NAME, VerifierKey.parse(damaged.vkey))
+    checkpoint = checkpoint or newest_checkpoint(storage_path / STORE_NAME, VerifierKey.parse(damaged.vkey))
     epoch = damaged.epoch + 1
     origin = f"{damaged.origin.rpartition('/')[0]}/e{epoch}"
-    signer = signer_of(origin, storage_path, environment)
+    signer = signer_of(origin, damaged, storage_path, environment)
     kept_as = f"store-e{damaged.epoch}-damaged"
     previous = PreviousLog(damaged.origin, checkpoint, reason[:REASON_CHARS_MAX], kept_as)
     replace_identity(storage_path, LogIdentity(origin, epoch, signer.vkey, previous))

@@ -7,7 +7,7 @@ and text is compared with the hash in its record. No read transaction is open wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,9 +17,11 @@ from msgspec import Struct
 from gatewayd.errors import JournalDamaged, StoreError
 from gatewayd.journal import tail
 from gatewayd.journal.bundle import Entries
+from gatewayd.journal.chain import handovers
 from gatewayd.journal.export_folder import ExportFolder, ProvDocument
 from gatewayd.journal.leaf import decode_leaf, decode_personal, wrong_personal_field
 from gatewayd.journal.prov import Lineage, Statement
+from gatewayd.journal.pruned import PrunedState, first_tree, pruned_state, refuse_pruned
 from gatewayd.journal.verify import Chunk, Progress, verify_store
 from gatewayd.model.record import Decision, Leaf, Outcome
 from gatewayd.proof.merkle import HASH_SIZE, Nodes, inclusion_proof
@@ -67,7 +69,7 @@ class Exported(Struct, frozen=True):
     Args:
         format: of the folder.
         origin: the log's name.
-        vkey: of the key that signed the checkpoint.
+        vkey: of the key that the log began with.
         size: records under the checkpoint.
         first: first record in the folder, a multiple of 256.
         end: one after the last.
@@ -76,6 +78,8 @@ class Exported(Struct, frozen=True):
         evidence: slices, each a file.
         evidence_missing: records whose slice is no longer kept.
         personal: names and reasons written in plain.
+        keys: (first size, verifier key) of each key up to the one that signed the checkpoint.
+        min_index: first record that the gateway still has; of those before, the tree stays (C2SP tlog-tiles, Pruning).
     """
 
     format: str
@@ -89,6 +93,8 @@ class Exported(Struct, frozen=True):
     evidence: int = 0
     evidence_missing: int = 0
     personal: int = 0
+    keys: tuple[tuple[int, str], ...] = ()
+    min_index: int = 0
 
 
 class _Signed(Struct, frozen=True):
@@ -121,13 +127,18 @@ def export(path: Path, request: Request, *, progress: Progress | None = None) ->
 def export_store(store: Store, request: Request, *, progress: Progress | None = None) -> Exported:
     """Export the journal of an open store; see `export`."""
     signed = _newest_checkpoint(store)
-    first, end = _range(request, signed.size)
+    kept = store.read(first_tree)
+    first, end = _range(request, store.read(pruned_state), signed.size)
     folder = ExportFolder.begin(request.folder)
     try:
-        log = _LogFiles(folder, signed.size, first, end)
-        vkey = _verified(store, request, log, signed, _part_of(progress, 0, end - first))
-        log.write_rest(signed.note, vkey)
-        empty = Exported(FORMAT, VerifierKey.parse(vkey).name, vkey, signed.size, first, end)
+        log = _LogFiles(folder, signed.size, first, end, kept=kept)
+        keys = _verified(store, request, log, signed, _part_of(progress, 0, end - first))
+        log.write_rest(signed.note, keys)
+        _write_handovers(store, folder, signed.size)
+        vkey = keys[0][1]
+        empty = Exported(
+            FORMAT, VerifierKey.parse(vkey).name, vkey, signed.size, first, end, keys=keys, min_index=kept.size
+        )
         records = _RecordFiles(store, folder, log, with_personal=request.with_personal)
         made = records.write(empty, signed.note, _part_of(progress, signed.size, 0))
         folder.write("export.json", msgspec.json.format(msgspec.json.encode(made)) + b"\n")
@@ -168,15 +179,18 @@ def _newest_checkpoint(store: Store) -> _Signed:
     return _Signed(from_u64(rows[0][0]), rows[0][1].decode("utf-8", "replace"))
 
 
-def _range(request: Request, size: int) -> tuple[int, int]:
+def _range(request: Request, pruned: PrunedState, size: int) -> tuple[int, int]:
     """Return the records to export, widened to whole bundles: (first, one after the last)."""
     last = size - 1 if request.last is None else min(request.last, size - 1)
-    if not 0 <= request.first <= last:
+    if 0 < request.first < pruned.end or last < pruned.end:
+        raise refuse_pruned(f"record {request.first or last}", pruned)
+    wanted = max(request.first, pruned.end)
+    if not 0 <= wanted <= last:
         raise StoreError(
-            f"there is no record from {request.first} to {last}: records 0 to {size - 1} are signed",
+            f"there is no record from {request.first} to {last}: records {pruned.end} to {size - 1} are signed",
             remedy="Choose --from and --to among them.",
         )
-    return request.first // TILE_WIDTH * TILE_WIDTH, min((last // TILE_WIDTH + 1) * TILE_WIDTH, size)
+    return wanted // TILE_WIDTH * TILE_WIDTH, min((last // TILE_WIDTH + 1) * TILE_WIDTH, size)
 
 
 def _part_of(progress: Progress | None, before: int, after: int) -> Progress | None:
@@ -184,18 +198,30 @@ def _part_of(progress: Progress | None, before: int, after: int) -> Progress | N
     return None if progress is None else lambda done, total: progress(before + done, before + total + after)
 
 
-def _verified(store: Store, request: Request, log: _LogFiles, signed: _Signed, progress: Progress | None) -> str:
-    """Verify the journal, writing bundles and tiles on the way; return the verifier key."""
+def _write_handovers(store: Store, folder: ExportFolder, size: int) -> None:
+    """Write the record and the proof, under both signatures, of each key that was handed over up to a size."""
+    for from_size, handover in store.read(lambda reading: list(handovers(reading))):
+        if from_size <= size:
+            proof = tlog_proof(from_size - 1, handover.path, handover.note)
+            folder.write(f"keys/{from_size}.entry", handover.leaf)
+            folder.write(f"keys/{from_size}.tlog-proof", proof.encode())
+
+
+def _verified(
+    store: Store, request: Request, log: _LogFiles, signed: _Signed, progress: Progress | None
+) -> tuple[tuple[int, str], ...]:
+    """Verify the journal, writing bundles and tiles on the way; return its keys up to the signed size."""
     report = verify_store(store, request.vkey, progress=progress, take=log.take)
     if report.problem is not None:
         raise JournalDamaged(
             f"nothing is exported: record {report.problem.seq} ({report.problem.kind}) is bad: {report.problem.what}",
             remedy="Keep this disk as it is, copy it, and run `gatewayd journal verify`.",
         )
-    checkpoint = open_checkpoint(signed.note, VerifierKey.parse(report.vkey))
+    keys = tuple((size, key) for size, key in report.keys if size <= signed.size)
+    checkpoint = open_checkpoint(signed.note, VerifierKey.parse(keys[-1][1]))
     if (checkpoint.size, checkpoint.root) != (log.tree.size, log.tree.root()):
         raise tail.damaged(signed.size - 1, f"the signed root of {signed.size} records is not that of the records")
-    return report.vkey
+    return keys
 
 
 class _LogFiles:
@@ -205,8 +231,8 @@ class _LogFiles:
         tree: of the records taken so far, none beyond the checkpoint.
     """
 
-    def __init__(self, folder: ExportFolder, size: int, first: int, end: int) -> None:
-        self.tree = Tree()
+    def __init__(self, folder: ExportFolder, size: int, first: int, end: int, *, kept: Tree) -> None:
+        self.tree = kept
         self._folder = folder
         self._size = size
         self._first = first
@@ -223,15 +249,15 @@ class _LogFiles:
         if self._first <= chunk.first < self._end:
             self._folder.write(self.bundle_path(chunk.first), entry_bundle(chunk.entries[:count]))
 
-    def write_rest(self, note: str, vkey: str) -> None:
-        """Write the partial tiles, the checkpoint and the key that signed it."""
+    def write_rest(self, note: str, keys: Sequence[tuple[int, str]]) -> None:
+        """Write the partial tiles, the checkpoint, the log's first key and the ranges of all."""
         for level, hashes in enumerate(self.tree.partial):
             if hashes:
                 index = self._size >> TILE_HEIGHT * (level + 1)
                 self._folder.write(tile_path(level, index, len(hashes) // HASH_SIZE), hashes)
         self._folder.write("checkpoint", note.encode())
-        self._folder.write("verifier.key", f"{vkey}\n".encode())
-        self._folder.write("tlog-policy", tlog_policy(vkey).encode())
+        self._folder.write("verifier.key", f"{keys[0][1]}\n".encode())
+        self._folder.write("tlog-policy", tlog_policy(keys).encode())
 
     def bundle_path(self, first: int) -> str:
         """Return the name of the bundle that begins with record `first`."""

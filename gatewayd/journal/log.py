@@ -19,23 +19,25 @@ from msgspec import Struct
 
 from gatewayd.clock import Clock
 from gatewayd.errors import StoreError, StoreFull
-from gatewayd.journal import blob, tail
+from gatewayd.journal import blob, rotation, tail
 from gatewayd.journal.batch import Extra, Item, apply_items
 from gatewayd.journal.bundle import Bundler
+from gatewayd.journal.chain import Chain, Handover, stored_chain
 from gatewayd.journal.group import GroupCommit
 from gatewayd.journal.keys import PreviousLog
 from gatewayd.journal.leaf import Stamp, draft
+from gatewayd.journal.owner import check_owner, owner_rows
+from gatewayd.journal.pruned import pruned_state
 from gatewayd.journal.records import Records
 from gatewayd.model.decision import Command, NewRecord
 from gatewayd.model.record import ClockQuality, Genesis, Kind
-from gatewayd.proof.note import Checkpoint, NoteError, Signer, VerifierKey, open_checkpoint, sign_checkpoint
+from gatewayd.proof.note import Checkpoint, Signer, VerifierKey, sign_checkpoint
 from gatewayd.store.env import Store
 from gatewayd.store.tables import Table, u64
 from gatewayd.store.transaction import Batch, Writes
 
 CommitMode = Literal["auto", "inline", "thread"]
 
-FORMAT = b"2"  # of the tables
 CHECKPOINT_LEAVES = 256
 CHECKPOINT_NS = 10_000_000_000
 SETTLE_NS = 1_000_000_000  # how often somebody looks whether the tables lag behind what is durable
@@ -73,12 +75,14 @@ class Journal(Records):
         self._signer = signer
         self._clock = clock
         self._identity = identity
-        self._key = VerifierKey.parse(signer.vkey)
+        self._chain = Chain.of(VerifierKey.parse(signer.vkey))
         self._note = ""
         self._noted_size = 0  # leaves under the newest signed checkpoint
         self._noted_at_ns = 0
         self._note_is_stored = True
         self._is_sign_wanted = False
+        self._may_sign = True
+        self._is_signing_held = False
         self._checkpoint_sizes: deque[int] = deque()
         self._generation = store.generation
         self._settled_at_ns = 0
@@ -91,7 +95,14 @@ class Journal(Records):
 
     @classmethod
     def open(
-        cls, store: Store, signer: Signer, clock: Clock, identity: Identity, *, commit: CommitMode = "auto"
+        cls,
+        store: Store,
+        signer: Signer,
+        clock: Clock,
+        identity: Identity,
+        *,
+        commit: CommitMode = "auto",
+        next_signer: Signer | None = None,
     ) -> Journal:
         """Open the store's journal, or begin it with a genesis record.
 
@@ -101,18 +112,20 @@ class Journal(Records):
             clock: for the records' times and the checkpoint interval.
             identity: whose log it is.
             commit: where transactions run; `auto` measures the disk.
+            next_signer: holds a key that the log is about to be handed over to, or was just before the last run ended.
 
         Raises:
             JournalDamaged: the newest records, the tree and the last checkpoint do not agree.
             StoreError: the log is another gateway's or of another key, or the disk refuses.
         """
-        journal = cls(store, signer, clock, identity)
-        journal._check_owner()
+        journal = cls(store, rotation.signer_in_force(store, signer, next_signer), clock, identity)
+        check_owner(store, identity.origin, journal.signer.vkey)
         store.rearrange = journal._bundler
         journal._load()
         if not journal.size:
             genesis = draft(NewRecord(_genesis(identity, signer.vkey)))
-            journal._commit_one(Item(drafts=(genesis,), extra=journal._store_owner))
+            journal._commit_one(Item(drafts=(genesis,), extra=owner_rows(identity.origin, signer.vkey)))
+        journal._finish_rotation(next_signer)
         journal._commit_one(Item(wants_checkpoint=True))
         journal._choose_mode(commit)
         return journal
@@ -161,9 +174,15 @@ class Journal(Records):
         """
         return await self._group.submit(Item(tuple(draft(record) for record in records), extra=extra), at_once=False)
 
-    async def free(self, delete: Callable[[Writes], None]) -> None:
-        """Let `delete` remove a few rows (about ten: each needs free pages), also when the store is full."""
-        item = Item(extra=lambda writing, _: delete(writing), gives_room=True)
+    async def free(self, delete: Callable[[Writes], None], records: Sequence[NewRecord] = ()) -> None:
+        """Let `delete` remove a few rows (about ten: each needs free pages), also when the store is full.
+
+        Args:
+            delete: gets the batch to write into.
+            records: of the kinds that are written even then; they say what was removed.
+        """
+        drafts = tuple(draft(record) for record in records)
+        item = Item(drafts, extra=lambda writing, _: delete(writing), gives_room=True)
         await self._group.submit(item, at_once=False)
 
     async def put_blob(self, content: bytes) -> bytes:
@@ -181,7 +200,7 @@ class Journal(Records):
         """In quiet times, too: settle what was written ahead, keep a signed checkpoint; for as long as the task lives."""
         while True:
             await self._clock.sleep_until(self._clock.monotonic_ns() + SETTLE_NS)
-            is_unsigned = self._noted_size != self.size or not self._note_is_stored
+            is_unsigned = (self._may_sign and self._noted_size != self.size) or not self._note_is_stored
             waited_ns = self._clock.monotonic_ns() - self._noted_at_ns
             wants_checkpoint = is_unsigned and waited_ns >= CHECKPOINT_NS
             if not wants_checkpoint and not self._lags_since(SETTLE_AFTER_NS):
@@ -301,7 +320,7 @@ class Journal(Records):
     def _sign(self) -> None:
         """Sign the tree as it is, all of it durable."""
         self._is_sign_wanted = False
-        if self._noted_size == self.size or not self.size:
+        if self._noted_size == self.size or not self.size or self._is_signing_held or not self._may_sign:
             return
         checkpoint = Checkpoint(self._identity.origin, self.size, self._tree.root())
         self._note = sign_checkpoint(checkpoint, self._signer)
@@ -325,35 +344,19 @@ class Journal(Records):
 
     # --- opening ------------------------------------------------------------------------------------------------------
 
-    def _check_owner(self) -> None:
-        if self._signer.name != self._identity.origin:
-            raise _foreign(f"the key is named {self._signer.name}, the log {self._identity.origin}")
-        layout = self._store.get(Table.META, b"format")
-        if layout not in (None, FORMAT):
-            raise _foreign(f"the store's log has the layout {layout.decode()}, this version writes {FORMAT.decode()}")
-        for field, ours in (("origin", self._identity.origin), ("vkey", self._signer.vkey)):
-            stored = self._store.get(Table.META, field.encode())
-            if stored is not None and stored != ours.encode():
-                if self._is_signed_by_us():
-                    raise tail.damaged(
-                        0, f"the store's {field} is no longer the one that its checkpoints are signed for"
-                    )
-                raise _foreign(f"the store's log has the {field} {stored!r}, this gateway {ours}")
-
-    def _is_signed_by_us(self) -> bool:
-        """Say whether the newest checkpoint is ours, whatever stands beside it."""
-        rows = self._store.read(lambda reading: reading.scan_back(Table.CHECKPOINT, limit=1))
-        with suppress(NoteError):
-            return bool(rows) and open_checkpoint(rows[0][1].decode("utf-8", "replace"), self._key).size > 0
-        return False
-
-    def _store_owner(self, writing: Writes, _seqs: tuple[int, ...]) -> None:
-        writing.put(Table.META, b"format", FORMAT)
-        writing.put(Table.META, b"origin", self._identity.origin.encode())
-        writing.put(Table.META, b"vkey", self._signer.vkey.encode())
+    def _finish_rotation(self, new: Signer | None) -> None:
+        """Hand the log over to the key that a record names, if the last run ended in between; before anything is signed."""
+        seq = rotation.open_rotation(self._store)
+        if seq is not None:
+            handover = rotation.made_handover(self, seq, new)
+            self._commit_one(Item(extra=rotation.handover_rows(seq + 1, handover), gives_room=True))
+            self._signer = new or self._signer
+            self._load()
 
     def _load(self) -> None:
-        recovered = self._store.read(lambda reading: tail.recover(reading, self._key))
+        self._chain = self._store.read(lambda reading: stored_chain(reading, self._chain))
+        self.begin_at(self._store.read(pruned_state))
+        recovered = self._store.read(lambda reading: tail.recover(reading, self.key_at))
         self._tree = recovered.tree
         self._note = recovered.note
         self._noted_size = recovered.checkpoint_size
@@ -397,6 +400,34 @@ class Journal(Records):
         if self._is_sign_wanted:
             self._sign()
         return self._note
+
+    def stop_signing(self) -> None:
+        """Sign nothing more in this run: whatever is signed from now on would be a fork."""
+        self._may_sign = False
+
+    def key_at(self, size: int) -> VerifierKey:
+        """Return the key that a checkpoint of so many records must be signed with."""
+        return self._chain.at(size)
+
+    @property
+    def signer(self) -> Signer:
+        """Return who holds the key in force."""
+        return self._signer
+
+    def sign_with(self, signer: Signer, size: int, handover: Handover) -> None:
+        """Go on with the key that the log has just been handed over to, from `size` on."""
+        self._chain = self._chain.grown(size, handover)
+        self._signer = signer
+        self._is_signing_held = False
+        self._is_sign_wanted = True
+
+    def hold_signing(self) -> None:
+        """Sign nothing until `sign_with`: the next key is not settled."""
+        self._is_signing_held = True
+
+    def resume_signing(self) -> None:
+        """Go on with the key that was in force: nothing came of the next one."""
+        self._is_signing_held = False
 
     @property
     def origin(self) -> str:
@@ -457,9 +488,3 @@ def _genesis(identity: Identity, vkey: str) -> Genesis:
 
 def _is_bulky(batch: Batch, items: Sequence[Item]) -> bool:
     return batch.size > AHEAD_EXTRA_BYTES_MAX and any(item.extra is not None for item in items)
-
-
-def _foreign(what: str) -> StoreError:
-    return StoreError(
-        what, remedy="Give the gateway back its own storage folder and key, or begin a new epoch with `gatewayd init`."
-    )

@@ -13,6 +13,7 @@ from gatewayd.journal import blob, index, tail
 from gatewayd.journal.bundle import Entries
 from gatewayd.journal.guarded import unguard
 from gatewayd.journal.leaf import decode_leaf, decode_personal, wrong_personal_field
+from gatewayd.journal.pruned import PrunedState, refuse_pruned
 from gatewayd.model.decision import Command
 from gatewayd.model.record import Decision, Kind, Leaf, Outcome
 from gatewayd.proof.merkle import HASH_SIZE, consistency_proof, inclusion_proof
@@ -52,6 +53,16 @@ class Records:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._tree = Tree()
+        self.pruned = PrunedState()
+
+    @property
+    def first(self) -> int:
+        """Return the first record that is here; those before were pruned."""
+        return self.pruned.end
+
+    def begin_at(self, state: PrunedState) -> None:
+        """Show nothing from before the place up to which the log was pruned."""
+        self.pruned = state
 
     @property
     def size(self) -> int:
@@ -63,7 +74,10 @@ class Records:
 
         Raises:
             JournalDamaged: a leaf is not what was journalled; it is named and nothing is returned.
+            RecordPruned: the first one is not here any more.
         """
+        if first < self.first:
+            raise refuse_pruned(f"record {first}", self.pruned)
         count = max(0, min(limit, READ_LIMIT_MAX, self._tree.size - first))
         return self._store.read(lambda reading: self._search(reading).leaves(first, count))
 
@@ -73,7 +87,10 @@ class Records:
         Raises:
             JournalDamaged: leaf, text or evidence is not what was journalled.
             IndexError: there is no such record.
+            RecordPruned: it is not here any more.
         """
+        if 0 <= seq < self.first:
+            raise refuse_pruned(f"record {seq}", self.pruned)
         if not 0 <= seq < self._tree.size:
             raise IndexError(f"record {seq} of {self._tree.size}")
         return self._store.read(lambda reading: self._search(reading).record(seq))
@@ -93,8 +110,15 @@ class Records:
         return True
 
     def decision(self, decision_id: int) -> StoredRecord | None:
-        """Return a decision's record, None if there is none."""
-        return self._store.read(lambda reading: self._search(reading).decision(decision_id))
+        """Return a decision's record, None if there is none.
+
+        Raises:
+            RecordPruned: it is not here any more.
+        """
+        found = self._store.read(lambda reading: self._search(reading).decision(decision_id))
+        if found is None and 0 < decision_id <= self.pruned.last_decision_id:
+            raise refuse_pruned(f"decision {decision_id}", self.pruned)
+        return found
 
     def outcomes(self, decision_id: int) -> list[StoredRecord]:
         """Return the outcome records of a decision, oldest first."""
@@ -120,7 +144,8 @@ class Records:
     def last_decision_id(self) -> int:
         """Return the greatest decision id, 0 if nothing was decided yet."""
         last = self.decisions(1)
-        return last[0].leaf.body.decision_id if last and isinstance(last[0].leaf.body, Decision) else 0
+        found = last[0].leaf.body.decision_id if last and isinstance(last[0].leaf.body, Decision) else 0
+        return max(found, self.pruned.last_decision_id)
 
     def in_doubt(self) -> list[Command]:
         """Return the writes whose outcome is not journalled, by decision id."""
@@ -149,20 +174,28 @@ class Records:
     def prove_inclusion(self, seq: int, size: int) -> list[bytes]:
         """Return the audit path of record `seq` under the tree of `size` records."""
         tree = self._tree
+        self._refuse_before(seq)
         return self._store.read(lambda reading: inclusion_proof(seq, size, tail.nodes_of(reading, tree)))
 
     def prove_consistency(self, old_size: int, new_size: int) -> list[bytes]:
         """Return the proof that the tree of `new_size` records begins with the one of `old_size`."""
         tree = self._tree
+        self._refuse_before(old_size)
         return self._store.read(lambda reading: consistency_proof(old_size, new_size, tail.nodes_of(reading, tree)))
 
     def root(self, size: int) -> bytes:
         """Return the root hash of the first `size` records."""
         tree = self._tree
+        self._refuse_before(size)
         return self._store.read(lambda reading: tail.root_at(reading, tree, size))
 
+    def _refuse_before(self, seq: int) -> None:
+        """Refuse a proof that begins in what was pruned; an empty tree begins nowhere."""
+        if 0 < seq < self.first:
+            raise refuse_pruned(f"what proves anything of {seq} records", self.pruned)
+
     def _search(self, reading: Reading) -> Search:
-        return Search(reading, self._tree)
+        return Search(reading, self._tree, self.first)
 
 
 class Search:
@@ -171,9 +204,11 @@ class Search:
     Args:
         reading: the transaction.
         tree: nothing past it is shown.
+        first: nothing before it is shown, either.
     """
 
-    def __init__(self, reading: Reading, tree: Tree) -> None:
+    def __init__(self, reading: Reading, tree: Tree, first: int = 0) -> None:
+        self._first = first
         self._reading = reading
         self._tree = tree
         self._entries = Entries(reading)
@@ -220,7 +255,7 @@ class Search:
         """Return up to 64 outcomes of a decision, oldest first."""
         prefix = index.outcomes_prefix(decision_id)
         rows = self._reading.scan(Table.INDEX, first=prefix, below=prefix + _END, limit=OUTCOMES_MAX)
-        places = [from_u64(key[len(prefix) :]) for key, _ in rows]
+        places = [seq for key, _ in rows if (seq := from_u64(key[len(prefix) :])) >= self._first]
         for seq, leaf in self._young():
             if isinstance(leaf.body, Outcome) and leaf.body.decision_id == decision_id:
                 places.append(seq)
@@ -251,7 +286,8 @@ class Search:
             young = [seq for seq, leaf in self._young() if seq < below and term in index.marks_of(leaf.body).terms]
             yield from reversed(young)
         last = term + u64(-(-min(below, self._first_young) // TILE_WIDTH))
-        while rows := self._reading.scan_back(Table.INDEX, floor=term + u64(0), below=last, limit=TILES_AT_ONCE):
+        floor = term + u64(self._first // TILE_WIDTH)
+        while rows := self._reading.scan_back(Table.INDEX, floor=floor, below=last, limit=TILES_AT_ONCE):
             for key, places in rows:
                 tile = from_u64(key[len(term) :])
                 yield from (TILE_WIDTH * tile + place for place in index.places_back(places))

@@ -47,7 +47,7 @@ async def scrub(journal: Journal, clock: Clock, *, pause_ns: int = PAUSE_NS) -> 
         How many damaged records there are.
     """
     known = _known(journal)
-    size, seq, damaged = journal.size, 0, 0
+    size, seq, damaged = journal.size, journal.first, 0
     open_range: DamagedRange | None = None
     while seq < size:
         count = min(RECORDS_AT_ONCE, size - seq)

@@ -10,6 +10,7 @@ from gatewayd.errors import JournalDamaged, StoreError
 from gatewayd.journal import blob
 from gatewayd.journal.bundle import Entries
 from gatewayd.journal.leaf import decode_leaf
+from gatewayd.journal.pruned import pruned_state
 from gatewayd.journal.recorder import BlockEntry, unpack
 from gatewayd.model.decision import Inputs
 from gatewayd.model.record import BlockSealed
@@ -36,18 +37,19 @@ class Sealed(NamedTuple):
 
 
 def sealed_blocks(store: Store) -> tuple[Sealed, ...]:
-    """Return the blocks that are kept, in the order in which they were sealed.
+    """Return the blocks that are kept and whose record is, too, in the order in which they were sealed.
 
     Raises:
         JournalDamaged: the index cannot be read.
     """
     rows = store.read(lambda reading: reading.scan(Table.BLOCK_INDEX, limit=SCAN_ROWS_MAX))
+    first = store.read(pruned_state).end
     try:
         entries = [(key, _entry_decoder.decode(value)) for key, value in rows]
     except msgspec.MsgspecError as error:
         raise _damaged(f"the index of the flight recorder cannot be read: {error}") from error
     found = [Sealed(from_u64(key), entry.last_cycle, from_u64(key[8:]), entry.digest) for key, entry in entries]
-    return tuple(sorted(found, key=lambda block: block.seq))
+    return tuple(sorted((block for block in found if block.seq >= first), key=lambda block: block.seq))
 
 
 def inputs_of(store: Store, block: Sealed) -> list[Inputs]:

@@ -7,6 +7,7 @@ what does not agree is damage, and is named.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from hashlib import sha256
 
 from msgspec import Struct
@@ -23,6 +24,9 @@ from gatewayd.store.transaction import Reading, Writes
 EDGE_KEY = b"e"
 CHECKPOINTS_KEPT = 256  # newest ones; of older ones one in each span stays
 CHECKPOINT_SPAN = 4096  # leaves
+
+
+KeyAt = Callable[[int], VerifierKey]
 
 
 class Recovered(Struct, frozen=True):
@@ -87,13 +91,28 @@ def root_at(reading: Reading, tree: Tree, size: int) -> bytes:
     return range_hash(0, size, nodes_of(reading, tree))
 
 
+def edge_at(reading: Reading, tree: Tree, size: int) -> list[bytes]:
+    """Return the right-edge hashes of the first `size` leaves, largest subtree first, from tiles."""
+    return edge_of_range(0, size, nodes_of(reading, tree))
+
+
+def first_hashes(reading: Reading, tree: Tree, level: int, nodes: int) -> bytes:
+    """Return the hashes in the tile that grows when a tile level has so many nodes."""
+    count = nodes % TILE_WIDTH
+    return read_tile(reading, tree, level, nodes // TILE_WIDTH)[: count * HASH_SIZE] if count else b""
+
+
 def nodes_of(reading: Reading, tree: Tree) -> Nodes:
     """Return the source of the tree's nodes, for proofs."""
     return lambda level, index: node_from_tiles(level, index, lambda *key: read_tile(reading, tree, *key))
 
 
-def recover(reading: Reading, key: VerifierKey) -> Recovered:
+def recover(reading: Reading, key_at: KeyAt) -> Recovered:
     """Return the journal's tail, every part of it checked against the others.
+
+    Args:
+        reading: the store.
+        key_at: returns the key that a checkpoint of a size must be signed with.
 
     Raises:
         JournalDamaged: leaves, tiles, edge and last checkpoint do not agree; the message names the record.
@@ -107,8 +126,18 @@ def recover(reading: Reading, key: VerifierKey) -> Recovered:
     if not rows:
         return Recovered(tree, "", 0, ())
     note = rows[0][1].decode("utf-8", "replace")
-    checkpoint = _checked_checkpoint(reading, tree, note, key)
+    checkpoint = _checked_checkpoint(reading, tree, note, key_at(sizes[-1]))
     return Recovered(tree, note, checkpoint.size, sizes)
+
+
+def stored_tree(reading: Reading) -> Tree:
+    """Return the tree of all records in the store.
+
+    Raises:
+        JournalDamaged: the stored hashes do not agree with each other.
+    """
+    entries = Entries(reading)
+    return _tree_of_store(reading, entries, entries.size())
 
 
 def _tree_of_store(reading: Reading, entries: Entries, size: int) -> Tree:

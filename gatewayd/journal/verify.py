@@ -6,7 +6,7 @@ Nothing that the daemon computed is believed; the only trust is in the verifier 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from hashlib import sha256
@@ -20,11 +20,13 @@ from gatewayd.journal import index, tail
 from gatewayd.journal.bundle import Entries
 from gatewayd.journal.guarded import unguard
 from gatewayd.journal.leaf import decode_leaf, decode_personal, wrong_personal_field
+from gatewayd.journal.pruned import pruned_state
 from gatewayd.journal.recorder import unpack
+from gatewayd.journal.signed import Bad, Problem, Signed, stored_size
 from gatewayd.model.decision import Command
 from gatewayd.model.record import BlockSealed, Decision, Genesis, Leaf, Outcome, kind_of
 from gatewayd.proof.merkle import HASH_SIZE, leaf_hash
-from gatewayd.proof.note import NoteError, VerifierKey, open_checkpoint
+from gatewayd.proof.note import VerifierKey
 from gatewayd.proof.tiles import TILE_WIDTH, Tree
 from gatewayd.store.env import QUOTA_BYTES_MIN, Store
 from gatewayd.store.tables import Table, from_u64, u64
@@ -55,35 +57,24 @@ Take = Callable[[Chunk], None]
 _command_decoder = msgspec.msgpack.Decoder(Command)
 
 
-class Problem(Struct, frozen=True):
-    """The first bad record.
-
-    Args:
-        seq: its place; for a checkpoint the last record under it.
-        kind: of the record, or "checkpoint", "tree", "intent", "save".
-        what: what is wrong with it.
-    """
-
-    seq: int
-    kind: str
-    what: str
-
-
 class Report(Struct, frozen=True):
     """What verification found. The journal is sound if `problem` is None.
 
     Args:
         origin: the log's name.
-        vkey: the verifier key that was used.
+        vkey: the verifier key that the log began with.
+        keys: (first size, verifier key) of each key; from one to the next the journal proves the way.
         is_key_given: False if the key was taken from the journal itself, which proves consistency but no authorship.
         size: records that verified.
         root: of those records.
         decisions: how many of them are decisions.
         outcomes: how many are outcomes.
         checkpoints: signed checkpoints that verified.
+        cosigned: of those, checkpoints that others have cosigned; whose cosignatures count is not the journal's to say.
         redacted: personal texts of which only the hash is left.
         evidence_missing: cited slices and blocks that are no longer kept.
         in_doubt: writes without an outcome.
+        first: first record that is here; those before were pruned.
         problem: the first thing that is wrong.
     """
 
@@ -99,14 +90,9 @@ class Report(Struct, frozen=True):
     evidence_missing: int
     in_doubt: int
     problem: Problem | None
-
-
-class _Bad(Exception):
-    """Ends the verification with the first problem."""
-
-    def __init__(self, seq: int, kind: str, what: str) -> None:
-        super().__init__(what)
-        self.problem = Problem(seq, kind, what)
+    keys: tuple[tuple[int, str], ...] = ()
+    cosigned: int = 0
+    first: int = 0
 
 
 def verify(path: Path, vkey: str | None, *, progress: Progress | None = None) -> Report:
@@ -139,15 +125,17 @@ def verify_store(
         progress: called after every 256 records.
         take: gets the records that verified, outside of any transaction; what hangs on them is checked after the last.
     """
-    verification = _Verification(store, vkey)
-    problem = None
-    try:
-        verification.run(progress, take)
-    except _Bad as bad:
-        problem = bad.problem
-    except GatewayError as error:
-        problem = Problem(verification.tree.size, "store", error.message)
-    return verification.report(problem)
+    while True:
+        verification = _Verification(store, vkey)
+        problem = None
+        try:
+            verification.run(progress, take)
+        except Bad as bad:
+            problem = bad.problem
+        except GatewayError as error:
+            problem = Problem(verification.tree.size, "store", error.message)
+        if problem is None or take is not None or not verification.was_overtaken():
+            return verification.report(problem)
 
 
 class _Verification:
@@ -156,12 +144,10 @@ class _Verification:
     def __init__(self, store: Store, vkey: str | None) -> None:
         self._store = store
         self._given_key = None if vkey is None else VerifierKey.parse(vkey)
-        self._key = self._given_key
+        self._signed = Signed(self._given_key)
         self.tree = Tree()
-        self._origin = ""
         self._decisions = 0
         self._outcomes = 0
-        self._checkpoints = 0
         self._redacted = 0
         self._evidence_missing = 0
         self._in_doubt = 0
@@ -172,9 +158,11 @@ class _Verification:
         """Check everything in the order of the records, and hand each chunk over once it is checked.
 
         Raises:
-            _Bad: the first thing that is wrong.
+            Bad: the first thing that is wrong.
         """
-        size = self._store.read(_stored_size)
+        self.tree = self._store.read(self._signed.begin)
+        self._last_decision_id = self._signed.pruned.last_decision_id
+        size = self._store.read(stored_size)
         while self.tree.size < size:
             first = self.tree.size
             count = min(CHUNK, size - first)
@@ -184,28 +172,37 @@ class _Verification:
             if progress is not None:
                 progress(self.tree.size, size)
         self._store.read(self._check_edge)
-        self._store.read(self._check_checkpoints)
+        self._store.read(lambda reading: self._signed.check(reading, self.tree))
         self._store.read(self._check_intents)
         self._store.read(_check_saves)
         if lost := self._store.redo_lost:
-            raise _Bad(size, "unknown", f"{lost} commits from here on are damaged in the redo file")
+            raise Bad(size, "unknown", f"{lost} commits from here on are damaged in the redo file")
 
     def report(self, problem: Problem | None) -> Report:
         """Return what was found."""
+        signed = self._signed
+        ranges = signed.chain.ranges() if signed.chain else ()
         return Report(
-            origin=self._origin,
-            vkey=self._key.text() if self._key else "",
+            origin=signed.origin,
+            vkey=ranges[0][1] if ranges else self._given_key.text() if self._given_key else "",
             is_key_given=self._given_key is not None,
             size=self.tree.size,
             root=self.tree.root(),
             decisions=self._decisions,
             outcomes=self._outcomes,
-            checkpoints=self._checkpoints,
+            checkpoints=signed.checkpoints,
             redacted=self._redacted,
             evidence_missing=self._evidence_missing,
             in_doubt=self._in_doubt,
             problem=problem,
+            keys=ranges,
+            cosigned=signed.cosigned,
+            first=signed.pruned.end,
         )
+
+    def was_overtaken(self) -> bool:
+        """Say whether a running daemon has pruned since this verification began."""
+        return self._store.read(pruned_state).end > self._signed.pruned.end
 
     # --- records ------------------------------------------------------------------------------------------------------
 
@@ -224,17 +221,17 @@ class _Verification:
         if first < entries.first_young():
             _check_index(reading, first // TILE_WIDTH, leaves)
         if len(leaves) != count:
-            raise _Bad(first + len(leaves), "unknown", "the record is missing")
+            raise Bad(first + len(leaves), "unknown", "the record is missing")
         self.tree, full = self.tree.grown(hashes)
         for tile in full:
             if reading.get(Table.TILE, tail.tile_key(tile.level, tile.index)) != tile.hashes:
-                raise _Bad(first, "tree", f"the stored tile {tile.level}/{tile.index} is not that of the records")
+                raise Bad(first, "tree", f"the stored tile {tile.level}/{tile.index} is not that of the records")
         return Chunk(first, found, hashes)
 
     def _check_record(self, reading: Reading, entries: Entries, leaf: Leaf) -> None:
         body = leaf.body
         if leaf.seq == 0:
-            self._check_genesis(leaf)
+            self._check_genesis(reading, leaf)
         if isinstance(body, Decision):
             self._check_decision(leaf, body)
         elif isinstance(body, Outcome):
@@ -242,6 +239,7 @@ class _Verification:
             self._check_outcome(reading, leaf, body)
         elif isinstance(body, BlockSealed):
             self._check_block(reading, leaf, body)
+        self._signed.take(leaf)
         self._check_evidence(entries, leaf)
         self._check_personal(reading, leaf)
 
@@ -257,22 +255,17 @@ class _Verification:
         if len(self._recent) > 2 * RECENT:
             del self._recent[:RECENT]
 
-    def _check_genesis(self, leaf: Leaf) -> None:
+    def _check_genesis(self, reading: Reading, leaf: Leaf) -> None:
         body = leaf.body
         if not isinstance(body, Genesis):
             raise _bad(leaf, "the first record is not a genesis record")
-        self._origin = body.origin
-        try:
-            own_key = VerifierKey.parse(body.vkey)
-        except NoteError as error:
-            raise _bad(leaf, error.message) from error
-        if self._given_key is not None and self._given_key != own_key:
-            raise _bad(leaf, f"the journal was begun with the key {body.vkey}, not with the one given")
-        self._key = own_key
+        self._signed.trust(reading, body.vkey, leaf.seq)
+        if self._signed.origin != body.origin:
+            raise _bad(leaf, f"it begins {body.origin}, its key is one of {self._signed.origin}")
 
     def _check_outcome(self, reading: Reading, leaf: Leaf, outcome: Outcome) -> None:
         seq = self._seq_of(reading, outcome.decision_id)
-        if seq is None:
+        if seq is None and outcome.decision_id > self._signed.pruned.last_decision_id:
             raise _bad(
                 leaf, f"it is the outcome of decision {outcome.decision_id}, which is not before it in the journal"
             )
@@ -331,34 +324,15 @@ class _Verification:
     def _check_edge(self, reading: Reading) -> None:
         # A running daemon may have gone on since the last chunk; then its edge is of a larger tree.
         row = reading.get(Table.EDGE, tail.EDGE_KEY) or u64(0)
-        if from_u64(row) > self.tree.size and _stored_size(reading) == from_u64(row):
+        if from_u64(row) > self.tree.size and stored_size(reading) == from_u64(row):
             return
         if row != u64(self.tree.size) + b"".join(self.tree.edge):
-            raise _Bad(max(self.tree.size - 1, 0), "tree", "the stored right edge is not that of the records")
+            raise Bad(max(self.tree.size - 1, 0), "tree", "the stored right edge is not that of the records")
         for level, hashes in enumerate(self.tree.partial[1:], start=1):
             if (reading.get(Table.EDGE, tail.partial_key(level)) or b"") != hashes:
-                raise _Bad(
+                raise Bad(
                     self.tree.size - 1, "tree", f"the stored partial tile of level {level} is not that of the records"
                 )
-
-    def _check_checkpoints(self, reading: Reading) -> None:
-        for size, note in _checkpoints(reading):
-            if size > self.tree.size and _stored_size(reading) >= size:
-                return  # signed by the running daemon since the last chunk
-            try:
-                checkpoint = open_checkpoint(note, self._required_key(size))
-            except NoteError as error:
-                raise _Bad(size - 1, "checkpoint", error.message) from error
-            if checkpoint.size != size or size > self.tree.size:
-                raise _Bad(size - 1, "checkpoint", f"{checkpoint.size} records were signed, {self.tree.size} are here")
-            if tail.root_at(reading, self.tree, size) != checkpoint.root:
-                raise _Bad(size - 1, "checkpoint", f"the signed root of {size} records is not that of the records")
-            self._checkpoints += 1
-
-    def _required_key(self, size: int) -> VerifierKey:
-        if self._key is None:
-            raise _Bad(size - 1, "checkpoint", "a checkpoint without records or key")
-        return self._key
 
     def _check_intents(self, reading: Reading) -> None:
         for key, stored in reading.scan(Table.INTENT, limit=4096):
@@ -367,14 +341,10 @@ class _Verification:
             try:
                 command = _command_decoder.decode(unguard(key, stored))
             except (GatewayError, msgspec.MsgspecError) as error:
-                raise _Bad(seq or 0, "intent", f"the intent of decision {decision_id} is damaged: {error}") from error
+                raise Bad(seq or 0, "intent", f"the intent of decision {decision_id} is damaged: {error}") from error
             if seq is None or command.decision_id != decision_id:
-                raise _Bad(seq or 0, "intent", f"a write of decision {decision_id} without that decision")
+                raise Bad(seq or 0, "intent", f"a write of decision {decision_id} without that decision")
             self._in_doubt += 1
-
-
-def _stored_size(reading: Reading) -> int:
-    return Entries(reading).size()
 
 
 def _stored_leaf_hashes(reading: Reading, entries: Entries, first: int, count: int) -> list[bytes] | None:
@@ -391,12 +361,12 @@ def _checked_leaf(seq: int, data: bytes, hash_: bytes, expected: list[bytes] | N
     try:
         leaf = decode_leaf(data)
     except ValueError as error:
-        raise _Bad(seq, "unknown", f"it cannot be decoded: {error}") from error
+        raise Bad(seq, "unknown", f"it cannot be decoded: {error}") from error
     kind = kind_of(leaf.body).name.lower()
     if leaf.seq != seq:
-        raise _Bad(seq, kind, f"it says it is record {leaf.seq}")
+        raise Bad(seq, kind, f"it says it is record {leaf.seq}")
     if expected is not None and hash_ != expected[seq % TILE_WIDTH]:
-        raise _Bad(seq, kind, "its bytes do not have the hash that the tree holds for it")
+        raise Bad(seq, kind, "its bytes do not have the hash that the tree holds for it")
     return leaf
 
 
@@ -423,22 +393,13 @@ def _seq_in_bundle(reading: Reading, decision_id: int) -> int | None:
     return None
 
 
-def _checkpoints(reading: Reading) -> Iterator[tuple[int, str]]:
-    """Yield (size, note), smallest first."""
-    first = b""
-    while rows := reading.scan(Table.CHECKPOINT, first=first, limit=CHUNK):
-        for key, note in rows:
-            yield from_u64(key), note.decode("utf-8", "replace")
-        first = rows[-1][0] + b"\x00"
-
-
 def _check_saves(reading: Reading) -> None:
     for key, stored in reading.scan(Table.SAVE, limit=100_000):
         try:
             unguard(key, stored)
         except GatewayError as error:
-            raise _Bad(0, "save", error.message) from error
+            raise Bad(0, "save", error.message) from error
 
 
-def _bad(leaf: Leaf, what: str) -> _Bad:
-    return _Bad(leaf.seq, kind_of(leaf.body).name.lower(), what)
+def _bad(leaf: Leaf, what: str) -> Bad:
+    return Bad(leaf.seq, kind_of(leaf.body).name.lower(), what)

@@ -38,6 +38,14 @@ class Storage(Config, frozen=True, kw_only=True):
     evidence_block_s: Annotated[float, Meta(ge=1, le=3600)] = 60.0
 
 
+class Journal(Config, frozen=True, kw_only=True):
+    """Who watches over the journal from outside, as verifier keys `name+hash+key` of type 0x04 (C2SP tlog-cosignature)."""
+
+    witnesses: tuple[str, ...] = ()  # vouch for the size and root of the log that they saw
+    mirrors: tuple[str, ...] = ()  # hold the records besides
+    retention_d: Annotated[float, Meta(ge=1, le=36_500)] | UnsetType = UNSET  # older records go once a mirror has them
+
+
 class Cloud(Config, frozen=True, kw_only=True):
     """The MQTT 5 broker towards the cloud; without this table the gateway keeps everything to itself."""
 
@@ -75,6 +83,7 @@ class GatewayFile(Config, frozen=True, kw_only=True):
 
     gateway: Gateway
     storage: Storage = Storage()
+    journal: Journal = Journal()
     cloud: Cloud | None = None
     control: Control = Control()
     roles: Roles = Roles()

@@ -38,6 +38,8 @@ class Kind(IntEnum):
     QUALITY = 15
     TRUST = 16
     REDACTED = 17
+    KEY_ROTATED = 18
+    PRUNED = 19
 
 
 class ClockQuality(StrEnum):
@@ -266,6 +268,26 @@ class Redacted(Body, frozen=True, tag=int(Kind.REDACTED)):
     actor_name: PersonalHash = b""
 
 
+class KeyRotated(Body, frozen=True, tag=int(Kind.KEY_ROTATED)):
+    """The log is handed over: a checkpoint of this record's place plus one, or of more, counts under `vkey` alone."""
+
+    vkey: str  # verifier key of the new key
+    previous: str  # and of the one before
+    actor: Actor
+
+
+class Pruned(Body, frozen=True, tag=int(Kind.PRUNED)):
+    """Records `first` to `end` - 1 were removed here; a mirror has them. The tree above them stays."""
+
+    first: int
+    end: int  # a multiple of 256
+    older_than_ns: int  # wall; each bundle that went ended before
+    last_decision_id: int  # greatest one that is gone
+    mirror: str  # its verifier key
+    mirrored_size: int  # records under the checkpoint that it cosigned
+    actor: Actor
+
+
 _KINDS: dict[object, Kind] = {kind.value: kind for kind in Kind}
 
 
@@ -292,6 +314,8 @@ AnyBody = (
     | QualityEvent
     | TrustUsed
     | Redacted
+    | KeyRotated
+    | Pruned
 )
 
 

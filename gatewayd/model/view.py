@@ -7,7 +7,7 @@ command line can read a newer daemon; requests are the other way round and refus
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -31,6 +31,12 @@ class JournalView(View, frozen=True, kw_only=True):
     unwitnessed: int  # leaves that nobody outside this machine has acknowledged yet
     checkpoint_time_ns: int
     problem: str = ""  # why it is not healthy
+    unwitnessed_entries: int = (
+        0  # newest leaves that no witness has cosigned: whoever is root could cut them off unseen
+    )
+    unwitnessed_age_s: float = 0.0  # age of the oldest of them
+    witnessed_size: int = 0  # leaves under the newest cosigned checkpoint, 0 = there is none
+    pruned: str = ""  # how far the log was pruned here, when, and who has it
 
 
 class DeviceView(View, frozen=True, kw_only=True):
@@ -343,6 +349,25 @@ class RulesAnswer(View, frozen=True, kw_only=True):
     kept: int  # rules that did not change and go on where they stood
     ended: int  # rules of before that changed or are gone
     waited_ms: float  # how long cycles waited for the change
+
+
+class JournalRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of POST /v1/journal: care for the journal."""
+
+    do: Literal["cosign", "rotate_key", "prune"]
+    note: Annotated[str, Meta(max_length=65_536)] = ""  # to cosign: the cosigned checkpoint
+    older_than_s: Annotated[float, Meta(ge=86_400)] = 86_400.0  # to prune: only what is older
+    dry_run: bool = False  # to prune: only say what would go
+
+
+class JournalAnswer(View, frozen=True, kw_only=True):
+    """Answer to POST /v1/journal: what was done."""
+
+    message: str
+    size: int = 0  # records under the checkpoint that this is about
+    vkey: str = ""  # the new verifier key, after a rotation
+    first: int = 0  # records from here
+    end: int = 0  # to before here were pruned, or would be
 
 
 class OverrideRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

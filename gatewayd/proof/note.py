@@ -51,7 +51,7 @@ class SeedSigner:
     """A Signer over a 32-byte Ed25519 seed in memory."""
 
     def __init__(self, name: str, seed: bytes) -> None:
-        self.name = _checked_name(name)
+        self.name = checked_name(name)
         self._key = Ed25519PrivateKey.from_private_bytes(seed)
         self.vkey = VerifierKey(name, self._key.public_key().public_bytes_raw()).text()
 
@@ -84,14 +84,14 @@ class VerifierKey(Struct, frozen=True):
         """
         parts = text.strip().split("+", 2)
         if len(parts) != 3:
-            raise _bad(f"verifier key {text!r} is not of the form name+hash+key")
+            raise bad_note(f"verifier key {text!r} is not of the form name+hash+key")
         name, hash_hex, encoded = parts
-        key = _base64(encoded)
+        key = canonical_base64(encoded)
         if len(key) != 1 + KEY_SIZE or key[0] != ED25519:
-            raise _bad(f"verifier key {text!r} is not an Ed25519 key")
-        parsed = cls(_checked_name(name), key[1:])
+            raise bad_note(f"verifier key {text!r} is not an Ed25519 key")
+        parsed = cls(checked_name(name), key[1:])
         if parsed.key_hash.hex() != hash_hex:
-            raise _bad(f"verifier key {text!r} has the hash {hash_hex}, its key gives {parsed.key_hash.hex()}")
+            raise bad_note(f"verifier key {text!r} has the hash {hash_hex}, its key gives {parsed.key_hash.hex()}")
         return parsed
 
     def verifies(self, message: bytes, signature: bytes) -> bool:
@@ -127,29 +127,56 @@ def open_note(note: str, key: VerifierKey) -> str:
     Raises:
         NoteError: malformed, too long, not signed by `key`, or signed wrongly in its name.
     """
-    if len(note) > NOTE_BYTES_MAX:
-        raise _bad(f"a note of {len(note)} characters is longer than {NOTE_BYTES_MAX}")
-    text, separator, block = note.rpartition("\n\n")
-    if not separator or not block.endswith("\n"):
-        raise _bad("the note has no signatures")
-    text += "\n"
-    lines = block[:-1].split("\n")
-    if len(lines) > SIGNATURES_MAX:
-        raise _bad(f"the note has {len(lines)} signatures, more than {SIGNATURES_MAX}")
-    signatures = [signature for line in lines if (signature := _signature_by(line, key)) is not None]
+    text, lines = split_note(note)
+    signatures = [signature for line in lines if (signature := signature_by(line, key)) is not None]
     if not signatures:
-        raise _bad(f"the note is not signed by {key.name}")
+        raise bad_note(f"the note is not signed by {key.name}")
     if not all(key.verifies(text.encode(), signature) for signature in signatures):
-        raise _bad(f"the signature of {key.name} does not fit the note")
+        raise bad_note(f"the signature of {key.name} does not fit the note")
     return text
 
 
-def _signature_by(line: str, key: VerifierKey) -> bytes | None:
-    """Return the signature on a line if it is in the name and with the hash of `key`."""
+def split_note(note: str) -> tuple[str, list[str]]:
+    """Return a note's text, its last newline included, and its signature lines without theirs.
+
+    Raises:
+        NoteError: malformed or too long; no signature is looked at.
+    """
+    if len(note) > NOTE_BYTES_MAX:
+        raise bad_note(f"a note of {len(note)} characters is longer than {NOTE_BYTES_MAX}")
+    text, separator, block = note.rpartition("\n\n")
+    if not separator or not block.endswith("\n"):
+        raise bad_note("the note has no signatures")
+    lines = block[:-1].split("\n")
+    if len(lines) > SIGNATURES_MAX:
+        raise bad_note(f"the note has {len(lines)} signatures, more than {SIGNATURES_MAX}")
+    return text + "\n", lines
+
+
+class NamedKey(Protocol):
+    """What stands before each signature of a key, whatever its type."""
+
+    @property
+    def name(self) -> str:
+        """Return the key's name."""
+        ...
+
+    @property
+    def key_hash(self) -> bytes:
+        """Return its 4 bytes."""
+        ...
+
+
+def signature_by(line: str, key: NamedKey) -> bytes | None:
+    """Return the signature on a line if it is in the name and with the hash of `key`.
+
+    Raises:
+        NoteError: it is no signature line.
+    """
     name, _, encoded = line.removeprefix(SIGNATURE_LINE).partition(" ")
     if not line.startswith(SIGNATURE_LINE) or not name or not encoded:
-        raise _bad(f"{line!r} is not a signature line")
-    signature = _base64(encoded)
+        raise bad_note(f"{line!r} is not a signature line")
+    signature = canonical_base64(encoded)
     if name != key.name or signature[:4] != key.key_hash:
         return None
     return signature[4:]
@@ -175,11 +202,11 @@ class Checkpoint(Struct, frozen=True):
         """
         lines = text.split("\n")
         if len(lines) < 4 or not lines[0] or lines[-1]:
-            raise _bad("the note is not a checkpoint")
-        origin, size, root = lines[0], lines[1], _base64(lines[2])
+            raise bad_note("the note is not a checkpoint")
+        origin, size, root = lines[0], lines[1], canonical_base64(lines[2])
         is_canonical = size.isascii() and size.isdigit() and (size == "0" or size[0] != "0")
         if not is_canonical or len(size) > 20 or len(root) != HASH_SIZE:
-            raise _bad(f"the checkpoint of {origin} has a malformed size or root")
+            raise bad_note(f"the checkpoint of {origin} has a malformed size or root")
         return cls(origin, int(size), root)
 
 
@@ -196,28 +223,38 @@ def open_checkpoint(note: str, key: VerifierKey) -> Checkpoint:
     """
     checkpoint = Checkpoint.parse(open_note(note, key))
     if checkpoint.origin != key.name:
-        raise _bad(f"the checkpoint is of {checkpoint.origin}, the key of {key.name}")
+        raise bad_note(f"the checkpoint is of {checkpoint.origin}, the key of {key.name}")
     return checkpoint
 
 
-def _checked_name(name: str) -> str:
+def checked_name(name: str) -> str:
+    """Return a key's name.
+
+    Raises:
+        NoteError: no key may be called so.
+    """
     if not name or len(name) > 200 or any(char.isspace() or char == "+" for char in name):
-        raise _bad(f"key name {name!r} is empty, too long or holds spaces or '+'")
+        raise bad_note(f"key name {name!r} is empty, too long or holds spaces or '+'")
     return name
 
 
-def _base64(text: str) -> bytes:
-    """Return the bytes of the one text that stands for them: no two notes mean the same."""
+def canonical_base64(text: str) -> bytes:
+    """Return the bytes of the one text that stands for them: no two notes mean the same.
+
+    Raises:
+        NoteError: it is another text.
+    """
     try:
         decoded = b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise _bad(f"{text[:80]!r} is not base64") from error
+        raise bad_note(f"{text[:80]!r} is not base64") from error
     if b64encode(decoded).decode() != text:
-        raise _bad(f"{text[:80]!r} is not base64 in its one form: bits beyond its last byte are set")
+        raise bad_note(f"{text[:80]!r} is not base64 in its one form: bits beyond its last byte are set")
     return decoded
 
 
-def _bad(message: str) -> NoteError:
+def bad_note(message: str) -> NoteError:
+    """Return the error for something that is no note, key or signature of this log."""
     return NoteError(
         message, remedy="Check that the file and the verifier key belong to this log and were not altered."
     )

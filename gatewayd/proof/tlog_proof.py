@@ -20,6 +20,16 @@ def tlog_proof(index: int, path: Sequence[bytes], checkpoint: str) -> str:
     return f"{HEADER}\nindex {index}\n{hashes}\n{checkpoint}"
 
 
-def tlog_policy(vkey: str) -> str:
-    """Return a policy that trusts one log and asks for no witness."""
-    return f"log {vkey}\nquorum none\n"
+def tlog_policy(keys: Sequence[tuple[int, str]]) -> str:
+    """Return a policy that trusts one log and asks for no witness.
+
+    Args:
+        keys: (size from which on it counts, verifier key) of each of the log's keys, rising from 0.
+    """
+    lines: list[str] = []
+    for place, (size, vkey) in enumerate(keys):
+        if len(keys) > 1:
+            last = f" to {keys[place + 1][0] - 1}" if place + 1 < len(keys) else ""
+            lines.append(f"# counts for checkpoints of {size}{last} records" + ("" if last else " and more"))
+        lines.append(f"log {vkey}")
+    return "\n".join([*lines, "quorum none"]) + "\n"

@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from gatewayd.model.config import Cloud
+from gatewayd.model.config import Cloud, Journal
 from gatewayd.model.device import OpcuaDevice
+from gatewayd.proof.cosignature import CosignerKey
+from gatewayd.proof.note import NoteError
 from gatewayd.site.draft import Draft
 from gatewayd.site.problem import Problem
 from gatewayd.site.source import Origin
@@ -22,9 +24,30 @@ def check_trust(draft: Draft) -> None:
         if isinstance(device, OpcuaDevice):
             for problem in _opcua(device, at, draft.folder):
                 draft.findings.add(problem)
+    if draft.gateway is not None:
+        for problem in _journal(draft.gateway.value.journal, draft.gateway.at.child("journal")):
+            draft.findings.add(problem)
     if draft.gateway is not None and draft.gateway.value.cloud is not None:
         for problem in _cloud(draft.gateway.value.cloud, draft.gateway.at.child("cloud"), draft.folder):
             draft.findings.add(problem)
+
+
+def _journal(journal: Journal, at: Origin) -> Iterator[Problem]:
+    for field in ("witnesses", "mirrors"):
+        for place, key in enumerate(getattr(journal, field)):
+            try:
+                CosignerKey.parse(key)
+            except NoteError as error:
+                yield (
+                    at.child(field)
+                    .child(place)
+                    .problem(
+                        f"journal.{field}[{place}] cannot be used: {error.message}",
+                        remedy="Copy the whole line that the witness or mirror publishes as its verifier key.",
+                        found=key[:80],
+                        allowed="name+hash+key, of type 0x04",
+                    )
+                )
 
 
 def _opcua(device: OpcuaDevice, at: Origin, folder: Path) -> Iterator[Problem]:

@@ -13,6 +13,8 @@ class Table(StrEnum):
     TILE = "tile"  # tile level byte + index -> 8192 bytes, full tiles only
     EDGE = "edge"  # b"e" -> size + right-edge hashes; b"p" + level -> the partial tile of a level above 0
     CHECKPOINT = "checkpoint"  # size -> signed note
+    COSIGNED = "cosigned"  # size -> signed note with cosignatures of others; kept for ever
+    KEY = "key"  # size -> Handover: the key that counts from this size on, and its proof; see journal/chain.py
     INTENT = "intent"  # decision id -> Command: writes whose outcome is not journalled yet
     PERSONAL = "personal"  # seq -> {field: [salt, text]}; may be deleted without breaking a proof
     EVIDENCE = "evidence"  # b"r" + seq -> evidence slice; b"t" + tile index -> those of a full tile, compressed

@@ -8,7 +8,7 @@ import click
 import msgspec
 import pytest
 
-from gatewayd.cli.status import page
+from gatewayd.cli.status import page, witness_line
 from gatewayd.model.view import JournalView, MemoryView, OverrideSummary, StatusView
 from tests.cli.golden import golden
 from tests.control.fake_gateway import STATUS
@@ -29,6 +29,17 @@ def test_nulls_stand_where_there_is_no_number(gatewayd, daemon):
 def test_a_damaged_journal_says_why():
     journal = JournalView(size=9, healthy=False, unwitnessed=0, checkpoint_time_ns=0, problem="no space left")
     assert "damaged: no space left, 9 records" in click.unstyle(page(msgspec.structs.replace(STATUS, journal=journal)))
+
+
+def test_what_could_be_cut_off_unseen_is_said_in_words():
+    journal = JournalView(size=9, healthy=True, unwitnessed=0, checkpoint_time_ns=0)
+    alone = msgspec.structs.replace(journal, unwitnessed_entries=9, unwitnessed_age_s=7200)
+    assert click.unstyle(witness_line(alone)) == (
+        "nobody has cosigned this journal: root could rewrite its 9 records of the last 2 h unseen"
+    )
+    watched = msgspec.structs.replace(alone, unwitnessed_entries=2, witnessed_size=7)
+    assert witness_line(watched) == "7 records cosigned; root could cut off the 2 records of the last 2 h unseen"
+    assert witness_line(journal) == "all 9 records cosigned"
 
 
 def test_a_caller_without_a_role_sees_counts_but_no_names():

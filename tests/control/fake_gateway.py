@@ -14,6 +14,8 @@ from gatewayd.model.view import (
     DeviceView,
     Explanation,
     GuardView,
+    JournalAnswer,
+    JournalRequest,
     JournalView,
     KernelsView,
     OverrideAnswer,
@@ -196,7 +198,15 @@ STATUS = StatusView(
     mode="auto",
     uptime_s=93_784.0,
     pid=4242,
-    journal=JournalView(size=1300, healthy=True, unwitnessed=50, checkpoint_time_ns=NOW_NS - 2 * SECOND),
+    journal=JournalView(
+        size=1300,
+        healthy=True,
+        unwitnessed=50,
+        checkpoint_time_ns=NOW_NS - 2 * SECOND,
+        unwitnessed_entries=10,
+        unwitnessed_age_s=90.0,
+        witnessed_size=1290,
+    ),
     devices=(
         DeviceView(
             name="plc1",
@@ -305,6 +315,12 @@ class FakeGateway:
         if self.fails is not None:
             raise self.fails
         return RedactAnswer(records=3, texts=5)
+
+    async def care(self, request: JournalRequest, actor: Actor) -> JournalAnswer:
+        self.asked.append((request, actor))
+        if self.fails is not None:
+            raise self.fails
+        return JournalAnswer(message="kept a checkpoint of 1290 records", size=1290)
 
     async def sync_status(self) -> SyncView | None:
         return SYNC

@@ -195,7 +195,10 @@ EVERY_ROUTE = [
 ]
 
 
-BODIES = {"/v1/journal/redactions": {"name": "bob", "reason": "he asked"}}
+BODIES = {
+    "/v1/journal/redactions": {"name": "bob", "reason": "he asked"},
+    "/v1/journal": {"do": "cosign", "note": "a note"},
+}
 
 
 def statuses(path, *groups: str) -> dict[tuple[str, str], int]:

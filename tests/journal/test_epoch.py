@@ -9,7 +9,17 @@ import pytest
 
 from gatewayd.errors import StoreError
 from gatewayd.journal import epoch
-from gatewayd.journal.epoch import KEPT_MAX, STORE_NAME, begin_epoch, finish_move, newest_checkpoint
+from gatewayd.journal.epoch import (
+    KEPT_MAX,
+    PENDING_NAME,
+    STORE_NAME,
+    PendingEpoch,
+    begin_epoch,
+    begin_pending_epoch,
+    end_log_at_next_start,
+    finish_move,
+    newest_checkpoint,
+)
 from gatewayd.journal.keys import create_identity, load_identity, replace_identity
 from gatewayd.journal.log import Identity, Journal
 from gatewayd.journal.verify import verify_store
@@ -137,3 +147,23 @@ def test_a_store_of_which_nothing_is_left_gives_no_checkpoint(tmp_path):
     assert newest_checkpoint(tmp_path / STORE_NAME, key) == ""
     assert newest_checkpoint(tmp_path / "nowhere", key) == ""
     assert os.listdir(tmp_path / STORE_NAME) == ["data.mdb"]
+
+
+def test_a_log_that_must_not_go_on_is_given_up_by_the_next_start(damaged):
+    """A power cut after the new epoch began leaves the note behind; it is about another log then."""
+    old, _ = load_identity(damaged, {})
+    assert begin_pending_epoch(damaged, old, {}) is None
+    pending = PendingEpoch(old.origin, "the larger one", "a witness has seen more")
+    end_log_at_next_start(damaged, pending)
+    begun = begin_pending_epoch(damaged, old, {})
+    assert begun is not None
+    assert begun[0].previous.checkpoint == "the larger one"
+    end_log_at_next_start(damaged, pending)
+    assert begin_pending_epoch(damaged, begun[0], {}) is None
+    assert load_identity(damaged, {})[0] == begun[0]
+
+
+def test_a_note_of_the_next_epoch_that_cannot_be_read_ends_the_start(damaged):
+    (damaged / "keys" / PENDING_NAME).write_bytes(b"{")
+    with pytest.raises(StoreError, match="cannot be read"):
+        begin_pending_epoch(damaged, load_identity(damaged, {})[0], {})

@@ -21,4 +21,12 @@ def test_the_only_record_of_a_log_has_an_empty_path():
 
 
 def test_a_policy_names_the_log_and_asks_for_no_witness():
-    assert tlog_policy("example.org/log+12345678+AAAA") == "log example.org/log+12345678+AAAA\nquorum none\n"
+    assert tlog_policy([(0, "example.org/log+12345678+AAAA")]) == "log example.org/log+12345678+AAAA\nquorum none\n"
+
+
+def test_a_policy_says_for_which_sizes_each_key_of_a_log_counts():
+    assert tlog_policy([(0, "a+1+A"), (300, "a+2+B"), (411, "a+3+C")]) == (
+        "# counts for checkpoints of 0 to 299 records\nlog a+1+A\n"
+        "# counts for checkpoints of 300 to 410 records\nlog a+2+B\n"
+        "# counts for checkpoints of 411 records and more\nlog a+3+C\nquorum none\n"
+    )

@@ -92,3 +92,11 @@ def test_a_user_is_never_shown_without_security(site):
     site.replace(SCADA, "timeout_ms", 'user = "gw"\npassword_file = "/etc/gatewayd/password"\ntimeout_ms')
 
     assert [p.key for p in site.errors()] == ["device.user"]
+
+
+def test_a_key_of_a_witness_that_is_none_is_named(site):
+    site.append("gateway.toml", '\n[journal]\nwitnesses = ["acme.example+1234+AQ=="]\n')
+
+    problem = site.only_error()
+
+    assert (problem.key, problem.allowed) == ("journal.witnesses[0]", "name+hash+key, of type 0x04")

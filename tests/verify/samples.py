@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
 from gatewayd.journal.export import Exported, Request, auditor_files, export_store
+from gatewayd.journal.rotation import rotate
 from gatewayd.model.decision import NewRecord
 from gatewayd.model.record import AlarmEvent, EvidenceRow, EvidenceSlice, EvidenceTerm
+from gatewayd.proof.note import SeedSigner
 from gatewayd.store.env import Store
 from tests.clock import ManualClock
-from tests.journal.samples import decision, decision_body, gap, open_journal, open_store, outcome
+from tests.journal.samples import ANA, decision, decision_body, gap, open_journal, open_store, outcome
 
 DECISIONS = 12
 
@@ -45,8 +48,11 @@ def decision_with_slice(decision_id: int) -> NewRecord:
     return NewRecord(decision_body(decision_id, evidence=evidence), {"actor_name": "ana"}, evidence)
 
 
-async def written(folder: Path, *, records: int = 270) -> Store:
-    """A store of `records` records: genesis, an alarm, 12 decisions, the outcomes of six of them, gaps; one full tile."""
+async def written(folder: Path, *, records: int = 270, keys: Sequence[SeedSigner] = ()) -> Store:
+    """A store of `records` records: genesis, an alarm, 12 decisions, the outcomes of six of them, gaps; one full tile.
+
+    Then it is handed over to each of `keys`, with a record after each.
+    """
     from hashlib import sha256
 
     store = open_store(folder)
@@ -56,9 +62,12 @@ async def written(folder: Path, *, records: int = 270) -> Store:
     await journal.commit([decision(n) for n in range(1, DECISIONS)] + [decision_with_slice(DECISIONS)])
     await journal.commit([outcome(n) for n in range(1, 7)])
     await journal.commit([gap(n) for n in range(1, records - journal.size + 1)])
+    for number, key in enumerate(keys):
+        await rotate(journal, key, ANA)
+        await journal.commit([gap(number + 1)])
     journal.close()
     store.settle()
-    assert journal.size == records
+    assert journal.size == records + 2 * len(keys)
     return store
 
 

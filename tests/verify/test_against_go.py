@@ -83,7 +83,7 @@ async def test_go_refuses_another_key(go, tmp_path):
     folder = await export_of(tmp_path, 20)
     code, out = said(go, folder, SeedSigner(ORIGIN, bytes(32)).vkey)
     assert code == 1
-    assert out.startswith("NOT SOUND: checkpoint: ")
+    assert out == "NOT SOUND: the export is not signed with the key that was given\n"
 
 
 @pytest.mark.parametrize("records", [270, 511, 700])
@@ -98,3 +98,19 @@ async def test_a_record_and_its_tile_altered_together_are_refused_by_both(go, tm
     assert said(go, folder, SIGNER.vkey) == (1, "NOT SOUND: the records do not have the root that was signed\n")
     with pytest.raises(verify_export.Bad, match="tile 1/0 is not that of the records"):
         verify_export.Export(folder, SIGNER.vkey).check_all()
+
+
+async def test_go_follows_the_keys_that_a_log_was_handed_over_to(go, tmp_path):
+    keys = [SeedSigner(ORIGIN, bytes([number]) * 32) for number in (8, 9)]
+    store = await written(tmp_path / "store", records=300, keys=keys)
+    folder = tmp_path / "export"
+    exported(store, folder)
+    store.close()
+    for key in (SIGNER, *keys):
+        assert said(go, folder, key.vkey) == (0, "Verified: records 0 to 303 of 304, 18 proofs\n")
+    entry = folder / "keys/301.entry"
+    content = entry.read_bytes()
+    entry.write_bytes(content.replace(b"operator", b"engineer"))
+    assert said(go, folder, SIGNER.vkey)[1].startswith("NOT SOUND: keys/301: ")
+    entry.unlink()
+    assert said(go, folder, SIGNER.vkey)[0] == 1

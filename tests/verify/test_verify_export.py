@@ -244,3 +244,54 @@ def test_the_page_that_goes_with_an_export_has_three_commands(export):
         ['"$KEY"', "--decision", "7"],
         ["verify_export.go", ".", '"$KEY"'],
     ]
+
+
+# --- keys that were handed over -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def handed_over(tmp_path):
+    """An export of a log of 24 records with three keys, and the keys."""
+    keys = [SIGNER, *(SeedSigner(ORIGIN, bytes([number]) * 32) for number in (8, 9))]
+    store = await written(tmp_path / "rotated", records=20, keys=keys[1:])
+    exported(store, tmp_path / "out")
+    store.close()
+    return tmp_path / "out", keys
+
+
+def test_an_export_of_a_log_with_several_keys_verifies_against_each_of_them(handed_over):
+    folder, keys = handed_over
+    for key in keys:
+        assert said(folder, "--vkey", key.vkey)[0] == 0
+    assert "another key than the one given" in problem(folder, SeedSigner(ORIGIN, bytes(32)).vkey)
+
+
+def test_the_policy_says_for_which_sizes_each_key_counts(handed_over):
+    folder, keys = handed_over
+    policy = (folder / "tlog-policy").read_text().splitlines()
+    assert [line for line in policy if line.startswith("log ")] == [f"log {key.vkey}" for key in keys]
+    assert policy[0] == "# counts for checkpoints of 0 to 20 records"
+    assert policy[4] == "# counts for checkpoints of 23 records and more"
+
+
+def test_a_handover_that_is_altered_or_gone_is_noticed(handed_over):
+    folder, _ = handed_over
+    flip(folder / "keys/21.entry", -4)
+    assert "keys/21 is not signed by the key before" in problem(folder)
+    flip(folder / "keys/21.entry", -4)
+    (folder / "keys/21.entry").unlink()
+    assert "not signed once" in problem(folder) or "is not signed by" in problem(folder)
+
+
+def test_a_stranger_cannot_hand_the_log_over_to_himself(handed_over):
+    """He has the export and a key of his own; what he lacks is the signature of the key before."""
+    folder, _ = handed_over
+    own = SeedSigner(ORIGIN, bytes(32))
+    for name in ("checkpoint", "keys/23.tlog-proof"):
+        head, _, signatures = (folder / name).read_text().rpartition("\n\n")
+        text = head.rpartition("\n\n")[2] + "\n"
+        forged = sign_note(text, [own])
+        (folder / name).write_text(f"{head}\n\n{signatures}" + forged.rpartition("\n\n")[2])
+    policy = (folder / "tlog-policy").read_text().replace("quorum none", f"log {own.vkey}\nquorum none")
+    (folder / "tlog-policy").write_text(policy)
+    assert "tlog-policy is not that of the keys" in problem(folder)
