@@ -1,0 +1,136 @@
+"""Blocks of the disk that a store holds: its data file grown ahead of need, and a ballast to give up.
+
+A disk that fills up must say so when the file grows, and not in the midst of a transaction: LMDB, which meets a full disk
+while it writes a meta page, refuses everything until it is opened anew. So the file has its blocks before pages are
+written to them. When the file cannot grow any more the store counts as full; what must be written all the same goes into
+the blocks that were allocated ahead, and then into those of the ballast.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from gatewayd.store.disk import allocate
+
+BALLAST_NAME = "ballast"
+BALLAST_BYTES_MAX = 8 << 20
+BALLAST_SHARE = 50  # of the quota, a fiftieth
+BALLAST_QUOTA_MIN = 2 << 20  # a store that small has better use for the blocks
+AHEAD_BYTES_MIN = 512 << 10  # one transaction copies every page that it touches before the old ones are free
+AHEAD_BYTES_MAX = 4 << 20
+AHEAD_SHARE = 32  # of the map
+
+NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def ballast_bytes(quota_bytes: int, page: int) -> int:
+    """Return the size of the ballast under a quota, whole pages; 0 = there is none."""
+    if quota_bytes < BALLAST_QUOTA_MIN:
+        return 0
+    return max(page, min(BALLAST_BYTES_MAX, quota_bytes // BALLAST_SHARE) // page * page)
+
+
+class Space:
+    """The blocks of one store. The owner alone may use it.
+
+    Args:
+        data: the data file; it exists.
+        map_bytes: most bytes it may have.
+        ballast: bytes of the ballast, 0 = none.
+
+    Attributes:
+        is_full: the disk refused more; ends with `has_room_again`.
+    """
+
+    def __init__(self, data: Path, *, map_bytes: int, ballast: int) -> None:
+        self._data = data
+        self._map_bytes = map_bytes
+        self._ballast = data.parent / BALLAST_NAME
+        self._ballast_bytes = ballast
+        self.ahead_bytes = min(max(AHEAD_BYTES_MIN, min(AHEAD_BYTES_MAX, map_bytes // AHEAD_SHARE)), map_bytes // 4)
+        self.is_full = False
+
+    @property
+    def file_bytes(self) -> int:
+        """Return the size of the data file."""
+        return self._data.stat().st_size
+
+    @property
+    def has_ballast(self) -> bool:
+        """Say whether the ballast is there to be given up."""
+        return self._ballast.exists()
+
+    def fill_holes(self) -> None:
+        """Give the file all blocks of its size, after a start: LMDB leaves pages out that a transaction freed again."""
+        self._take(0, self.file_bytes)
+
+    def grow(self, end: int, *, at_any_price: bool = False) -> bool:
+        """Let the file have blocks well beyond `end`, the end of its pages; False if the disk has none left.
+
+        Args:
+            end: bytes.
+            at_any_price: for what must be written all the same: the blocks ahead are used up, then the ballast's.
+        """
+        wanted, size = min(end + self.ahead_bytes, self._map_bytes), self.file_bytes
+        if size >= wanted:
+            return True
+        generous = min(wanted + self.ahead_bytes, self._map_bytes)
+        if self._take(size, generous) or self._take(size, wanted):
+            return True
+        self.is_full = True
+        if at_any_price and size - end < self.ahead_bytes // 2 and self.has_ballast:
+            self.give_ballast_up()
+            self._take(size, size + self._ballast_bytes // 2)
+        return at_any_price
+
+    def give_ballast_up(self) -> None:
+        """Free the ballast; until there is room again the store counts as full."""
+        self.is_full = True
+        with suppress(OSError):
+            self._ballast.unlink(missing_ok=True)
+
+    def has_room_again(self, end: int) -> bool:
+        """Try to get the ballast back, with as much left on the disk, and to grow."""
+        if not self._has_ballast_again():
+            return False
+        self.is_full = False
+        return self.grow(end)  # which sets it again
+
+    def _has_ballast_again(self) -> bool:
+        try:
+            if not self._ballast_bytes:
+                self._ballast.unlink(missing_ok=True)  # of a larger quota
+                return True
+            if not self.has_ballast and disk_free(self._data.parent)[0] < 2 * self._ballast_bytes:
+                return False
+            allocate(self._ballast, self._ballast_bytes)
+            if self._ballast.stat().st_size > self._ballast_bytes:
+                os.truncate(self._ballast, self._ballast_bytes)
+        except OSError:
+            with suppress(OSError):
+                self._ballast.unlink(missing_ok=True)
+            return False
+        return True
+
+    def _take(self, start: int, end: int) -> bool:
+        """Allocate blocks of the file. A disk that cannot, for other reasons than room, is left to fail where it is used."""
+        if end <= start:
+            return True
+        try:
+            descriptor = os.open(self._data, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                os.posix_fallocate(descriptor, start, end - start)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            return error.errno not in NO_SPACE
+        return True
+
+
+def disk_free(folder: Path) -> tuple[int, int]:
+    """Return bytes and files that the file system under a folder has for us; files -1 where it does not count them."""
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize, disk.f_favail if disk.f_files else -1
