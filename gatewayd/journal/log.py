@@ -26,6 +26,7 @@ from gatewayd.journal.group import GroupCommit
 from gatewayd.journal.keys import PreviousLog
 from gatewayd.journal.leaf import Stamp, draft
 from gatewayd.journal.records import Records
+from gatewayd.journal.reserve import Reserve
 from gatewayd.model.decision import Command, NewRecord
 from gatewayd.model.record import ClockQuality, Genesis, Kind
 from gatewayd.proof.note import Checkpoint, NoteError, Signer, VerifierKey, open_checkpoint, sign_checkpoint
@@ -222,8 +223,9 @@ class Journal(Records):
             raise StoreError(self._failure.message, remedy=self._failure.remedy)
         if self._generation != self._store.generation:
             self._load_again()
-        is_full = self._store.is_full
-        accepted = [item for item in items if item.may_use_reserve or not is_full]
+        least = self._least_reserve()
+        is_full = least is not Reserve.NONE
+        accepted = [item for item in items if item.reserve >= least]
         began_ns = self._clock.monotonic_ns()
         try:
             results = iter(self._write(accepted, use_reserve=is_full)) if accepted else iter(())
@@ -233,7 +235,13 @@ class Journal(Records):
             self._failure = error
             raise
         self._commit_ns.append(self._clock.monotonic_ns() - began_ns)
-        return [next(results) if item.may_use_reserve or not is_full else self._full() for item in items]
+        return [next(results) if item.reserve >= least else self._full() for item in items]
+
+    def _least_reserve(self) -> Reserve:
+        """Return what a record must be allowed to be written now."""
+        if not self._store.is_full:
+            return Reserve.NONE
+        return Reserve.LAST_WORDS if self._store.is_exhausted else Reserve.PEOPLE
 
     def _full(self) -> StoreFull:
         return StoreFull(
