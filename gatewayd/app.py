@@ -27,17 +27,19 @@ from gatewayd.device.build import build_link, plan_reads
 from gatewayd.device.link import Link
 from gatewayd.errors import StoreError, StoreFull, TransientError
 from gatewayd.facade import GatewayFacade
+from gatewayd.inhibits import Inhibit
 from gatewayd.journal.scrub import scrub
 from gatewayd.learned import DetectorMemory
 from gatewayd.memory import refuse_exec_gain
 from gatewayd.model.block import ReadPlan
 from gatewayd.model.config import SiteConfig
-from gatewayd.model.decision import Command, Mode, NewRecord, SetMode, Stop
+from gatewayd.model.decision import Command, NewRecord, Stop
 from gatewayd.model.device import OpcuaDevice, Tag
 from gatewayd.model.record import ConfigLoaded, Decision, Gap, Start, Stopped
 from gatewayd.model.view import MemoryView
 from gatewayd.observe.events import EventLog, for_stderr
 from gatewayd.observe.notify import Notifier, from_environment
+from gatewayd.quota import StorageWatch, limits_of
 from gatewayd.rule_sets import RuleSets
 from gatewayd.sense.breaker import Breaker
 from gatewayd.sense.poller import Poller
@@ -139,6 +141,9 @@ class Gateway:
             self._poller(name, link, place, len(links)) for place, (name, link) in enumerate(links.items())
         )
         self._links_open = links
+        limits = limits_of(config.gateway.storage)
+        self.watch = StorageWatch(storage.store, self.recorder, self.cycle, limits, clock=clock, log=log)
+        self.cycle.inhibits.begin(Inhibit.SETTLING, "settling after the start")
         self.uplink = self._build_uplink()
         self.facade = self._build_facade(kernels)
         self.facade.rule_sets = self._build_rule_sets(kernels)
@@ -214,6 +219,7 @@ class Gateway:
             config=self._config.gateway,
         )
         facade.kernel_form = kernels.form
+        facade.storage = self.watch.view
         read_only = tuple(f"{name} is read-only: its guard list is incomplete" for name in self.site.read_only)
         self._standing_warnings = read_only + self._relaxations() + self._given_up()
         facade.warnings = self._standing_warnings
@@ -338,6 +344,7 @@ class Gateway:
         yield "control", server.serve()
         yield "journal", self._storage.journal.run()
         yield "recorder", self.recorder.run()
+        yield "storage", self.watch.run()
         yield "scrub", self._scrub()
         yield "detectors", self.learned.run()
         yield "settle", self._settle()
@@ -389,7 +396,7 @@ class Gateway:
         settled_ns = self._clock.monotonic_ns() + round(self._config.gateway.gateway.settle_s * NS)
         await resolve_in_doubt(self.act, self.site, self._in_doubt)
         await self._clock.sleep_until(settled_ns)
-        self.cycle.request(SetMode(mode=Mode.AUTO, reason="settled"))
+        self.cycle.permit(Inhibit.SETTLING, "settled")
         self._log.event("gateway_settled", resolved=len(self._in_doubt))
 
     def _point_of(self, command: Command) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 
 from gatewayd.clock import Clock
 from gatewayd.control.facade import name_matcher
@@ -16,7 +17,7 @@ from gatewayd.explain import Explainer
 from gatewayd.journal.log import Journal
 from gatewayd.model import quality
 from gatewayd.model.config import GatewayFile
-from gatewayd.model.decision import ClearOverride, Reply, SetOverride
+from gatewayd.model.decision import ClearOverride, Mode, Reply, SetOverride
 from gatewayd.model.record import Actor
 from gatewayd.model.view import (
     ActorView,
@@ -35,6 +36,7 @@ from gatewayd.model.view import (
     OverrideView,
     RulesAnswer,
     StatusView,
+    StorageView,
     StreamView,
     SyncView,
     TagCounts,
@@ -73,6 +75,7 @@ class GatewayFacade:
         self.kernel_form = ""
         self.memory: MemoryView | None = None
         self.rule_sets: RuleSets | None = None
+        self.storage: Callable[[], StorageView | None] = lambda: None
 
     @property
     def _state(self) -> State:
@@ -96,6 +99,7 @@ class GatewayFacade:
             gateway=self._config.gateway.name,
             version=__version__,
             mode=self._state.mode.value,
+            mode_reason="; ".join(self._cycle.inhibits.reasons) if self._state.mode is Mode.MONITOR else "",
             uptime_s=(self._clock.monotonic_ns() - self._started_mono_ns) / NS,
             pid=os.getpid(),
             journal=self._journal_view(),
@@ -107,6 +111,7 @@ class GatewayFacade:
             memory=self.memory,
             loop=self._loop_view(),
             warnings=self.warnings,
+            storage=self.storage(),
         )
 
     def _journal_view(self) -> JournalView:

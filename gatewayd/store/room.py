@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+INODES_MIN = 64
 REFUSED_AT = 0.95  # the share that a store without room for ordinary records is said to be filled to, at least
 
 
@@ -75,6 +76,11 @@ class Room(Struct, frozen=True):
     def limit(self) -> int:
         """Return how much the store can ever take: its quota, or what the disk has for it, whichever is nearer."""
         return max(1, min(self.quota, self.file + self.disk_free))
+
+    @property
+    def lacks_inodes(self) -> bool:
+        """Say whether the file system takes hardly any more files; the tables need none, whoever looks after them does."""
+        return 0 <= self.inodes_free < INODES_MIN
 
     @property
     def is_disk_nearer(self) -> bool:
