@@ -16,7 +16,7 @@ from gatewayd.compiled import load_kernels
 from gatewayd.control.peer import Authority
 from gatewayd.control.server import ControlServer
 from gatewayd.core.decide.draft import Draft
-from gatewayd.core.decide.lifecycle import await_outcomes, restore
+from gatewayd.core.decide.lifecycle import UNSEEN_KEY, await_outcomes, restore
 from gatewayd.core.kernels import Kernels
 from gatewayd.core.site import NS, compile_site
 from gatewayd.core.state import State
@@ -49,6 +49,7 @@ from gatewayd.site.kept import keep_site, kept_site, sources_digest
 from gatewayd.storage import Storage
 from gatewayd.supervise import keep_running
 from gatewayd.sync.uplink import Uplink
+from gatewayd.unseen import REMEDY, encode_unseen, saved_unseen, unseen_after
 from gatewayd.version import __version__
 
 STOP_WITHIN_NS = 5 * NS
@@ -150,6 +151,7 @@ class Gateway:
         self.learned = DetectorMemory(state, self.site, storage.learned, clock=clock, log=log)
         # as the last run left them: this run's own writes enter the same table
         self._in_doubt = [(self._point_of(command), command) for command in storage.journal.in_doubt()]
+        self.unseen = saved_unseen(saves)
         self._opening = self._opening_records(kernels, state, saves)
 
     # --- building ---------------------------------------------------------------------------------------------------
@@ -264,6 +266,10 @@ class Gateway:
         if (previous := self._storage.previous) is not None and journal.size == 1:
             reason = f"{previous.origin} is damaged and kept as {previous.kept_as}: {previous.reason}"
             draft.record(Gap(stream="journal", first=0, last=0, count=0, reason=reason))
+            self.unseen = unseen_after(previous, self._storage.folder, now_wall_ns=draft.wall_ns)
+            draft.record(self.unseen.gap())
+            draft.saves[UNSEEN_KEY] = encode_unseen(self.unseen)
+        self._wait_for_a_person()
         if lost := self._storage.store.redo_lost:
             reason = "the disk did not give back what was acknowledged"
             draft.record(Gap(stream="journal", first=0, last=0, count=lost, reason=reason))
@@ -290,6 +296,15 @@ class Gateway:
         await_outcomes(state, self.site, [(name, command.decision_id) for name, command in self._in_doubt])
         draft.saves[SITE_RUN_KEY] = self._run_number.to_bytes(8, "big")
         return draft.records, draft.saves
+
+    def _wait_for_a_person(self) -> None:
+        """Stay in MONITOR for as long as nobody has seen that a damaged journal was given up."""
+        if (unseen := self.unseen) is None:
+            return
+        self.facade.unseen = unseen
+        self.cycle.inhibits.begin(Inhibit.EPOCH, unseen.reason)
+        held = ", ".join(one.point for one in unseen.held)
+        self._log.event("automatic_writes_wait", level="error", reason=unseen.reason, held=held, remedy=REMEDY)
 
     # --- running ----------------------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from gatewayd.journal.reserve import Reserve, reserve_of
 from gatewayd.model import quality
 from gatewayd.model.block import Block, Codec
 from gatewayd.model.decision import (
+    Acknowledge,
     ClearOverride,
     Command,
     Effects,
@@ -47,6 +48,7 @@ CLOCK_STEP_NS = 1_000_000_000
 REOPEN_EVERY_NS = 5_000_000_000
 STOPPED = Reply("", False, "the daemon is stopping, so nothing was done", "Ask again once it runs.")
 TOO_MANY = Reply("", False, "too many requests are waiting, so nothing was done", "Ask again in a moment.")
+NOTHING_UNSEEN = Reply("", False, "nothing waits for a person", "`gatewayd status` says why automatic writes are off.")
 CORE = Actor(uid=0, role="core", method="core")
 JOURNAL_LOST = Reply("", False, "the journal cannot be written, so nothing was done", "`gatewayd status` says why.")
 
@@ -207,6 +209,15 @@ class Cycle:
         self._requests.append((request, future))
         self._wake.set()
         return await future
+
+    async def acknowledge(self, request: Acknowledge) -> Reply:
+        """Take a person's word that they have seen the new epoch; automatic writes come back if nothing else stands."""
+        if not self.inhibits.stands(Inhibit.EPOCH):
+            return NOTHING_UNSEEN
+        reply = await self.ask(request)
+        if reply.accepted:
+            self.permit(Inhibit.EPOCH, "a person resumed after a new epoch began")
+        return reply
 
     async def take_rules(self, swap: Swap, body: ConfigLoaded) -> int:
         """Take another rule set before the next cycle; return how long cycles waited for it, ns, once it is in force.

@@ -14,10 +14,11 @@ from gatewayd.core.state import State
 from gatewayd.cycle import Cycle
 from gatewayd.errors import RequestRefused
 from gatewayd.explain import Explainer
+from gatewayd.inhibits import Inhibit
 from gatewayd.journal.log import Journal
 from gatewayd.model import quality
 from gatewayd.model.config import GatewayFile
-from gatewayd.model.decision import ClearOverride, Mode, Reply, SetOverride
+from gatewayd.model.decision import Acknowledge, ClearOverride, Mode, Reply, SetOverride
 from gatewayd.model.record import Actor
 from gatewayd.model.view import (
     ActorView,
@@ -34,6 +35,8 @@ from gatewayd.model.view import (
     OverrideRequest,
     OverrideSummary,
     OverrideView,
+    ResumeAnswer,
+    ResumeRequest,
     RulesAnswer,
     StatusView,
     StorageView,
@@ -46,6 +49,7 @@ from gatewayd.model.view import (
 from gatewayd.rule_sets import RuleSets
 from gatewayd.sense.poller import Poller
 from gatewayd.sync.uplink import Uplink
+from gatewayd.unseen import Unseen
 from gatewayd.version import __version__
 
 
@@ -75,6 +79,7 @@ class GatewayFacade:
         self.kernel_form = ""
         self.memory: MemoryView | None = None
         self.rule_sets: RuleSets | None = None
+        self.unseen: Unseen | None = None
         self.storage: Callable[[], StorageView | None] = lambda: None
 
     @property
@@ -110,9 +115,15 @@ class GatewayFacade:
             kernels=KernelsView(form=self.kernel_form, digest=self._state.kernel_digest.hex()),
             memory=self.memory,
             loop=self._loop_view(),
-            warnings=self.warnings,
+            warnings=self._attention() + self.warnings,
             storage=self.storage(),
         )
+
+    def _attention(self) -> tuple[str, ...]:
+        """Return what a person must do before automatic writes come back."""
+        if self.unseen is None or not self._cycle.inhibits.stands(Inhibit.EPOCH):
+            return ()
+        return tuple(self.unseen.warnings())
 
     def _journal_view(self) -> JournalView:
         size = self._journal.size
@@ -269,6 +280,19 @@ class GatewayFacade:
             ClearOverride(point=point, reason=request.reason, actor=actor, request_id=self._request_id())
         )
         return _answer(reply, None)
+
+    async def resume(self, request: ResumeRequest, actor: Actor) -> ResumeAnswer:
+        """Return once the acknowledgement is durable; say what still keeps automatic writes off."""
+        asked = Acknowledge(reason=request.reason, actor=actor, request_id=self._request_id())
+        reply = await self._cycle.acknowledge(asked)
+        if not reply.accepted:
+            raise RequestRefused(reply.message, remedy=reply.remedy)
+        others = "; ".join(self._cycle.inhibits.reasons)
+        return ResumeAnswer(
+            message=f"acknowledged; automatic writes stay off: {others}"
+            if others
+            else "acknowledged; automatic writes are on again"
+        )
 
     def _request_id(self) -> str:
         self._requests += 1

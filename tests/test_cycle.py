@@ -20,7 +20,7 @@ from gatewayd.errors import StoreError, StoreFull
 from gatewayd.inhibits import Inhibit
 from gatewayd.model import quality
 from gatewayd.model.block import Codec
-from gatewayd.model.decision import ClearOverride, Mode, SetMode, SetOverride
+from gatewayd.model.decision import Acknowledge, ClearOverride, Mode, SetMode, SetOverride
 from gatewayd.model.record import (
     AlarmEvent,
     ClockStep,
@@ -477,3 +477,52 @@ async def test_automatic_writes_wait_for_every_cause_to_end(bench):
     await bench.clock.settle()
     assert bench.plant.state.mode is Mode.AUTO
     assert [body.reason for body in bench.seen(ModeChanged)][-1] == "there is room again"
+
+
+def acknowledge(bench):
+    asking = asyncio.ensure_future(bench.cycle.acknowledge(Acknowledge("looked at both pumps", ANA, "1")))
+    return bench.clock.settle(), asking
+
+
+async def test_after_a_new_epoch_automatic_writes_wait_for_a_person(bench):
+    """P-HUMAN: what people had held is lost with the old store; policy takes nothing before somebody has looked."""
+    bench.cycle.inhibits.begin(Inhibit.SETTLING, "settling")
+    bench.cycle.inhibits.begin(Inhibit.EPOCH, "a person must resume")
+    bench.cycle.permit(Inhibit.SETTLING, "settled")
+    await bench.sample(temp=60.0, speed=80.0)
+    await bench.sample(temp=90.0)
+    assert bench.commands == []
+    assert (await ask(bench, SetOverride("pump.speed", 50.0, 60 * NS, "hold", ANA, request_id="2"))).accepted
+    turn, asking = acknowledge(bench)
+    await turn
+    assert (await asking).accepted
+    assert bench.plant.state.mode is Mode.AUTO
+    told = bench.seen(OverrideEvent)[-1]
+    assert (told.event, told.point, told.actor.uid, told.actor.name) == ("acknowledged", "", ANA.uid, "")
+    assert bench.journal.saves["unseen"] == b"", "the next start waits for nobody"
+
+
+async def test_who_resumes_does_not_end_another_cause(bench):
+    for inhibit in (Inhibit.EPOCH, Inhibit.STORAGE):
+        bench.cycle.inhibits.begin(inhibit, "why")
+    turn, asking = acknowledge(bench)
+    await turn
+    assert (await asking).accepted
+    assert bench.plant.state.mode is Mode.MONITOR
+    assert bench.cycle.inhibits.reasons == ("why",)
+
+
+async def test_an_acknowledgement_that_is_not_durable_does_not_count(bench):
+    bench.cycle.inhibits.begin(Inhibit.EPOCH, "a person must resume")
+    bench.journal.fails = StoreError("disk error", remedy="look")
+    turn, asking = acknowledge(bench)
+    await turn
+    assert not (await asking).accepted
+    assert bench.cycle.inhibits.stands(Inhibit.EPOCH)
+
+
+async def test_where_nothing_waits_nothing_is_journalled(bench):
+    turn, asking = acknowledge(bench)
+    await turn
+    assert not (await asking).accepted
+    assert bench.seen(OverrideEvent) == []

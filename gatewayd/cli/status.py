@@ -41,12 +41,11 @@ def status(session: Session, *, as_json: bool) -> None:
 def page(found: StatusView) -> str:
     """Return the status as a technician reads it: what is wrong stands out, the rest is short."""
     mode = show.state(found.mode.upper())
-    if found.mode_reason:
-        mode += f" ({show.clean(found.mode_reason)})"
     uptime = f"up {show.span(found.uptime_s)}"
     head = (show.heading(show.clean(found.gateway)), mode, uptime, f"gatewayd {found.version}", f"pid {found.pid}")
     parts = [
         "   ".join(head),
+        *([_monitor_line(found.mode_reason)] if found.mode == "monitor" and found.mode_reason else []),
         "",
         show.pairs(
             [
@@ -73,6 +72,10 @@ def page(found: StatusView) -> str:
     if found.storage is not None:
         parts += _listed("Storage", storage_warnings(found.storage), "yellow")
     return "\n".join(parts)
+
+
+def _monitor_line(reason: str) -> str:
+    return click.style(f"Automatic writes are off: {show.clean(reason)}", fg="red", bold=True)
 
 
 def storage_line(storage: StorageView) -> str:

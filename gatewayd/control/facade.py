@@ -16,6 +16,8 @@ from gatewayd.model.view import (
     OverrideAnswer,
     OverrideRequest,
     OverrideView,
+    ResumeAnswer,
+    ResumeRequest,
     RulesAnswer,
     StatusView,
     SyncView,
@@ -82,6 +84,14 @@ class Facade(Protocol):
             ConfigError: the site has errors, or changes more than that; nothing changed.
             RequestRefused: not now; nothing changed.
             StoreError: it could not be journalled; nothing changed.
+        """
+        ...
+
+    async def resume(self, request: ResumeRequest, actor: Actor) -> ResumeAnswer:
+        """Return once it is durable that a person has seen the new epoch.
+
+        Raises:
+            RequestRefused: nothing waits for a person, or it could not be journalled.
         """
         ...
 

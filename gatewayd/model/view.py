@@ -387,6 +387,18 @@ class ClearRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     reason: Annotated[str, Meta(min_length=3, max_length=REASON_CHARS_MAX)]
 
 
+class ResumeRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of POST /v1/resume."""
+
+    reason: Annotated[str, Meta(min_length=3, max_length=REASON_CHARS_MAX)]
+
+
+class ResumeAnswer(View, frozen=True, kw_only=True):
+    """Answer to POST /v1/resume."""
+
+    message: str
+
+
 class ProbeRequest(View, frozen=True, kw_only=True):
     """One request of a probe and how it went."""
 
