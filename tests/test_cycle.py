@@ -17,19 +17,15 @@ from gatewayd.cycle import (
     Plant,
 )
 from gatewayd.errors import StoreError, StoreFull
-from gatewayd.inhibits import Inhibit
 from gatewayd.model import quality
 from gatewayd.model.block import Codec
-from gatewayd.model.decision import Acknowledge, ClearOverride, Mode, SetMode, SetOverride
+from gatewayd.model.decision import ClearOverride, Mode, SetMode, SetOverride
 from gatewayd.model.record import (
-    AlarmEvent,
     ClockStep,
     Decision,
     DeviceEvent,
     Gap,
     ModeChanged,
-    Outcome,
-    OverrideEvent,
 )
 from tests.clock import ManualClock
 from tests.core.scenario import ANA, Scenario, rule
@@ -410,119 +406,3 @@ async def test_a_quiet_cycle_looks_at_no_point(bench):
     bench.plant.state.points = Watched(points)
     await bench.sample(temp=61.0)
     assert looks == []
-
-
-def full_for(bench, *kinds):
-    """Let the journal take these kinds of record only, as a real one does when just its reserve is left."""
-    commit = bench.journal.commit
-
-    async def only(records, **more):
-        if not all(isinstance(record.body, kinds) for record in records):
-            raise StoreFull("full", remedy="look")
-        if any(isinstance(record.body, Decision) and not record.body.override_id for record in records):
-            raise StoreFull("full", remedy="look")
-        return await commit(records, **more)
-
-    bench.journal.commit, bench.journal.has_reserve_only = only, True
-
-
-async def test_with_only_the_reserve_left_people_still_act_and_policy_does_not(bench):
-    """P-HUMAN, P-JOURNAL: the override is durable before it is written; the rule's decision is neither."""
-    await bench.auto()
-    await bench.sample(temp=60.0, speed=80.0)
-    full_for(bench, Gap, ModeChanged, Outcome, OverrideEvent, AlarmEvent, Decision)
-    await bench.sample(temp=90.0)
-    assert bench.commands == []
-    assert bench.plant.state.mode is Mode.MONITOR
-    reply = await ask(bench, SetOverride("pump.speed", 50.0, 60 * NS, "try", ANA, request_id="1"))
-    assert reply.accepted
-    assert [command.value for command in bench.commands] == [50.0]
-    assert bench.seen(Decision)[-1].override_id == 1
-
-
-async def test_what_a_full_journal_did_not_take_is_counted_to_the_record(bench):
-    """P07: dropped == journalled gaps."""
-    await bench.auto()
-    await bench.sample(temp=60.0, speed=80.0)
-    commit, before = bench.journal.commit, len(bench.journal.bodies)
-    full_for(bench, Gap, ModeChanged, OverrideEvent)
-    offered = 0
-    for number in range(7):
-        bench.cycle.note(DeviceEvent("plc", "lost", 0x800A0000, f"no reply {number}"))
-        bench.cycle.note(ModeChanged("monitor", f"a last word {number}"))
-        offered += 1
-        await bench.clock.settle()
-    kept = [body for body in bench.journal.bodies[before:] if isinstance(body, ModeChanged) and body.reason[0] == "a"]
-    assert len(kept) == 7
-    assert bench.cycle.records_lost == offered
-    bench.journal.commit, bench.journal.has_reserve_only = commit, False
-    await bench.clock.advance(2 * REOPEN_EVERY_NS)
-    assert [gap.count for gap in bench.seen(Gap)] == [offered]
-    assert bench.cycle.records_lost == 0
-
-
-async def test_automatic_writes_wait_for_every_cause_to_end(bench):
-    """A journal that takes records again does not end a disk that is nearly full, nor the other way round."""
-    await bench.auto()
-    await bench.sample(temp=60.0, speed=80.0)
-    bench.cycle.inhibit(Inhibit.STORAGE, "storage is nearly full")
-    await bench.clock.settle()
-    bench.journal.fails = StoreFull("full", remedy="look")
-    await bench.sample(temp=90.0)
-    bench.journal.fails = None
-    await bench.clock.advance(2 * REOPEN_EVERY_NS)
-    assert bench.cycle.records_lost == 0
-    assert bench.plant.state.mode is Mode.MONITOR
-    bench.cycle.permit(Inhibit.STORAGE, "there is room again")
-    await bench.clock.settle()
-    assert bench.plant.state.mode is Mode.AUTO
-    assert [body.reason for body in bench.seen(ModeChanged)][-1] == "there is room again"
-
-
-def acknowledge(bench):
-    asking = asyncio.ensure_future(bench.cycle.acknowledge(Acknowledge("looked at both pumps", ANA, "1")))
-    return bench.clock.settle(), asking
-
-
-async def test_after_a_new_epoch_automatic_writes_wait_for_a_person(bench):
-    """P-HUMAN: what people had held is lost with the old store; policy takes nothing before somebody has looked."""
-    bench.cycle.inhibits.begin(Inhibit.SETTLING, "settling")
-    bench.cycle.inhibits.begin(Inhibit.EPOCH, "a person must resume")
-    bench.cycle.permit(Inhibit.SETTLING, "settled")
-    await bench.sample(temp=60.0, speed=80.0)
-    await bench.sample(temp=90.0)
-    assert bench.commands == []
-    assert (await ask(bench, SetOverride("pump.speed", 50.0, 60 * NS, "hold", ANA, request_id="2"))).accepted
-    turn, asking = acknowledge(bench)
-    await turn
-    assert (await asking).accepted
-    assert bench.plant.state.mode is Mode.AUTO
-    told = bench.seen(OverrideEvent)[-1]
-    assert (told.event, told.point, told.actor.uid, told.actor.name) == ("acknowledged", "", ANA.uid, "")
-    assert bench.journal.saves["unseen"] == b"", "the next start waits for nobody"
-
-
-async def test_who_resumes_does_not_end_another_cause(bench):
-    for inhibit in (Inhibit.EPOCH, Inhibit.STORAGE):
-        bench.cycle.inhibits.begin(inhibit, "why")
-    turn, asking = acknowledge(bench)
-    await turn
-    assert (await asking).accepted
-    assert bench.plant.state.mode is Mode.MONITOR
-    assert bench.cycle.inhibits.reasons == ("why",)
-
-
-async def test_an_acknowledgement_that_is_not_durable_does_not_count(bench):
-    bench.cycle.inhibits.begin(Inhibit.EPOCH, "a person must resume")
-    bench.journal.fails = StoreError("disk error", remedy="look")
-    turn, asking = acknowledge(bench)
-    await turn
-    assert not (await asking).accepted
-    assert bench.cycle.inhibits.stands(Inhibit.EPOCH)
-
-
-async def test_where_nothing_waits_nothing_is_journalled(bench):
-    turn, asking = acknowledge(bench)
-    await turn
-    assert not (await asking).accepted
-    assert bench.seen(OverrideEvent) == []

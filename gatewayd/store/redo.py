@@ -133,6 +133,16 @@ def read_frames(path: Path, mark: bytes) -> Frames:
     return Frames(tuple(payloads), page, _lost_behind(content, page, mark, len(payloads)))
 
 
+def torn_bytes(path: Path, mark: bytes, frames: Frames) -> int:
+    """Return the bytes of a frame that was to follow `frames` and is not whole, 0 if none had begun."""
+    content, start = _content(path), frames.pages * PAGE_BYTES
+    if start + _HEADER.size > len(content):
+        return 0
+    magic, found_mark, number, size, _ = _HEADER.unpack_from(content, start)
+    is_next = magic == _MAGIC and found_mark == mark and number == len(frames.payloads)
+    return _HEADER.size + min(size, PAYLOAD_BYTES_MAX) if is_next else 0
+
+
 def whole_payloads(path: Path) -> list[bytes]:
     """Return the payload of every whole frame in a file, of whatever mark: for people, of a store that was given up."""
     content = _content(path)
