@@ -111,7 +111,7 @@ class StorageWatch:
         """Measure once, and act. A store that failed says nothing here; the cycle deals with it."""
         try:
             room = self._store.room()
-            if room.fill >= self._limits.shed:
+            if room.own_fill >= self._limits.shed:
                 await self._shed()
                 room = self._store.room()
             self._looks += 1
@@ -180,6 +180,8 @@ def words(room: Room) -> str:
     """Return how full it is, for people."""
     if room.is_disk_full:
         return f"the disk is full: {room.disk_free / 1e6:.1f} MB free"
+    if room.disk_free < 2 * room.floor:
+        return f"the disk is nearly full: {room.disk_free / 1e6:.1f} MB free"
     if room.lacks_inodes and not room.is_disk_nearer:
         return f"the file system takes only {room.inodes_free} more files"
     of = "of what its disk has for it" if room.is_disk_nearer else "of its quota"

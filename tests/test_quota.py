@@ -153,6 +153,14 @@ async def test_blocks_go_before_automatic_writes_do_and_the_gap_is_told() -> Non
     assert bench.brake.modes == []
 
 
+async def test_blocks_do_not_go_for_a_disk_that_others_fill() -> None:
+    """It would bring nothing: the file keeps its size, and its free pages help nobody else."""
+    bench = Bench(blocks=3)
+    assert await bench.at(10, disk_free=MB, floor=2 * MB, file=100 * MB) is Level.MONITOR
+    assert bench.blocks.blocks == 3
+    assert "1.0 MB free" in bench.alarms_text()
+
+
 async def test_a_store_that_failed_changes_nothing_here() -> None:
     bench = Bench()
     await bench.at(80)

@@ -27,7 +27,7 @@ from gatewayd.store.lock import OwnerLock
 from gatewayd.store.probe import DATA_NAME, check_data_file
 from gatewayd.store.redo import PAGE_BYTES, RedoFile, read_frames
 from gatewayd.store.room import Room
-from gatewayd.store.space import Space, ballast_bytes, disk_free
+from gatewayd.store.space import Space, ballast_bytes, disk_under
 from gatewayd.store.tables import Table, from_u64, u64
 from gatewayd.store.transaction import Batch, Changes, Databases, Reading, Writing, error_kind
 
@@ -360,12 +360,19 @@ class Store:
             StoreError: the store is closed, or its disk does not answer.
         """
         try:
-            free_bytes, inodes = disk_free(self.path)
+            disk = disk_under(self.path)
             file_bytes = self._space.file_bytes
         except OSError as error:
             raise disk_error(f"cannot look at {self.path}", error) from error
         return Room(
-            self.used_bytes, self._map_bytes, self._full_bytes, file_bytes, free_bytes, self._is_disk_full(), inodes
+            used=self.used_bytes,
+            quota=self._map_bytes,
+            refused=self._full_bytes,
+            file=file_bytes,
+            disk_free=disk.free,
+            is_disk_full=self._is_disk_full(),
+            inodes_free=disk.inodes,
+            floor=self._space.floor_bytes(disk.size),
         )
 
     @property

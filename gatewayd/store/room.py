@@ -11,6 +11,7 @@ from msgspec import Struct
 
 INODES_MIN = 64
 REFUSED_AT = 0.95  # the share that a store without room for ordinary records is said to be filled to, at least
+NEARLY_REFUSED_AT = 0.945  # ends no automatic writes under the usual limits, and lets none come back
 
 
 class Level(StrEnum):
@@ -61,6 +62,7 @@ class Room(Struct, frozen=True):
         file: that the data file has on the disk already; what it holds of free pages is used again.
         disk_free: that the file system has for us beside that.
         is_disk_full: it refused the store more room.
+        floor: a disk with less than this left is as good as full, whatever the store has allocated ahead.
         inodes_free: files that the file system still takes; -1 = it does not count them.
     """
 
@@ -71,6 +73,7 @@ class Room(Struct, frozen=True):
     disk_free: int
     is_disk_full: bool = False
     inodes_free: int = -1
+    floor: int = 0
 
     @property
     def limit(self) -> int:
@@ -85,10 +88,22 @@ class Room(Struct, frozen=True):
     @property
     def is_disk_nearer(self) -> bool:
         """Say whether the disk ends before the quota does."""
-        return self.is_disk_full or self.file + self.disk_free < self.quota
+        return self.is_disk_full or self.disk_free < 2 * self.floor or self.file + self.disk_free < self.quota
 
     @property
     def fill(self) -> float:
         """Return the share of the limit that is used; 0.95 at least where ordinary records are refused."""
+        return max(self.own_fill, self._disk_fill)
+
+    @property
+    def own_fill(self) -> float:
+        """Return the same without what others make of the disk: rows that are deleted lower it."""
         refused = REFUSED_AT * self.used / max(1, self.refused)
-        return max(self.used / self.limit, min(refused, 1.0), REFUSED_AT if self.is_disk_full else 0.0)
+        return max(self.used / self.limit, min(refused, 1.0))
+
+    @property
+    def _disk_fill(self) -> float:
+        """Return what a disk that is full counts for; it is so until twice the floor is free again."""
+        if self.is_disk_full or self.disk_free < self.floor:
+            return REFUSED_AT
+        return NEARLY_REFUSED_AT if self.disk_free < 2 * self.floor else 0.0

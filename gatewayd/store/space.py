@@ -12,6 +12,7 @@ import errno
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from gatewayd.store.disk import allocate
 
@@ -19,6 +20,7 @@ BALLAST_NAME = "ballast"
 BALLAST_BYTES_MAX = 8 << 20
 BALLAST_SHARE = 50  # of the quota, a fiftieth
 BALLAST_QUOTA_MIN = 2 << 20  # a store that small has better use for the blocks
+FLOOR_SHARE = 50  # of the disk, a fiftieth at most
 AHEAD_BYTES_MIN = 512 << 10  # one transaction copies every page that it touches before the old ones are free
 AHEAD_BYTES_MAX = 4 << 20
 AHEAD_SHARE = 32  # of the map
@@ -49,7 +51,7 @@ class Space:
         self._data = data
         self._map_bytes = map_bytes
         self._ballast = data.parent / BALLAST_NAME
-        self._ballast_bytes = ballast
+        self.ballast_bytes = ballast
         self.ahead_bytes = min(max(AHEAD_BYTES_MIN, min(AHEAD_BYTES_MAX, map_bytes // AHEAD_SHARE)), map_bytes // 4)
         self.is_full = False
 
@@ -57,6 +59,10 @@ class Space:
     def file_bytes(self) -> int:
         """Return the size of the data file."""
         return self._data.stat().st_size
+
+    def floor_bytes(self, disk_bytes: int) -> int:
+        """Return what must be left of a disk of so many bytes, or it is as good as full."""
+        return min(self.ballast_bytes, disk_bytes // FLOOR_SHARE)
 
     @property
     def has_ballast(self) -> bool:
@@ -83,7 +89,7 @@ class Space:
         self.is_full = True
         if at_any_price and size - end < self.ahead_bytes // 2 and self.has_ballast:
             self.give_ballast_up()
-            self._take(size, size + self._ballast_bytes // 2)
+            self._take(size, size + self.ballast_bytes // 2)
         return at_any_price
 
     def give_ballast_up(self) -> None:
@@ -101,14 +107,14 @@ class Space:
 
     def _has_ballast_again(self) -> bool:
         try:
-            if not self._ballast_bytes:
+            if not self.ballast_bytes:
                 self._ballast.unlink(missing_ok=True)  # of a larger quota
                 return True
-            if not self.has_ballast and disk_free(self._data.parent)[0] < 2 * self._ballast_bytes:
+            if not self.has_ballast and disk_under(self._data.parent).free < 2 * self.ballast_bytes:
                 return False
-            allocate(self._ballast, self._ballast_bytes)
-            if self._ballast.stat().st_size > self._ballast_bytes:
-                os.truncate(self._ballast, self._ballast_bytes)
+            allocate(self._ballast, self.ballast_bytes)
+            if self._ballast.stat().st_size > self.ballast_bytes:
+                os.truncate(self._ballast, self.ballast_bytes)
         except OSError:
             with suppress(OSError):
                 self._ballast.unlink(missing_ok=True)
@@ -130,7 +136,15 @@ class Space:
         return True
 
 
-def disk_free(folder: Path) -> tuple[int, int]:
-    """Return bytes and files that the file system under a folder has for us; files -1 where it does not count them."""
+class Disk(NamedTuple):
+    """What a file system has for us: bytes of how many, and files, -1 where it does not count them."""
+
+    free: int
+    size: int
+    inodes: int
+
+
+def disk_under(folder: Path) -> Disk:
+    """Ask the file system under a folder."""
     disk = os.statvfs(folder)
-    return disk.f_bavail * disk.f_frsize, disk.f_favail if disk.f_files else -1
+    return Disk(disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize, disk.f_favail if disk.f_files else -1)

@@ -89,3 +89,15 @@ def test_where_ordinary_records_are_refused_the_fill_is_that_of_monitor() -> Non
 
 def test_the_recorder_gives_room_before_automatic_writes_end() -> None:
     assert LIMITS.resume < LIMITS.shed < LIMITS.monitor
+
+
+def test_a_disk_without_space_is_full_however_much_the_store_has_allocated_ahead() -> None:
+    """Others fill it; what is around the store cannot write any more."""
+    before = next_level(Level.AMPLE, room(floor=4 * MB, disk_free=8 * MB).fill, LIMITS)
+    assert before is Level.AMPLE
+    warned = next_level(before, room(floor=4 * MB, disk_free=7 * MB, file=100 * MB).fill, LIMITS)
+    assert warned is Level.WARNING
+    full = next_level(warned, room(floor=4 * MB, disk_free=3 * MB, file=100 * MB).fill, LIMITS)
+    assert full is Level.MONITOR
+    assert next_level(full, room(floor=4 * MB, disk_free=7 * MB, file=100 * MB).fill, LIMITS) is Level.MONITOR
+    assert next_level(full, room(floor=4 * MB, disk_free=8 * MB).fill, LIMITS) is Level.AMPLE

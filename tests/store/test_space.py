@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gatewayd.store import space as space_module
-from gatewayd.store.space import BALLAST_BYTES_MAX, Space, ballast_bytes, disk_free
+from gatewayd.store.space import BALLAST_BYTES_MAX, Space, ballast_bytes, disk_under
 
 PAGE = 4096
 MAP = 16 << 20
@@ -37,7 +37,7 @@ class Disk:
 def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     disk = Disk(MAP * 4)
     monkeypatch.setattr(os, "posix_fallocate", disk.fallocate)
-    monkeypatch.setattr(space_module, "disk_free", lambda folder: (disk.free, -1))
+    monkeypatch.setattr(space_module, "disk_under", lambda folder: space_module.Disk(disk.free, 4 * MAP, -1))
     return disk
 
 
@@ -134,6 +134,11 @@ def test_without_a_ballast_there_is_room_again_at_once(tmp_path: Path) -> None:
 
 
 def test_a_disk_says_what_it_has_left(tmp_path: Path) -> None:
-    free, inodes = disk_free(tmp_path)
-    assert free > 0
-    assert inodes != 0
+    disk = disk_under(tmp_path)
+    assert 0 < disk.free <= disk.size
+    assert disk.inodes != 0
+
+
+def test_of_a_small_disk_a_fiftieth_is_the_floor_of_a_large_one_the_ballast(space: Space) -> None:
+    assert space.floor_bytes(1 << 20) == (1 << 20) // 50
+    assert space.floor_bytes(1 << 40) == BALLAST
