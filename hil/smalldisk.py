@@ -12,8 +12,10 @@ import argparse
 import asyncio
 import io
 import json
+import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ from gatewayd.quota import StorageWatch
 from gatewayd.store.env import Store
 from gatewayd.store.room import Limits
 
-DISK_MB = 8
+DISK_MB = {"others": 8, "journal": 8, "exhausted": 12}  # the last one leaves the journal larger behind
 QUOTA_BYTES = 64_000_000
 ORIGIN = "small.example/gw/e1"
 LOOKS_MAX = 5
@@ -107,6 +109,12 @@ class Bench:
                 except OSError:
                     continue
 
+    def take_the_rest(self) -> None:
+        """Take what has become free since."""
+        with (self.disk / "other").open("ab", buffering=0) as file, suppress(OSError):
+            while file.write(bytes(4096)) == 4096:
+                pass
+
     def give_space_back(self) -> None:
         (self.disk / "other").unlink()
 
@@ -136,12 +144,29 @@ async def the_journal_fills_the_disk(disk: Path) -> dict[str, Any]:
     return await _and_back(bench, looks_to_stop, give_back=bench.give_space_back)
 
 
+async def last_words_use_everything_up(disk: Path) -> dict[str, Any]:
+    """On a full disk, last words go on until the blocks ahead and those of the ballast are used, too."""
+    bench = Bench(disk)
+    for _ in range(20):
+        assert await bench.event()
+    bench.take_all_space()
+    looks_to_stop = await bench.looks_until(True)
+    said = 0
+    while await bench.commit(ModeChanged("monitor", os.urandom(2_000).hex())):
+        said += 1
+        if said % 50 == 0:
+            bench.take_the_rest()
+    result = await _and_back(bench, looks_to_stop, give_back=bench.give_space_back)
+    return {**result, "said": said}
+
+
 async def _and_back(bench: Bench, looks_to_stop: int, *, give_back: Any) -> dict[str, Any]:
     """Say last words on the full disk, make room, and see everything go on without opening anything anew."""
     last_words = 0
     for number in range(LAST_WORDS):
         last_words += await bench.commit(ModeChanged("monitor", f"the disk is full {number}"))
     refused = bench.refused
+    had_ballast = (bench.disk / "store" / "ballast").exists()
     give_back()
     looks_to_go = await bench.looks_until(False)
     told = await bench.commit(Gap("journal", 0, 0, refused, "journal could not be written"))
@@ -151,6 +176,7 @@ async def _and_back(bench: Bench, looks_to_stop: int, *, give_back: Any) -> dict
     result = {
         "looks_to_stop": looks_to_stop,
         "refused": refused,
+        "had_ballast": had_ballast,
         "last_words": last_words,
         "looks_to_go": looks_to_go,
         "gap_told": told,
@@ -166,7 +192,11 @@ async def _and_back(bench: Bench, looks_to_stop: int, *, give_back: Any) -> dict
     return result
 
 
-STORIES = {"others": others_fill_the_disk, "journal": the_journal_fills_the_disk}
+STORIES = {
+    "others": others_fill_the_disk,
+    "journal": the_journal_fills_the_disk,
+    "exhausted": last_words_use_everything_up,
+}
 
 
 def play(story: str, folder: Path) -> tuple[dict[str, Any] | None, str]:
@@ -196,7 +226,7 @@ def main() -> int:
     parser.add_argument("--story", choices=sorted(STORIES), required=True)
     parser.add_argument("--mounted-on", type=Path, required=True, help="an empty folder; run under unshare -rm")
     arguments = parser.parse_args()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "tmpfs", str(arguments.mounted_on)]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB[arguments.story]}m", "tmpfs", str(arguments.mounted_on)]
     if subprocess.run(mount, check=False).returncode != 0:
         return NO_MOUNT
     print(json.dumps(asyncio.run(STORIES[arguments.story](arguments.mounted_on))))

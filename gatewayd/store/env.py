@@ -37,6 +37,7 @@ Rearrange = Callable[[Reading, Changes], Changes]
 QUOTA_BYTES_MIN = 1 << 20
 RESERVE_SHARE = 0.05  # of the map, kept for records that must still be written
 RESERVE_PAGES_MIN = 128  # one transaction copies every page that it touches before the old ones are free
+COPIED_PAGES = 64  # that a transaction copies to new pages, when there are no free ones
 PEOPLE_SHARE = 0.25  # of the reserve, for what people and fail-safes decide; the rest is for last words
 RUNNING_NAME = "running"  # exists while a daemon owns the store; found at a start, the last one did not close it
 REDO_NAME = "redo"
@@ -167,7 +168,8 @@ class Store:
         environment = self._required()
         if not use_reserve and self.is_full:
             raise self._full_now()
-        if not self._space.grow(self._end_bytes, at_any_price=use_reserve):
+        need = 2 * self._ahead.size + COPIED_PAGES * mmap.PAGESIZE  # twice: a row may leave half of its pages empty
+        if not self._space.grow(self._end_bytes, need=need, at_any_price=use_reserve):
             raise self._full("the disk is full")
         try:
             with environment.begin(write=True) as transaction:

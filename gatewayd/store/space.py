@@ -73,24 +73,27 @@ class Space:
         """Give the file all blocks of its size, after a start: LMDB leaves pages out that a transaction freed again."""
         self._take(0, self.file_bytes)
 
-    def grow(self, end: int, *, at_any_price: bool = False) -> bool:
+    def grow(self, end: int, *, need: int = 0, at_any_price: bool = False) -> bool:
         """Let the file have blocks well beyond `end`, the end of its pages; False if the disk has none left.
 
         Args:
             end: bytes.
-            at_any_price: for what must be written all the same: the blocks ahead are used up, then the ballast's.
+            need: bytes that the next transaction may write behind that.
+            at_any_price: for what must be written all the same: the blocks ahead are used up, then the ballast's. It is
+                False, too, when those are not enough: a disk that takes a part of a page fails the whole store.
         """
-        wanted, size = min(end + self.ahead_bytes, self._map_bytes), self.file_bytes
+        wanted, size = min(end + max(self.ahead_bytes, need), self._map_bytes), self.file_bytes
         if size >= wanted:
             return True
         generous = min(wanted + self.ahead_bytes, self._map_bytes)
         if self._take(size, generous) or self._take(size, wanted):
             return True
         self.is_full = True
-        if at_any_price and size - end < self.ahead_bytes // 2 and self.has_ballast:
+        least = min(end + need, self._map_bytes)
+        if at_any_price and size < least and self.has_ballast:
             self.give_ballast_up()
-            self._take(size, size + self.ballast_bytes // 2)
-        return at_any_price
+            self._take(size, min(size + self.ballast_bytes // 2, self._map_bytes))
+        return at_any_price and self.file_bytes >= least
 
     def give_ballast_up(self) -> None:
         """Free the ballast; until there is room again the store counts as full."""

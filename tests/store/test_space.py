@@ -74,14 +74,28 @@ def test_last_words_use_what_is_ahead_and_then_the_ballast(space: Space, disk: D
     assert space.has_ballast
     disk.free = 0
     end = space.file_bytes - space.ahead_bytes + PAGE
-    assert space.grow(end, at_any_price=True)
+    assert space.grow(end, need=PAGE, at_any_price=True)
     assert space.has_ballast, "not yet: there are blocks ahead"
     disk.free = BALLAST  # of the ballast, once it is given up
     size = space.file_bytes
-    assert space.grow(size - PAGE, at_any_price=True)
+    assert space.grow(size - PAGE, need=8 * PAGE, at_any_price=True)
     assert not space.has_ballast
     assert space.is_full
     assert space.file_bytes > size
+
+
+def test_what_no_block_is_left_for_is_refused_before_a_page_is_written(space: Space, disk: Disk) -> None:
+    """LMDB calls a page of which the disk took a part an input/output error, and fails."""
+    assert space.has_room_again(0)
+    disk.free = 0
+    space.give_ballast_up()
+    assert not space.grow(space.file_bytes - PAGE, need=2 * PAGE, at_any_price=True)
+    assert space.grow(space.file_bytes - PAGE, need=PAGE, at_any_price=True)
+
+
+def test_a_large_transaction_gets_blocks_for_all_of_it(space: Space, disk: Disk) -> None:
+    assert space.grow(0, need=4 * space.ahead_bytes)
+    assert space.file_bytes >= 4 * space.ahead_bytes
 
 
 def test_the_ballast_is_made_again_only_when_there_is_room_for_more_than_it(space: Space, disk: Disk) -> None:
