@@ -78,6 +78,20 @@ class Bench:
         self.acknowledged = self.journal.size
         self.refused = 0
 
+    def restarted(self) -> Bench:
+        """Start anew on the disk as it is; what was counted and told goes on."""
+        self.journal.close()
+        self.store.close()
+        after = Bench(self.disk)
+        assert after.acknowledged == self.acknowledged
+        after.refused, after.brake = self.refused, self.brake
+        after.watch = StorageWatch(
+            after.store, Recorder(after.journal, SystemClock(), QUOTA_BYTES), after.brake, Limits(), clock=SystemClock(),
+            log=EventLog(SystemClock(), io.StringIO()),
+        )  # fmt: skip
+        after.watch.level = self.watch.level
+        return after
+
     async def commit(self, body: Body) -> bool:
         """Commit one record; count what came of it."""
         try:
@@ -128,6 +142,7 @@ async def others_fill_the_disk(disk: Path) -> dict[str, Any]:
     looks_to_stop = await bench.looks_until(True)
     for _ in range(20):
         await bench.event()
+    bench = bench.restarted()
     return await _and_back(bench, looks_to_stop, give_back=bench.give_space_back)
 
 

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import lmdb
 import pytest
 
-from gatewayd.model.record import Gap, ModeChanged
+from gatewayd.model.record import AlarmEvent, Gap, ModeChanged, OverrideEvent
+from gatewayd.quota import ALARM
 from gatewayd.store.tables import Table
 from hil.plants.client import Plant
 from tests.scenarios.rig import Gateway, pumping_station, replace, running, scratch, steady
@@ -193,6 +194,8 @@ def full(plant: Plant) -> Iterator[Looks]:
         filler = Filler(gateway.storage / "store")
         filler.fill(lambda: not is_healthy(gateway))
         looks = look(gateway, plant, len(plant.writes()), seconds=11)
+        gateway.override("pump_2.speed_sp", 52, seconds=300)
+        gateway.eventually("a person may not act", lambda: gateway.written("pump_2.speed_sp", 52))
         filler.give_back()
         goes_on(gateway)
         yield looks
@@ -209,6 +212,27 @@ def test_the_status_says_that_the_journal_is_full(full: Looks) -> None:
 
 def test_the_status_answers_at_every_moment_while_the_journal_is_full(full: Looks) -> None:
     assert [status for status in full.statuses if "mode" not in status] == []
+
+
+def test_the_status_says_how_full_it_is_and_what_to_do(full: Looks) -> None:
+    storage = full.statuses[-1]["storage"]
+    assert (storage["level"], storage["is_disk_nearer"]) == ("monitor", False)
+    assert storage["fill"] >= 0.95
+    assert "storage.quota_mb" in storage["remedy"]
+    assert {stream["name"] for stream in storage["streams"]} == {"journal", "blocks", "state"}
+    assert "of its quota" in full.statuses[-1]["mode_reason"]
+
+
+def test_with_a_full_journal_a_person_still_acts_on_record(full: Looks) -> None:
+    """P-HUMAN: the reserve is for them; the override was durable before it was written."""
+    events = [leaf.body for leaf in full.gateway.records(OverrideEvent) if leaf.body.point == "pump_2.speed_sp"]
+    assert [event.event for event in events] == ["set"]
+
+
+def test_the_alarm_of_a_full_store_came_and_went_once(full: Looks) -> None:
+    alarms = [leaf.body for leaf in full.gateway.records(AlarmEvent) if leaf.body.alarm == ALARM]
+    assert [alarm.state for alarm in alarms].count("normal") == 1
+    assert [alarm.priority for alarm in alarms].count("critical") == 1
 
 
 def test_a_full_journal_does_not_make_the_mode_flicker(full: Looks) -> None:
