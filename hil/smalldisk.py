@@ -15,6 +15,8 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,7 @@ QUOTA_BYTES = 64_000_000
 ORIGIN = "small.example/gw/e1"
 LOOKS_MAX = 5
 LAST_WORDS = 50
+NO_MOUNT = 77
 DETAIL = "no reply to read holding registers 40001-40020 " * 20
 
 
@@ -233,14 +236,32 @@ def play(story: str, folder: Path) -> tuple[dict[str, Any] | None, str]:
     return json.loads(done.stdout), ""
 
 
-NO_MOUNT = 77
+def play_all(stories: Sequence[str]) -> int:
+    """Play stories, each on a disk of its own; say what came of them."""
+    has_failed = False
+    for story in stories:
+        with tempfile.TemporaryDirectory() as folder:
+            result, why_not = play(story, Path(folder))
+        print(story, json.dumps(result, indent=2) if result else f"cannot be played: {why_not}")
+        has_failed |= result is None or not is_kept(result)
+    return int(has_failed)
+
+
+def is_kept(result: dict[str, Any]) -> bool:
+    """Say whether every promise held."""
+    is_whole = result["problem"] is None and result["verified"] == result["acknowledged"]
+    is_in_time = max(result["looks_to_stop"], result["looks_to_go"]) <= LOOKS_MAX
+    is_back = result["gap_told"] and result["goes_on"] and result["has_ballast"]
+    return is_whole and is_in_time and is_back and result["changes"] == ["stop", "go"]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m hil.smalldisk", description=__doc__)
-    parser.add_argument("--story", choices=sorted(STORIES), required=True)
-    parser.add_argument("--mounted-on", type=Path, required=True, help="an empty folder; run under unshare -rm")
+    parser.add_argument("--story", choices=sorted(STORIES), help="default: all of them")
+    parser.add_argument("--mounted-on", type=Path, help="an empty folder, when run under `unshare -rm`")
     arguments = parser.parse_args()
+    if arguments.mounted_on is None:
+        return play_all([arguments.story] if arguments.story else sorted(STORIES))
     mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB[arguments.story]}m", "tmpfs", str(arguments.mounted_on)]
     if subprocess.run(mount, check=False).returncode != 0:
         return NO_MOUNT
