@@ -19,7 +19,7 @@ from gatewayd.core.step import step
 from gatewayd.core.swap import Swap, record_ends, take_over
 from gatewayd.errors import RequestRefused, StoreError, StoreFull
 from gatewayd.inhibits import Inhibit, Inhibits
-from gatewayd.journal.reserve import Reserve, reserve_of
+from gatewayd.journal.reserve import Reserve, backed, reserve_of
 from gatewayd.model import quality
 from gatewayd.model.block import Block, Codec
 from gatewayd.model.decision import (
@@ -37,7 +37,7 @@ from gatewayd.model.decision import (
     SetOverride,
     WriteOutcome,
 )
-from gatewayd.model.record import Actor, Body, ClockStep, ConfigLoaded, Decision, Gap
+from gatewayd.model.record import Actor, Body, ClockStep, ConfigLoaded, Gap
 from gatewayd.observe.pace import Pace
 
 BLOCKS_WAITING_MAX = 4096
@@ -271,7 +271,7 @@ class Cycle:
         self.pace.busy.add(self._clock.monotonic_ns() - started_ns)
         least = await self._commit(effects)  # of what is durable
         is_for_people = least <= Reserve.PEOPLE
-        commands = _backed(effects, least)
+        commands = backed(effects, least)
         newest_ns = max((block.response_mono_ns for block in inputs.blocks), default=0)
         self._hand_over(commands, newest_ns)
         self._withdraw([command for command in effects.commands if command not in commands])
@@ -364,7 +364,7 @@ class Cycle:
             if not kept and not saves:
                 break
             try:
-                await self._journal.commit(kept, saves=saves, intents=_backed(effects, least), at_once=True)
+                await self._journal.commit(kept, saves=saves, intents=backed(effects, least), at_once=True)
             except StoreError:
                 continue
             self._unsaved = {}
@@ -480,15 +480,6 @@ def _answer(
         if future is not None and not future.done():
             request_id = getattr(request, "request_id", "")
             future.set_result(by_id.get(request_id, JOURNAL_LOST) if durable else JOURNAL_LOST)
-
-
-def _backed(effects: Effects, least: Reserve) -> tuple[Command, ...]:
-    """Return the commands whose decisions are durable, if records that may use so much of the reserve are."""
-    if least is Reserve.NONE or not effects.commands:
-        return effects.commands
-    bodies = [record.body for record in effects.records if reserve_of(record.body) >= least]
-    durable = {body.decision_id for body in bodies if isinstance(body, Decision)}
-    return tuple(command for command in effects.commands if command.decision_id in durable)
 
 
 def _no_rules(why: str) -> RequestRefused:

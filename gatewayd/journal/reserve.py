@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from gatewayd.model.decision import Command, Effects
 from gatewayd.model.record import Body, Decision, Kind, kind_of
 
 FAIL_SAFE_SLOT = 5  # of the priority array
@@ -34,3 +35,12 @@ def reserve_of(body: Body) -> Reserve:
         is_urgent = body.override_id > 0 or body.slot == FAIL_SAFE_SLOT
         return Reserve.PEOPLE if is_urgent else Reserve.NONE
     return Reserve.PEOPLE if kind in _PEOPLE else Reserve.NONE
+
+
+def backed(effects: Effects, least: Reserve) -> tuple[Command, ...]:
+    """Return the commands whose decisions are durable, if records that may use so much of the reserve are."""
+    if least is Reserve.NONE or not effects.commands:
+        return effects.commands
+    bodies = [record.body for record in effects.records if reserve_of(record.body) >= least]
+    durable = {body.decision_id for body in bodies if isinstance(body, Decision)}
+    return tuple(command for command in effects.commands if command.decision_id in durable)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from gatewayd.journal.reserve import FAIL_SAFE_SLOT, Reserve, reserve_of
+from gatewayd.journal.reserve import FAIL_SAFE_SLOT, Reserve, backed, reserve_of
+from gatewayd.model.decision import Effects, NewRecord
 from gatewayd.model.record import Decision
-from tests.journal.samples import decision_body, every_body
+from tests.journal.samples import command, decision_body, every_body
 
 KINDS = {
     Reserve.LAST_WORDS: {"genesis", "start", "config", "stop", "mode", "gap", "outcome"},
@@ -35,3 +36,11 @@ def test_of_decisions_those_of_people_and_fail_safes_are_still_written(
 ) -> None:
     made: Decision = msgspec.structs.replace(decision_body(7), **change)
     assert reserve_of(made) is expected
+
+
+def test_only_commands_whose_decisions_are_durable_may_go_out() -> None:
+    """P-JOURNAL"""
+    policy, person = decision_body(1), msgspec.structs.replace(decision_body(2), override_id=3)
+    effects = Effects(records=(NewRecord(policy), NewRecord(person)), commands=(command(1), command(2)))
+    found = {least: [one.decision_id for one in backed(effects, least)] for least in Reserve}
+    assert found == {Reserve.NONE: [1, 2], Reserve.PEOPLE: [2], Reserve.LAST_WORDS: [], Reserve.BEYOND: []}
