@@ -46,7 +46,8 @@ from gatewayd.sense.poller import Poller
 from gatewayd.sense.schedule import ScanSchedule
 from gatewayd.site.digest import digests, site_bytes
 from gatewayd.site.kept import keep_site, kept_site, sources_digest
-from gatewayd.storage import Storage
+from gatewayd.site.quota import quota_in
+from gatewayd.storage import MB, Storage
 from gatewayd.supervise import keep_running
 from gatewayd.sync.uplink import Uplink
 from gatewayd.unseen import REMEDY, encode_unseen, saved_unseen, unseen_after
@@ -144,6 +145,8 @@ class Gateway:
         self._links_open = links
         limits = limits_of(config.gateway.storage)
         self.watch = StorageWatch(storage.store, self.recorder, self.cycle, limits, clock=clock, log=log)
+        self.watch.quota_wanted = lambda: quota_in(Path(config.folder)) * MB
+        self.watch.enlarge = storage.journal.enlarge
         self.cycle.inhibits.begin(Inhibit.SETTLING, "settling after the start")
         self.uplink = self._build_uplink()
         self.facade = self._build_facade(kernels)

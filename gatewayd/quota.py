@@ -6,7 +6,7 @@ others fill is found before a write meets it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Protocol
 
 from gatewayd.clock import Clock
@@ -23,6 +23,7 @@ from gatewayd.store.tables import Table
 
 LOOK_NS: Final = 1_000_000_000
 READERS_EVERY: Final = 60  # looks
+QUOTA_EVERY: Final = 5  # looks
 ALARM: Final = "gateway/storage"
 
 BLOCKS: Final = (Table.BLOCK, Table.BLOCK_INDEX)
@@ -31,6 +32,8 @@ STATE: Final = (Table.SAVE, Table.INTENT, Table.CURSOR)
 
 class MeasuredStore(Protocol):
     """What the watch needs of the store."""
+
+    quota_bytes: int
 
     def room(self) -> Room:
         """Measure."""
@@ -87,6 +90,8 @@ class StorageWatch:
 
     Attributes:
         level: the last one.
+        quota_wanted: returns the quota that the configuration has now, bytes; 0 = nobody knows.
+        enlarge: lets the store go on under a larger one.
     """
 
     def __init__(
@@ -100,6 +105,8 @@ class StorageWatch:
         self._log = log
         self._looks = 0
         self.level = Level.AMPLE
+        self.quota_wanted: Callable[[], int] = lambda: 0
+        self.enlarge: Callable[[int], Awaitable[None]] = _enlarge_nothing
 
     async def run(self) -> None:
         """Look for as long as the task lives."""
@@ -110,6 +117,8 @@ class StorageWatch:
     async def look(self) -> None:
         """Measure once, and act. A store that failed says nothing here; the cycle deals with it."""
         try:
+            if self.level is not Level.AMPLE and self._looks % QUOTA_EVERY == 0:
+                await self._follow_quota()
             room = self._store.room()
             if room.own_fill >= self._limits.shed:
                 await self._shed()
@@ -123,6 +132,16 @@ class StorageWatch:
         before, self.level = self.level, next_level(self.level, fill, self._limits)
         if self.level is not before:
             self._tell(before, room)
+
+    async def _follow_quota(self) -> None:
+        """Take a larger quota from the configuration, so that nobody must restart a plant's gateway to give it room."""
+        before, wanted = self._store.quota_bytes, self.quota_wanted()
+        if wanted <= before:
+            return
+        await self.enlarge(wanted)
+        text = f"storage.quota_mb was raised from {before / 1e6:.0f} to {wanted / 1e6:.0f}"
+        self._brake.note(AlarmEvent(alarm=ALARM, state="unack", priority="high", text=text))
+        self._log.event("quota_raised", before_mb=before // 10**6, after_mb=wanted // 10**6)
 
     async def _shed(self) -> None:
         """Give blocks up before automatic writes end; what was shed is told as a gap."""
@@ -166,6 +185,10 @@ class StorageWatch:
         )
 
 
+async def _enlarge_nothing(_: int) -> None:
+    return
+
+
 def limits_of(storage: Storage) -> Limits:
     """Return the limits of a configuration."""
     return Limits(
@@ -192,7 +215,7 @@ def remedy(room: Room) -> str:
     """Return what people can do."""
     if room.is_disk_nearer or room.lacks_inodes:
         return "Delete what is not needed from the disk of storage.path; the gateway goes on by itself."
-    return "Let the cloud catch up and prune, or raise storage.quota_mb (or lower evidence_mb) and restart."
+    return "Let the cloud catch up and prune, or raise storage.quota_mb: it is taken within seconds."
 
 
 def streams(tables: Mapping[str, int], room: Room, limits: Limits, *, blocks_bytes: int) -> tuple[StorageStream, ...]:

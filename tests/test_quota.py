@@ -16,6 +16,7 @@ from gatewayd.cycle import Cycle, Plant
 from gatewayd.errors import StoreError
 from gatewayd.inhibits import Inhibit
 from gatewayd.journal.recorder import Expired
+from gatewayd.journal.verify import verify_store
 from gatewayd.model.config import Storage as StorageConfig
 from gatewayd.model.decision import Command, Mode, OutcomeResult, SetMode, SetOverride, WriteOutcome
 from gatewayd.model.record import AlarmEvent, Body, Decision, Gap, ModeChanged
@@ -26,6 +27,7 @@ from gatewayd.store.tables import Table, u64
 from tests.clock import ManualClock
 from tests.core.scenario import ANA, Scenario, rule
 from tests.journal.conftest import open_journal, open_store
+from tests.journal.samples import SIGNER
 
 MB = 1_000_000
 ROOM = Room(used=0, quota=100 * MB, refused=95 * MB, file=10 * MB, disk_free=1000 * MB)
@@ -38,6 +40,7 @@ class HandStore:
         self.is_lost = False
         self.now = ROOM
         self.cleared = 0
+        self.quota_bytes = ROOM.quota
 
     def room(self) -> Room:
         if self.is_lost:
@@ -222,6 +225,7 @@ class Station:
         log = EventLog(self.clock, io.StringIO())
         blocks = HandBlocks(HandStore())
         self.watch = StorageWatch(self.store, blocks, self.cycle, Limits(), clock=self.clock, log=log)
+        self.watch.enlarge = self.journal.enlarge
         self.tasks = [asyncio.ensure_future(self.cycle.run()), asyncio.ensure_future(self.watch.run())]
         self.filler = 0
 
@@ -303,3 +307,23 @@ async def test_filled_to_the_last_page_it_only_watches_within_five_seconds_and_c
     assert "of its quota" in modes[1][1]
     assert modes[2][1] == "storage has room again"
     assert [body.state for body in station.bodies(AlarmEvent) if body.alarm == ALARM][-1] == "normal"
+
+
+async def test_a_larger_quota_in_the_configuration_brings_automatic_writes_back_without_a_restart(
+    station: Station,
+) -> None:
+    station.fill_to(0.96)
+    await station.clock.advance(5 * NS)
+    assert station.plant.state.mode is Mode.MONITOR
+    size, before = station.journal.size, station.store.quota_bytes
+    station.watch.quota_wanted = lambda: before
+    await station.clock.advance(10 * NS)
+    assert station.plant.state.mode is Mode.MONITOR, "the same quota changes nothing"
+    station.watch.quota_wanted = lambda: 2 * before
+    await station.clock.advance(15 * NS)
+    assert station.plant.state.mode is Mode.AUTO
+    assert (station.store.quota_bytes, station.journal.size > size) == (2 * before, True)
+    raised = [body.text for body in station.bodies(AlarmEvent) if "was raised" in body.text]
+    assert raised == ["storage.quota_mb was raised from 4 to 8"]
+    await station.sample(temp=95.0)
+    assert verify_store(station.store, SIGNER.vkey).problem is None

@@ -33,6 +33,7 @@ class Item(Struct, frozen=True):
     extra: Extra | None = None
     gives_room: bool = False  # `extra` only deletes
     wants_checkpoint: bool = False
+    quota_bytes: int = 0  # the store goes on under this larger quota, before anything is written
     wants_settled: bool = False  # the tables take over what was written ahead
 
     @property

@@ -167,6 +167,14 @@ class Journal(Records):
         item = Item(extra=lambda writing, _: delete(writing), gives_room=True)
         await self._group.submit(item, at_once=False)
 
+    async def enlarge(self, quota_bytes: int) -> None:
+        """Let the store go on under a larger quota, between two commits.
+
+        Raises:
+            StoreError: it cannot be opened so; every commit raises until `reopen`.
+        """
+        await self._group.submit(Item(quota_bytes=quota_bytes), at_once=False)
+
     async def put_blob(self, content: bytes) -> bytes:
         """Store bytes, compressed, under their SHA-256 and return it.
 
@@ -221,6 +229,8 @@ class Journal(Records):
         """Commit what there is room for. Runs in the writer thread if there is one; never twice at a time."""
         if self._failure is not None:
             raise StoreError(self._failure.message, remedy=self._failure.remedy)
+        if larger := max((item.quota_bytes for item in items), default=0):
+            self._store.enlarge(larger)
         if self._generation != self._store.generation:
             self._load_again()
         least = self._least_reserve()

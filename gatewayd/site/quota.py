@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import tomllib
 from itertools import pairwise
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
 
 from gatewayd.model.config import Storage
 from gatewayd.site.draft import Draft
@@ -33,6 +39,22 @@ def check_quota(draft: Draft) -> None:
                 remedy="The flight recorder's blocks are a part of the store; lower evidence_mb or raise quota_mb.",
             )
         )
+
+
+def quota_in(folder: Path) -> int:
+    """Return `storage.quota_mb` as gateway.toml has it now, MB; 0 = it cannot be read, or is none that is allowed.
+
+    For a running daemon whose store is nearly full: somebody may have given it more room.
+    """
+    try:
+        table = tomllib.loads((folder / "gateway.toml").read_text("utf-8"))
+        return msgspec.convert(table["storage"], _Quota).quota_mb
+    except (OSError, ValueError, KeyError):  # msgspec's and tomllib's are ValueErrors
+        return 0
+
+
+class _Quota(Struct):
+    quota_mb: Annotated[int, Meta(ge=16, le=1_000_000)] = 0
 
 
 def _changed(storage: Storage) -> set[str]:

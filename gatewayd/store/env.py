@@ -20,14 +20,13 @@ import msgspec
 
 from gatewayd.errors import StoreError, StoreFull
 from gatewayd.store.ahead import STORE_ID_BYTES, Ahead, ahead_of, encode_changes, next_mark
-from gatewayd.store.disk import disk_error, sync_folder, touch_durably
-from gatewayd.store.environment import open_environment
-from gatewayd.store.files import create_data_file
+from gatewayd.store.disk import disk_error, sync_folder
+from gatewayd.store.environment import RUNNING_NAME, check_for_reading, open_environment, take_folder
 from gatewayd.store.lock import OwnerLock
 from gatewayd.store.probe import DATA_NAME, check_data_file
-from gatewayd.store.redo import PAGE_BYTES, RedoFile, read_frames
+from gatewayd.store.redo import RedoFile, read_frames
 from gatewayd.store.room import Room
-from gatewayd.store.space import Space, ballast_bytes, disk_under
+from gatewayd.store.space import Space, disk_under, sizes_of
 from gatewayd.store.tables import Table, from_u64, u64
 from gatewayd.store.transaction import Batch, Changes, Databases, Reading, Writing, error_kind
 
@@ -35,15 +34,10 @@ T = TypeVar("T")
 Rearrange = Callable[[Reading, Changes], Changes]
 
 QUOTA_BYTES_MIN = 1 << 20
-RESERVE_SHARE = 0.05  # of the map, kept for records that must still be written
-RESERVE_PAGES_MIN = 128  # one transaction copies every page that it touches before the old ones are free
 COPIED_PAGES = 64  # that a transaction copies to new pages, when there are no free ones
 PEOPLE_SHARE = 0.25  # of the reserve, for what people and fail-safes decide; the rest is for last words
-RUNNING_NAME = "running"  # exists while a daemon owns the store; found at a start, the last one did not close it
 REDO_NAME = "redo"
-REDO_BYTES_MAX = 1 << 20  # bounds how long the tables take to catch up, for which they may use the much larger reserve
 AHEAD_BYTES_MAX = 2 << 20  # of what stays in memory until then; on disk it is compressed
-REDO_SHARE = 64  # of the quota, at least
 REDO_SIZE_KEY = b"redo"  # in META: bytes of the redo file, once it has all its blocks
 MARK_KEY = b"mark"  # in META: which frames of the redo file are not in the tables yet
 
@@ -54,30 +48,31 @@ class Store:
     Attributes:
         path: the folder.
         was_clean: the owner before this one closed the store.
+        quota_bytes: most bytes of disk it may take.
         generation: counts reopenings; a reader that keeps state derived from the store loads it again when this moves.
         rearrange: returns changes in the form in which the tables shall take them over, given the tables under them.
         redo_lost: acknowledged batches that the redo file no longer gave back at the last opening: the disk lost them.
     """
 
     def __init__(self, path: Path, quota_bytes: int, lock: OwnerLock | None, *, was_clean: bool) -> None:
-        page = mmap.PAGESIZE
         self.path = path
         self.was_clean = was_clean
         self.generation = 0
         self._lock = lock
-        ballast = ballast_bytes(quota_bytes, page)
-        self._redo_bytes = min(REDO_BYTES_MAX, quota_bytes // REDO_SHARE) // PAGE_BYTES * PAGE_BYTES
-        self._map_bytes = (quota_bytes - ballast - self._redo_bytes) // page * page - page  # for small files
-        reserve_bytes = max(int(RESERVE_SHARE * self._map_bytes), RESERVE_PAGES_MIN * page)
-        self._full_bytes = max(self._map_bytes - reserve_bytes, self._map_bytes // 2)
+        self._size_to(quota_bytes)
         self._failure: StoreError | None = None
-        self._space = Space(path / DATA_NAME, map_bytes=self._map_bytes, ballast=ballast)
         self._environment: lmdb.Environment | None = None
         self._databases: Databases = {}
         self._redo: RedoFile | None = None
         self._ahead = Ahead(b"")
         self.redo_lost = 0
         self.rearrange: Rearrange = lambda _, changes: changes
+
+    def _size_to(self, quota_bytes: int) -> None:
+        sizes = sizes_of(quota_bytes, mmap.PAGESIZE)
+        self.quota_bytes = quota_bytes
+        self._redo_bytes, self._map_bytes, self._full_bytes = sizes.redo, sizes.map, sizes.full
+        self._space = Space(self.path / DATA_NAME, map_bytes=sizes.map, ballast=sizes.ballast)
 
     @classmethod
     def open(cls, path: Path, quota_bytes: int, *, readonly: bool = False) -> Store:
@@ -96,41 +91,16 @@ class Store:
             raise StoreError(
                 f"a quota of {quota_bytes} bytes is too small for a store", remedy="Give storage at least 1 MiB."
             )
-        store = cls._opened_for_reading(path, quota_bytes) if readonly else cls._opened_for_writing(path, quota_bytes)
+        lock, was_clean = (None, True) if readonly else take_folder(path)
+        if readonly:
+            check_for_reading(path)
+        store = cls(path, quota_bytes, lock, was_clean=was_clean)
         try:
             store._open_environment()
         except BaseException:
             store._release()
             raise
         return store
-
-    @classmethod
-    def _opened_for_reading(cls, path: Path, quota_bytes: int) -> Store:
-        if not (path / DATA_NAME).exists():
-            raise StoreError(f"there is no store in {path}", remedy="Check storage.path; `gatewayd init` creates it.")
-        # A running daemon changes the file under the walk, which would then see damage that is not there.
-        check_data_file(path, was_clean=not OwnerLock.is_free(path))
-        return cls(path, quota_bytes, None, was_clean=True)
-
-    @classmethod
-    def _opened_for_writing(cls, path: Path, quota_bytes: int) -> Store:
-        try:
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise disk_error(f"cannot create {path}", error) from error
-        lock = OwnerLock.take(path)
-        try:
-            was_clean = not (path / RUNNING_NAME).exists()
-            check_data_file(path, was_clean=was_clean)
-            touch_durably(path / RUNNING_NAME)
-            create_data_file(path)
-        except OSError as error:
-            lock.release()
-            raise disk_error(f"cannot write in {path}", error) from error
-        except BaseException:
-            lock.release()
-            raise
-        return cls(path, quota_bytes, lock, was_clean=was_clean)
 
     # --- transactions -------------------------------------------------------------------------------------------------
 
@@ -400,6 +370,23 @@ class Store:
             self._open_environment(is_disk_full=True)
         except StoreError as error:
             self._failure = error
+
+    def enlarge(self, quota_bytes: int) -> None:
+        """Go on under a larger quota. Nothing is lost: what the tables lack is found again in the redo file.
+
+        Raises:
+            StoreError: it cannot be opened so; every later call raises until `reopen`.
+        """
+        assert quota_bytes >= self.quota_bytes, "a map does not shrink while it is in use"
+        self._required()
+        self._close_environment()
+        self.generation += 1
+        self._size_to(quota_bytes)
+        try:
+            self._open_environment()
+        except StoreError as error:
+            self._failure = error
+            raise
 
     # --- opening and closing ------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Opens LMDB as the store needs it: every commit an fsync, no writable map, each table a database of its own."""
+"""Takes a store's folder, and opens LMDB there: every commit an fsync, no writable map, a database for each table."""
 
 from __future__ import annotations
 
@@ -8,10 +8,54 @@ from pathlib import Path
 
 import lmdb
 
+from gatewayd.errors import StoreError
+from gatewayd.store.disk import disk_error, touch_durably
+from gatewayd.store.files import create_data_file
+from gatewayd.store.lock import OwnerLock
+from gatewayd.store.probe import DATA_NAME, check_data_file
 from gatewayd.store.tables import Table
 from gatewayd.store.transaction import Databases, error_kind
 
 TABLES = tuple(Table)
+RUNNING_NAME = "running"  # exists while a daemon owns the store; found at a start, the last one did not close it
+
+
+def check_for_reading(path: Path) -> None:
+    """See that a store can be looked at, also while a daemon owns it; nothing is created.
+
+    Raises:
+        StoreError: it is missing, or damaged.
+    """
+    if not (path / DATA_NAME).exists():
+        raise StoreError(f"there is no store in {path}", remedy="Check storage.path; `gatewayd init` creates it.")
+    # A running daemon changes the file under the walk, which would then see damage that is not there.
+    check_data_file(path, was_clean=not OwnerLock.is_free(path))
+
+
+def take_folder(path: Path) -> tuple[OwnerLock, bool]:
+    """Own a store's folder, which is created with its data file if it is missing; say whether it was closed cleanly.
+
+    Raises:
+        StoreLocked: another daemon owns it.
+        StoreError: it is damaged, or the disk refuses.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise disk_error(f"cannot create {path}", error) from error
+    lock = OwnerLock.take(path)
+    try:
+        was_clean = not (path / RUNNING_NAME).exists()
+        check_data_file(path, was_clean=was_clean)
+        touch_durably(path / RUNNING_NAME)
+        create_data_file(path)
+    except OSError as error:
+        lock.release()
+        raise disk_error(f"cannot write in {path}", error) from error
+    except BaseException:
+        lock.release()
+        raise
+    return lock, was_clean
 
 
 def open_environment(path: Path, map_bytes: int, *, readonly: bool) -> tuple[lmdb.Environment, Databases]:

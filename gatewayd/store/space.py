@@ -15,11 +15,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gatewayd.store.disk import allocate
+from gatewayd.store.redo import PAGE_BYTES
 
 BALLAST_NAME = "ballast"
 BALLAST_BYTES_MAX = 8 << 20
 BALLAST_SHARE = 50  # of the quota, a fiftieth
 BALLAST_QUOTA_MIN = 2 << 20  # a store that small has better use for the blocks
+RESERVE_SHARE = 0.05  # of the map, kept for records that must still be written
+RESERVE_PAGES_MIN = 128  # one transaction copies every page that it touches before the old ones are free
+REDO_BYTES_MAX = 1 << 20  # bounds how long the tables take to catch up, for which they may use the much larger reserve
+REDO_SHARE = 64  # of the quota, at least
 FLOOR_SHARE = 50  # of the disk, a fiftieth at most
 AHEAD_BYTES_MIN = 512 << 10  # one transaction copies every page that it touches before the old ones are free
 AHEAD_BYTES_MAX = 4 << 20
@@ -33,6 +38,24 @@ def ballast_bytes(quota_bytes: int, page: int) -> int:
     if quota_bytes < BALLAST_QUOTA_MIN:
         return 0
     return max(page, min(BALLAST_BYTES_MAX, quota_bytes // BALLAST_SHARE) // page * page)
+
+
+class Sizes(NamedTuple):
+    """How a quota is divided, in bytes: the tables' map, where it counts as full, the redo file, the ballast."""
+
+    map: int
+    full: int
+    redo: int
+    ballast: int
+
+
+def sizes_of(quota_bytes: int, page: int) -> Sizes:
+    """Divide a quota; whole pages."""
+    ballast = ballast_bytes(quota_bytes, page)
+    redo = min(REDO_BYTES_MAX, quota_bytes // REDO_SHARE) // PAGE_BYTES * PAGE_BYTES
+    map_bytes = (quota_bytes - ballast - redo) // page * page - page  # for small files
+    reserve = max(int(RESERVE_SHARE * map_bytes), RESERVE_PAGES_MIN * page)
+    return Sizes(map_bytes, max(map_bytes - reserve, map_bytes // 2), redo, ballast)
 
 
 class Space:

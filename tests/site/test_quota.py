@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gatewayd.model.config import Storage
+from gatewayd.site.quota import quota_in
 
 GATEWAY = "gateway.toml"
 ANCHOR = "quota_mb = 256\n"
@@ -46,3 +47,15 @@ def test_limits_out_of_range_are_refused(site, line):
 def test_blocks_cannot_have_more_than_the_store(site):
     site.replace(GATEWAY, "evidence_mb = 64", "evidence_mb = 300")
     assert site.only_error().message.startswith("storage.evidence_mb is 300; allowed is at most quota_mb = 256")
+
+
+@pytest.mark.parametrize(
+    ("quota", "found"), [("quota_mb = 512", 512), ("quota_mb = 15", 0), ('quota_mb = "x"', 0), ("quota_mb =", 0)]
+)
+def test_a_daemon_short_of_room_reads_the_quota_alone(site, quota, found):
+    site.replace(GATEWAY, "quota_mb = 256", quota)
+    assert quota_in(site.path) == found
+
+
+def test_a_site_that_is_gone_gives_no_quota(tmp_path):
+    assert quota_in(tmp_path) == 0

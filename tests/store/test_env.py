@@ -13,7 +13,7 @@ import pytest
 from gatewayd.errors import StoreError, StoreFull
 from gatewayd.store.env import Store
 from gatewayd.store.tables import Table, u64
-from gatewayd.store.transaction import Writing
+from gatewayd.store.transaction import Batch, Writing
 
 QUOTA = 4 << 20
 
@@ -353,3 +353,19 @@ def test_a_reader_that_was_killed_holds_no_pages_for_ever(store):
     subprocess.run([sys.executable, "-c", script, str(store.path)], timeout=30, check=False, env={**os.environ})
     assert store.clear_stale_readers() == 1
     assert store.clear_stale_readers() == 0
+
+
+def test_a_full_store_goes_on_under_a_larger_quota_without_a_restart(store):
+    rows = fill(store)
+    batch = Batch()
+    batch.put(Table.SAVE, b"ahead", b"in the redo file only")
+    store.write_ahead(batch, use_reserve=True)
+    assert store.is_full
+    generation = store.generation
+    store.enlarge(4 * QUOTA)
+    assert not store.is_full
+    assert store.generation == generation + 1, "readers load again what they keep"
+    assert store.room().quota > 3 * QUOTA
+    assert store.read(lambda reading: reading.count(Table.SAVE)) == rows + 1
+    assert store.get(Table.SAVE, b"ahead") == b"in the redo file only"
+    put(store, b"room again", b"")

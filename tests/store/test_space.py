@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gatewayd.store import space as space_module
-from gatewayd.store.space import BALLAST_BYTES_MAX, Space, ballast_bytes, disk_under
+from gatewayd.store.space import BALLAST_BYTES_MAX, Space, ballast_bytes, disk_under, sizes_of
 
 PAGE = 4096
 MAP = 16 << 20
@@ -156,3 +156,12 @@ def test_a_disk_says_what_it_has_left(tmp_path: Path) -> None:
 def test_of_a_small_disk_a_fiftieth_is_the_floor_of_a_large_one_the_ballast(space: Space) -> None:
     assert space.floor_bytes(1 << 20) == (1 << 20) // 50
     assert space.floor_bytes(1 << 40) == BALLAST
+
+
+@pytest.mark.parametrize("quota", [1 << 20, 4 << 20, 16_000_000, 1 << 30, 1 << 40])
+def test_a_quota_is_divided_and_never_exceeded(quota: int) -> None:
+    sizes = sizes_of(quota, PAGE)
+    assert sizes.map + sizes.redo + sizes.ballast <= quota
+    assert sizes.map > 0.9 * quota
+    assert sizes.map // 2 <= sizes.full < sizes.map
+    assert quota < 16_000_000 or sizes.full == pytest.approx(0.95 * sizes.map, rel=0.001)
