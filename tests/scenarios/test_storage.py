@@ -108,9 +108,10 @@ class Filler:
         self._store = store
         self._blobs = 0
 
-    def fill(self, is_full: Callable[[], bool]) -> None:
+    def fill(self, is_full: Callable[[], bool], *, beyond: int = 0) -> None:
+        """Fill until it is full, and put so many more."""
         with self._opened() as (environment, table):
-            while not is_full():
+            while not is_full() or (beyond := beyond - 1) >= 0:
                 with environment.begin(write=True) as transaction:
                     transaction.put(b"filler %d" % self._blobs, bytes(BLOB_BYTES), db=table)
                 self._blobs += 1
@@ -248,13 +249,30 @@ def test_with_room_again_the_gateway_goes_on_and_says_how_much_was_lost(full: Lo
 def test_a_gateway_with_a_full_journal_starts_and_watches(folder: Path, plant: Plant) -> None:
     with running(small(folder, plant)) as gateway:
         steady(gateway)
-        Filler(gateway.storage / "store").fill(lambda: not is_healthy(gateway))
+        Filler(gateway.storage / "store").fill(lambda: not is_healthy(gateway), beyond=2)
         gateway.kill()
         before = len(plant.writes())
         gateway.start()
         gateway.eventually("it does not read", lambda: not gateway.not_good())
         assert not is_healthy(gateway)
         assert plant.writes()[before:] == []
+
+
+def test_a_full_gateway_takes_a_larger_quota_while_it_runs(folder: Path, plant: Plant) -> None:
+    site = small(folder, plant)
+    with running(site) as gateway:
+        steady(gateway)
+        Filler(gateway.storage / "store").fill(lambda: not is_healthy(gateway))
+        gateway.eventually("automatic writes are still on", lambda: gateway.status()["mode"] == "monitor", within=5)
+        pid = gateway.status()["pid"]
+        replace(site / "gateway.toml", f"quota_mb = {QUOTA_MB}", f"quota_mb = {4 * QUOTA_MB}")
+        gateway.eventually("it does not go on", lambda: gateway.status()["mode"] == "auto", within=20)
+        assert (gateway.status()["pid"], is_healthy(gateway)) == (pid, True)
+        assert gateway.status()["storage"]["limit_bytes"] > 3 * QUOTA_MB * 1_000_000
+        gateway.override("pump_1.speed_sp", 53)
+        gateway.eventually("it does not write", lambda: gateway.written("pump_1.speed_sp", 53))
+        assert gateway.stop() == 0
+        assert "The journal verifies" in gateway.verified()
 
 
 # --- the disk takes nothing -------------------------------------------------------------------------------------------
