@@ -5,10 +5,14 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from gatewayd.errors import StoreFull
 from gatewayd.journal.reserve import FAIL_SAFE_SLOT, Reserve, backed, reserve_of
+from gatewayd.journal.verify import verify_store
 from gatewayd.model.decision import Effects, NewRecord
-from gatewayd.model.record import Decision
-from tests.journal.samples import command, decision_body, every_body
+from gatewayd.model.record import AlarmEvent, Decision, ModeChanged
+from gatewayd.store.tables import Table, u64
+from tests.journal.conftest import open_journal, open_store
+from tests.journal.samples import SIGNER, command, decision, decision_body, every_body, gap
 
 KINDS = {
     Reserve.LAST_WORDS: {"genesis", "start", "config", "stop", "mode", "gap", "outcome"},
@@ -44,3 +48,40 @@ def test_only_commands_whose_decisions_are_durable_may_go_out() -> None:
     effects = Effects(records=(NewRecord(policy), NewRecord(person)), commands=(command(1), command(2)))
     found = {least: [one.decision_id for one in backed(effects, least)] for least in Reserve}
     assert found == {Reserve.NONE: [1, 2], Reserve.PEOPLE: [2], Reserve.LAST_WORDS: [], Reserve.BEYOND: []}
+
+
+async def test_of_the_reserve_a_part_is_for_people_and_alarms_and_the_rest_for_last_words(tmp_path, clock):
+    store = open_store(tmp_path / "s", 4 << 20)
+    journal = open_journal(store, clock)
+
+    def fill(is_done) -> None:
+        for number in range(10_000):
+            if is_done():
+                return
+            key = b"filler" + u64(store.used_bytes) + u64(number)
+            store.write(lambda writing, key=key: writing.put(Table.BLOB, key, bytes(3000)), use_reserve=True)
+
+    alarm = NewRecord(AlarmEvent("gateway/storage", "unack", "critical", "full"))
+    fill(lambda: store.is_full)
+    await journal.commit([alarm])
+    with pytest.raises(StoreFull):
+        await journal.commit([decision(1)])
+    fill(lambda: store.is_exhausted)
+    with pytest.raises(StoreFull):
+        await journal.commit([alarm])
+    await journal.commit([NewRecord(ModeChanged("monitor", "journal full")), gap()])
+    assert verify_store(store, SIGNER.vkey).problem is None
+    store.close()
+
+
+async def test_a_journal_goes_on_under_a_larger_quota_with_what_was_only_in_the_redo_file(tmp_path, clock):
+    store = open_store(tmp_path / "s", 4 << 20)
+    journal = open_journal(store, clock)
+    await journal.commit([decision(n) for n in range(1, 20)])
+    assert store.rows_ahead
+    await journal.enlarge(16 << 20)
+    assert store.quota_bytes == 16 << 20
+    assert journal.size == 20
+    await journal.commit([decision(20)])
+    assert verify_store(store, SIGNER.vkey).problem is None
+    store.close()
