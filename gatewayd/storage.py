@@ -41,12 +41,19 @@ class StoreCursors:
         return self._journal.store.get(Table.CURSOR, stream.encode())
 
     async def put(self, stream: str, value: bytes) -> None:
-        """Make a cursor durable.
+        """Make a cursor durable, also when the store is full: what may be pruned then depends on it.
 
         Raises:
             StoreError: it is not.
         """
-        await self._journal.commit_with((), lambda writing, _: writing.put(Table.CURSOR, stream.encode(), value))
+
+        def put(writing: Writes) -> None:
+            writing.put(Table.CURSOR, stream.encode(), value)
+
+        try:
+            await self._journal.commit_with((), lambda writing, _: put(writing))
+        except StoreFull:
+            await self._journal.free(put)
 
 
 class StoreLearned:
