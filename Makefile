@@ -20,7 +20,7 @@ MUTATIONS ?= 10000
 WORKERS ?= 3
 ALONE := tests/scenarios/test_restart.py tests/hil/test_bench.py tests/hil/test_demo.py tests/hil/test_kill.py
 
-.PHONY: help venv kernels wheel demo test check format kill-test powercut-test fault-test damage-test fuzz mutation-test lock clean
+.PHONY: help venv kernels wheel demo test check format kill-test powercut-test fault-test damage-test smalldisk-test fuzz mutation-test lock clean
 help:
 	@echo "make demo        play the pumping station story (ARGS=--stay keeps it running)"
 	@echo "make test        run the test suite, most of it in WORKERS=$(WORKERS) processes (ARGS='-k modbus -x' goes to pytest)"
@@ -29,6 +29,7 @@ help:
 	@echo "make powercut-test  let the power fail at CUTS=$(CUTS) moments of a journal's writing and check what is left"
 	@echo "make fault-test  let each call of a journal to the disk fail, and kill it there"
 	@echo "make damage-test  flip bits in FLIPS=$(FLIPS) stores, cut TRUNCATIONS=$(TRUNCATIONS) others, and see how the gateway goes on"
+	@echo "make smalldisk-test  fill a real file system of a few MB under a journal, and empty it again"
 	@echo "make fuzz        feed RUNS=$(RUNS) damaged messages to each decoder"
 	@echo "make mutation-test  change MUTATIONS=$(MUTATIONS) single bytes of a journal and of its export; each must be noticed"
 	@echo "make kernels     compile the kernels ahead of time for this machine"
@@ -110,6 +111,9 @@ fault-test: $(VENV)/.ready
 
 damage-test: $(VENV)/.ready $(COMPILED)
 	@$(PY) -m hil.damage --flips $(FLIPS) --truncations $(TRUNCATIONS)
+
+smalldisk-test: $(VENV)/.ready
+	@$(PY) -m hil.smalldisk
 
 fuzz: $(VENV)/.ready $(COMPILED)
 	@$(PY) -m hil.fuzz --runs $(RUNS) $(ARGS)

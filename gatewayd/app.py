@@ -16,7 +16,7 @@ from gatewayd.compiled import load_kernels
 from gatewayd.control.peer import Authority
 from gatewayd.control.server import ControlServer
 from gatewayd.core.decide.draft import Draft
-from gatewayd.core.decide.lifecycle import await_outcomes, restore
+from gatewayd.core.decide.lifecycle import UNSEEN_KEY, await_outcomes, restore
 from gatewayd.core.kernels import Kernels
 from gatewayd.core.site import NS, compile_site
 from gatewayd.core.state import State
@@ -27,26 +27,30 @@ from gatewayd.device.build import build_link, plan_reads
 from gatewayd.device.link import Link
 from gatewayd.errors import GatewayError, StoreError, StoreFull, TransientError
 from gatewayd.facade import GatewayFacade
+from gatewayd.inhibits import Inhibit
 from gatewayd.journal.scrub import scrub
 from gatewayd.learned import DetectorMemory
 from gatewayd.memory import refuse_exec_gain
 from gatewayd.model.block import ReadPlan
 from gatewayd.model.config import SiteConfig
-from gatewayd.model.decision import Command, Mode, NewRecord, SetMode, Stop
+from gatewayd.model.decision import Command, NewRecord, Stop
 from gatewayd.model.device import OpcuaDevice, Tag
 from gatewayd.model.record import ConfigLoaded, Decision, Gap, Start, Stopped
 from gatewayd.model.view import MemoryView
 from gatewayd.observe.events import EventLog, for_stderr
 from gatewayd.observe.notify import Notifier, from_environment
+from gatewayd.quota import StorageWatch, limits_of
 from gatewayd.rule_sets import RuleSets
 from gatewayd.sense.breaker import Breaker
 from gatewayd.sense.poller import Poller
 from gatewayd.sense.schedule import ScanSchedule
 from gatewayd.site.digest import digests, site_bytes
 from gatewayd.site.kept import keep_site, kept_site, sources_digest
-from gatewayd.storage import Storage
+from gatewayd.site.quota import quota_in
+from gatewayd.storage import MB, Storage
 from gatewayd.supervise import keep_running
 from gatewayd.sync.uplink import Uplink
+from gatewayd.unseen import REMEDY, encode_unseen, saved_unseen, unseen_after
 from gatewayd.version import __version__
 
 STOP_WITHIN_NS = 5 * NS
@@ -139,6 +143,11 @@ class Gateway:
             self._poller(name, link, place, len(links)) for place, (name, link) in enumerate(links.items())
         )
         self._links_open = links
+        limits = limits_of(config.gateway.storage)
+        self.watch = StorageWatch(storage.store, self.recorder, self.cycle, limits, clock=clock, log=log)
+        self.watch.quota_wanted = lambda: quota_in(Path(config.folder)) * MB
+        self.watch.enlarge = storage.journal.enlarge
+        self.cycle.inhibits.begin(Inhibit.SETTLING, "settling after the start")
         self.uplink = self._build_uplink()
         self.facade = self._build_facade(kernels)
         self.facade.journal_care = storage.care
@@ -146,6 +155,7 @@ class Gateway:
         self.learned = DetectorMemory(state, self.site, storage.learned, clock=clock, log=log)
         # as the last run left them: this run's own writes enter the same table
         self._in_doubt = [(self._point_of(command), command) for command in storage.journal.in_doubt()]
+        self.unseen = saved_unseen(saves)
         self._opening = self._opening_records(kernels, state, saves)
 
     # --- building ---------------------------------------------------------------------------------------------------
@@ -215,6 +225,7 @@ class Gateway:
             config=self._config.gateway,
         )
         facade.kernel_form = kernels.form
+        facade.storage = self.watch.view
         read_only = tuple(f"{name} is read-only: its guard list is incomplete" for name in self.site.read_only)
         self._standing_warnings = read_only + self._relaxations() + self._given_up()
         facade.warnings = self._standing_warnings
@@ -259,6 +270,10 @@ class Gateway:
         if (previous := self._storage.previous) is not None and journal.size == 1:
             reason = f"{previous.origin} is damaged and kept as {previous.kept_as}: {previous.reason}"
             draft.record(Gap(stream="journal", first=0, last=0, count=0, reason=reason))
+            self.unseen = unseen_after(previous, self._storage.folder, now_wall_ns=draft.wall_ns)
+            draft.record(self.unseen.gap())
+            draft.saves[UNSEEN_KEY] = encode_unseen(self.unseen)
+        self._wait_for_a_person()
         if lost := self._storage.store.redo_lost:
             reason = "the disk did not give back what was acknowledged"
             draft.record(Gap(stream="journal", first=0, last=0, count=lost, reason=reason))
@@ -285,6 +300,15 @@ class Gateway:
         await_outcomes(state, self.site, [(name, command.decision_id) for name, command in self._in_doubt])
         draft.saves[SITE_RUN_KEY] = self._run_number.to_bytes(8, "big")
         return draft.records, draft.saves
+
+    def _wait_for_a_person(self) -> None:
+        """Stay in MONITOR for as long as nobody has seen that a damaged journal was given up."""
+        if (unseen := self.unseen) is None:
+            return
+        self.facade.unseen = unseen
+        self.cycle.inhibits.begin(Inhibit.EPOCH, unseen.reason)
+        held = ", ".join(one.point for one in unseen.held)
+        self._log.event("automatic_writes_wait", level="error", reason=unseen.reason, held=held, remedy=REMEDY)
 
     # --- running ----------------------------------------------------------------------------------------------------
 
@@ -340,6 +364,7 @@ class Gateway:
         yield "journal", self._storage.journal.run()
         yield "care", self._storage.care.run(self._prune_failed)
         yield "recorder", self.recorder.run()
+        yield "storage", self.watch.run()
         yield "scrub", self._scrub()
         yield "detectors", self.learned.run()
         yield "settle", self._settle()
@@ -394,7 +419,7 @@ class Gateway:
         settled_ns = self._clock.monotonic_ns() + round(self._config.gateway.gateway.settle_s * NS)
         await resolve_in_doubt(self.act, self.site, self._in_doubt)
         await self._clock.sleep_until(settled_ns)
-        self.cycle.request(SetMode(mode=Mode.AUTO, reason="settled"))
+        self.cycle.permit(Inhibit.SETTLING, "settled")
         self._log.event("gateway_settled", resolved=len(self._in_doubt))
 
     def _point_of(self, command: Command) -> str:

@@ -18,9 +18,12 @@ from gatewayd.core.state import Override, State
 from gatewayd.core.step import step
 from gatewayd.core.swap import Swap, record_ends, take_over
 from gatewayd.errors import RequestRefused, StoreError, StoreFull
+from gatewayd.inhibits import Inhibit, Inhibits
+from gatewayd.journal.reserve import Reserve, backed, reserve_of
 from gatewayd.model import quality
 from gatewayd.model.block import Block, Codec
 from gatewayd.model.decision import (
+    Acknowledge,
     ClearOverride,
     Command,
     Effects,
@@ -45,6 +48,7 @@ CLOCK_STEP_NS = 1_000_000_000
 REOPEN_EVERY_NS = 5_000_000_000
 STOPPED = Reply("", False, "the daemon is stopping, so nothing was done", "Ask again once it runs.")
 TOO_MANY = Reply("", False, "too many requests are waiting, so nothing was done", "Ask again in a moment.")
+NOTHING_UNSEEN = Reply("", False, "nothing waits for a person", "`gatewayd status` says why automatic writes are off.")
 CORE = Actor(uid=0, role="core", method="core")
 JOURNAL_LOST = Reply("", False, "the journal cannot be written, so nothing was done", "`gatewayd status` says why.")
 
@@ -140,7 +144,7 @@ class Cycle:
         self._alarm: Cancellable | None = None
         self._wall_minus_mono_ns = clock.wall_ns() - clock.monotonic_ns()
         self._reopen_mono_ns = 0
-        self._suspended = Mode.MONITOR
+        self.inhibits = Inhibits()
 
     # --- what the rooms around put in -------------------------------------------------------------------------------
 
@@ -183,11 +187,21 @@ class Cycle:
         self._requests.append((request, None))
         self._wake.set()
 
+    def inhibit(self, inhibit: Inhibit, reason: str) -> None:
+        """Stop automatic writes for a cause, until it is permitted again."""
+        if self.inhibits.begin(inhibit, reason):
+            self.request(SetMode(mode=Mode.MONITOR, reason=reason))
+
+    def permit(self, inhibit: Inhibit, reason: str) -> None:
+        """End a cause; automatic writes come back when it was the last one."""
+        if self.inhibits.end(inhibit):
+            self.request(SetMode(mode=Mode.AUTO, reason=reason))
+
     async def ask(self, request: Request) -> Reply:
         """Take a person's request; return the core's answer once it is durable."""
         if self._has_ended:
             return STOPPED
-        if self.records_lost:
+        if self.records_lost and self._journal.problem:
             return JOURNAL_LOST
         if len(self._requests) >= REQUESTS_WAITING_MAX:
             return TOO_MANY
@@ -195,6 +209,15 @@ class Cycle:
         self._requests.append((request, future))
         self._wake.set()
         return await future
+
+    async def acknowledge(self, request: Acknowledge) -> Reply:
+        """Take a person's word that they have seen the new epoch; automatic writes come back if nothing else stands."""
+        if not self.inhibits.stands(Inhibit.EPOCH):
+            return NOTHING_UNSEEN
+        reply = await self.ask(request)
+        if reply.accepted:
+            self.permit(Inhibit.EPOCH, "a person resumed after a new epoch began")
+        return reply
 
     async def take_rules(self, swap: Swap, taken: NewRecord) -> int:
         """Take another rule set before the next cycle; return how long cycles waited for it, ns, once it is in force.
@@ -246,14 +269,15 @@ class Cycle:
         effects = step(plant.state, plant.site, plant.kernels, inputs)
         self.pace.cycles += 1
         self.pace.busy.add(self._clock.monotonic_ns() - started_ns)
-        durable = await self._commit(effects)
-        if durable:
-            newest_ns = max((block.response_mono_ns for block in inputs.blocks), default=0)
-            self._hand_over(effects.commands, newest_ns)
-        else:
-            self._withdraw(effects.commands)
+        least = await self._commit(effects)  # of what is durable
+        is_for_people = least <= Reserve.PEOPLE
+        commands = backed(effects, least)
+        newest_ns = max((block.response_mono_ns for block in inputs.blocks), default=0)
+        self._hand_over(commands, newest_ns)
+        self._withdraw([command for command in effects.commands if command not in commands])
+        if not is_for_people:
             self._undo(held)
-        _answer(self._asked, effects.replies, durable=durable)
+        _answer(self._asked, effects.replies, durable=is_for_people)
         self._asked = []
         try:
             if effects.commands:
@@ -302,34 +326,58 @@ class Cycle:
             requests=requests,
         )
 
-    async def _commit(self, effects: Effects) -> bool:
-        """Make a cycle durable, and with it what earlier cycles could not."""
+    async def _commit(self, effects: Effects) -> Reserve:
+        """Make a cycle durable, and with it what earlier cycles could not.
+
+        Returns:
+            Which of its records are: those that may use so much of the reserve, or more. BEYOND = none are.
+        """
         records: tuple[NewRecord, ...] = ()
         started_ns = self._clock.monotonic_ns()
         try:
             if self.records_lost:
                 await self._look_again()
-            records = (*self._take_notes(), *effects.records)
+            is_back = self.records_lost > 0 and self._journal.healthy
+            records = (*self._take_notes(is_back=is_back), *effects.records)
             if not records and not effects.saves:
-                return True
+                return Reserve.NONE
             saves = self._unsaved | effects.saves
             # At once, whatever it is: the samples that arrive meanwhile wait for it.
             await self._journal.commit(records, saves=saves, intents=effects.commands, at_once=True)
-        except StoreError as error:
-            records = records or effects.records
+        except StoreFull:
+            return await self._commit_in_reserve(records, effects)
+        except StoreError:
             self._unsaved |= effects.saves
-            self._lose_journal(len(records), full=isinstance(error, StoreFull))
-            return False
+            self._lose_journal(len(records or effects.records), full=False)
+            return Reserve.BEYOND
         self._unsaved = {}
         self.pace.commit.add(self._clock.monotonic_ns() - started_ns)
-        if self.records_lost and self._journal.healthy:
+        if is_back:
             self._regain_journal()
-        return True
+        return Reserve.NONE
 
-    def _take_notes(self) -> list[NewRecord]:
+    async def _commit_in_reserve(self, records: tuple[NewRecord, ...], effects: Effects) -> Reserve:
+        """Make durable what may use the reserve of a full store: what people asked for, or last words alone."""
+        saves = self._unsaved | effects.saves
+        for least in (Reserve.PEOPLE, Reserve.LAST_WORDS):
+            kept = tuple(record for record in records if reserve_of(record.body) >= least)
+            if not kept and not saves:
+                break
+            try:
+                await self._journal.commit(kept, saves=saves, intents=backed(effects, least), at_once=True)
+            except StoreError:
+                continue
+            self._unsaved = {}
+            self._lose_journal(len(records) - len(kept), full=True)
+            return least
+        self._unsaved = saves
+        self._lose_journal(len(records), full=True)
+        return Reserve.BEYOND
+
+    def _take_notes(self, *, is_back: bool) -> list[NewRecord]:
         """Return what happened outside the core, and what was lost of that and, once they can be told, of records."""
         bodies: list[Body] = []
-        if self.records_lost and self._journal.healthy:
+        if is_back:
             bodies.append(_gap("journal", self.records_lost, "journal could not be written"))
         if self._notes_lost:
             bodies.append(_gap("notes", self._notes_lost, "more happened at once than could be noted"))
@@ -344,9 +392,10 @@ class Cycle:
         if not self.records_lost:
             self._look_again_later()
         self.records_lost += records or not self.records_lost  # state alone can be lost, too
+        reason = "journal is full" if full else "journal is lost"
+        self.inhibits.begin(Inhibit.JOURNAL, reason)
         if self.plant.state.mode is Mode.AUTO:
-            self._suspended = Mode.AUTO
-            self.request(SetMode(mode=Mode.MONITOR, reason="journal is full" if full else "journal is lost"))
+            self.request(SetMode(mode=Mode.MONITOR, reason=reason))
 
     def _look_again_later(self) -> None:
         self._reopen_mono_ns = self._clock.monotonic_ns() + REOPEN_EVERY_NS
@@ -362,11 +411,9 @@ class Cycle:
     def _regain_journal(self) -> None:
         """Go on. A full journal takes records of the loss itself, but that alone does not mean it is back."""
         self.records_lost = 0
-        if self._suspended is Mode.AUTO:
-            self._suspended = Mode.MONITOR
-            self.request(SetMode(mode=Mode.AUTO, reason="journal is back"))
+        self.permit(Inhibit.JOURNAL, "journal is back")
 
-    def _withdraw(self, commands: tuple[Command, ...]) -> None:
+    def _withdraw(self, commands: Sequence[Command]) -> None:
         """Tell the core that its commands were never sent."""
         for command in commands:
             self.report(

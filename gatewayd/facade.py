@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from gatewayd.clock import Clock
@@ -15,6 +15,7 @@ from gatewayd.core.state import State
 from gatewayd.cycle import Cycle
 from gatewayd.errors import RequestRefused
 from gatewayd.explain import Explainer
+from gatewayd.inhibits import Inhibit
 from gatewayd.journal.care import Care
 from gatewayd.journal.log import Journal
 from gatewayd.journal.pruned import RecordPruned, refuse_pruned
@@ -22,7 +23,7 @@ from gatewayd.journal.redact import redact
 from gatewayd.journal.witness import Exposure
 from gatewayd.model import quality
 from gatewayd.model.config import GatewayFile
-from gatewayd.model.decision import ClearOverride, Reply, SetOverride
+from gatewayd.model.decision import Acknowledge, ClearOverride, Mode, Reply, SetOverride
 from gatewayd.model.record import Actor
 from gatewayd.model.view import (
     ActorView,
@@ -43,8 +44,11 @@ from gatewayd.model.view import (
     OverrideView,
     RedactAnswer,
     RedactRequest,
+    ResumeAnswer,
+    ResumeRequest,
     RulesAnswer,
     StatusView,
+    StorageView,
     StreamView,
     SyncView,
     TagCounts,
@@ -54,6 +58,7 @@ from gatewayd.model.view import (
 from gatewayd.rule_sets import RuleSets
 from gatewayd.sense.poller import Poller
 from gatewayd.sync.uplink import Uplink
+from gatewayd.unseen import Unseen
 from gatewayd.version import __version__
 
 
@@ -84,6 +89,8 @@ class GatewayFacade:
         self.memory: MemoryView | None = None
         self.rule_sets: RuleSets | None = None
         self.journal_care: Care | None = None
+        self.unseen: Unseen | None = None
+        self.storage: Callable[[], StorageView | None] = lambda: None
 
     @property
     def _state(self) -> State:
@@ -122,6 +129,7 @@ class GatewayFacade:
             gateway=self._config.gateway.name,
             version=__version__,
             mode=self._state.mode.value,
+            mode_reason="; ".join(self._cycle.inhibits.reasons) if self._state.mode is Mode.MONITOR else "",
             uptime_s=(self._clock.monotonic_ns() - self._started_mono_ns) / NS,
             pid=os.getpid(),
             journal=self._journal_view(),
@@ -132,8 +140,15 @@ class GatewayFacade:
             kernels=KernelsView(form=self.kernel_form, digest=self._state.kernel_digest.hex()),
             memory=self.memory,
             loop=self._loop_view(),
-            warnings=self.warnings,
+            warnings=self._attention() + self.warnings,
+            storage=self.storage(),
         )
+
+    def _attention(self) -> tuple[str, ...]:
+        """Return what a person must do before automatic writes come back."""
+        if self.unseen is None or not self._cycle.inhibits.stands(Inhibit.EPOCH):
+            return ()
+        return tuple(self.unseen.warnings())
 
     def _journal_view(self) -> JournalView:
         size = self._journal.size
@@ -303,6 +318,19 @@ class GatewayFacade:
             ClearOverride(point=point, reason=request.reason, actor=actor, request_id=self._request_id())
         )
         return _answer(reply, None)
+
+    async def resume(self, request: ResumeRequest, actor: Actor) -> ResumeAnswer:
+        """Return once the acknowledgement is durable; say what still keeps automatic writes off."""
+        asked = Acknowledge(reason=request.reason, actor=actor, request_id=self._request_id())
+        reply = await self._cycle.acknowledge(asked)
+        if not reply.accepted:
+            raise RequestRefused(reply.message, remedy=reply.remedy)
+        others = "; ".join(self._cycle.inhibits.reasons)
+        return ResumeAnswer(
+            message=f"acknowledged; automatic writes stay off: {others}"
+            if others
+            else "acknowledged; automatic writes are on again"
+        )
 
     def _request_id(self) -> str:
         self._requests += 1

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from gatewayd.clock import Clock
-from gatewayd.errors import JournalDamaged, StoreDamaged, StoreError
+from gatewayd.errors import JournalDamaged, StoreDamaged, StoreError, StoreFull
 from gatewayd.journal.care import Care
 from gatewayd.journal.epoch import STORE_NAME, begin_epoch, begin_pending_epoch, finish_move
 from gatewayd.journal.guarded import guard, unguard
@@ -26,6 +26,8 @@ from gatewayd.store.tables import Table
 from gatewayd.store.transaction import Writes
 
 MB = 1_000_000
+BLOCKS_SHARE_MAX = 0.6  # of the quota, for the flight recorder: the journal can always have the rest
+STATE_SHARE = 0.10  # of the quota, for saved state; beyond that detectors forget, for they can learn again
 KINDS_MAX = 256
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 CLOCK_SYNCHRONIZED = Path("/run/systemd/timesync/synchronized")  # systemd-timesyncd makes it after the first sync
@@ -42,12 +44,19 @@ class StoreCursors:
         return self._journal.store.get(Table.CURSOR, stream.encode())
 
     async def put(self, stream: str, value: bytes) -> None:
-        """Make a cursor durable.
+        """Make a cursor durable, also when the store is full: what may be pruned then depends on it.
 
         Raises:
             StoreError: it is not.
         """
-        await self._journal.commit_with((), lambda writing, _: writing.put(Table.CURSOR, stream.encode(), value))
+
+        def put(writing: Writes) -> None:
+            writing.put(Table.CURSOR, stream.encode(), value)
+
+        try:
+            await self._journal.commit_with((), lambda writing, _: put(writing))
+        except StoreFull:
+            await self._journal.free(put)
 
 
 class StoreLearned:
@@ -68,6 +77,7 @@ class StoreLearned:
         Raises:
             StoreError: they are not.
         """
+        self._refuse_beyond_the_limit(sum(map(len, rows.values())))
         guarded = {key: guard(key, row) for key, row in ((f"{LEARNED}{kind}".encode(), rows[kind]) for kind in rows)}
 
         def put(writing: Writes, _: tuple[int, ...]) -> None:
@@ -75,6 +85,16 @@ class StoreLearned:
                 writing.put(Table.SAVE, key, row)
 
         await self._journal.commit_with((), put)
+
+    def _refuse_beyond_the_limit(self, more: int) -> None:
+        store = self._journal.store
+        most = STATE_SHARE * store.room().quota
+        if store.table_bytes()[Table.SAVE] <= most and more <= most:
+            return
+        raise StoreFull(
+            f"what detectors learned would take more than {most / 1e6:.1f} MB with the rest of the saved state",
+            remedy="Raise storage.quota_mb, or let fewer tags be watched by detectors with long memories.",
+        )
 
 
 def _intact(key: bytes, row: bytes) -> bytes:
@@ -174,7 +194,7 @@ class Storage:
         return Recorder(
             self.journal,
             clock,
-            config.storage.evidence_mb * MB,
+            min(config.storage.evidence_mb * MB, int(BLOCKS_SHARE_MAX * config.storage.quota_mb * MB)),
             block_s=config.storage.evidence_block_s,
             samples_per_plan=tuple(len(plan.rows) for plan in plans),
             plans_digest=digest,

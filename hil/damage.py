@@ -37,6 +37,7 @@ from gatewayd.model.record import Gap, Genesis, Stopped
 from gatewayd.site.load import require_site
 from gatewayd.storage import Storage
 from gatewayd.store.env import QUOTA_BYTES_MIN, Store
+from gatewayd.store.probe import DATA_NAME, claimed_bytes
 from gatewayd.store.tables import Table
 from hil.bench.site import write_site
 from hil.daemon import Daemon
@@ -48,7 +49,7 @@ DAEMON_EVERY = 50
 FLIPS_PER_CASE = (1, 1, 1, 8, 64)
 # A commit that was damaged at the very end of the redo file looks as one does that power cut short: never acknowledged.
 LAST_COMMIT_RECORDS = 3
-FILES = ("data.mdb",) * 8 + ("redo",) * 3 + ("lock.mdb", "ballast")
+FILES = (DATA_NAME,) * 8 + ("redo",) * 3 + ("lock.mdb", "ballast")
 
 
 class Harm(NamedTuple):
@@ -197,7 +198,8 @@ class _Bench:
     def draw(self, chance: random.Random, *, is_flip: bool) -> Harm:
         """Choose a case."""
         is_killed, file = chance.random() < 0.5, chance.choice(FILES)
-        size = (self._kept(is_killed) / "store" / file).stat().st_size
+        path = self._kept(is_killed) / "store" / file
+        size = claimed_bytes(path) if file == DATA_NAME else path.stat().st_size  # not the blocks ahead of need
         if is_flip:
             count = chance.choice(FLIPS_PER_CASE)
             return Harm(is_killed, file, flips=tuple(chance.randrange(8 * size) for _ in range(count)))

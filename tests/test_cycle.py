@@ -20,7 +20,13 @@ from gatewayd.errors import StoreError, StoreFull
 from gatewayd.model import quality
 from gatewayd.model.block import Codec
 from gatewayd.model.decision import ClearOverride, Mode, SetMode, SetOverride
-from gatewayd.model.record import ClockStep, Decision, DeviceEvent, Gap, ModeChanged
+from gatewayd.model.record import (
+    ClockStep,
+    Decision,
+    DeviceEvent,
+    Gap,
+    ModeChanged,
+)
 from tests.clock import ManualClock
 from tests.core.scenario import ANA, Scenario, rule
 
@@ -38,10 +44,11 @@ class HandJournal:
         self.saves: dict[str, bytes] = {}
         self.fails: StoreError | None = None
         self.broken = False
+        self.has_reserve_only = False
 
     @property
     def healthy(self) -> bool:
-        return self.fails is None and not self.broken
+        return self.fails is None and not self.broken and not self.has_reserve_only
 
     @property
     def problem(self) -> str:

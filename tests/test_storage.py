@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from gatewayd.errors import StoreDamaged, StoreError, StoreLocked
+from gatewayd.errors import StoreDamaged, StoreError, StoreFull, StoreLocked
 from gatewayd.journal.keys import create_identity
 from gatewayd.model.config import Gateway, GatewayFile
 from gatewayd.model.config import Storage as StorageConfig
@@ -62,6 +63,39 @@ async def test_cursors_and_records_survive_a_restart(folder: Path) -> None:
     assert again.cursors.get("journal") == b"17"
     assert again.cursors.get("other") is None
     again.close()
+
+
+async def test_of_a_full_store_the_cloud_s_acknowledgements_are_still_kept(folder: Path) -> None:
+    """What may be pruned depends on them: a full store that forgot them would stay full."""
+    storage = Storage.open(config(folder), ManualClock())
+    await storage.cursors.put("journal", b"17")
+    number = 0
+    while not storage.store.is_full:
+        key, number = b"filler %d" % number, number + 1
+        storage.store.write(lambda w, key=key: w.put(Table.BLOB, key, bytes(100_000)), use_reserve=True)
+    with pytest.raises(StoreFull):
+        await storage.journal.put_blob(os.urandom(1000))
+    await storage.cursors.put("journal", b"18")
+    assert storage.cursors.get("journal") == b"18"
+    storage.close()
+
+
+async def test_what_detectors_learned_has_a_limit_of_its_own(folder: Path) -> None:
+    """They can learn again; the journal's room is not theirs."""
+    storage = Storage.open(config(folder), ManualClock())
+    await storage.learned.keep_learned({"ewma": os.urandom(1_000_000)})
+    with pytest.raises(StoreFull, match="detectors learned"):
+        await storage.learned.keep_learned({"ewma": os.urandom(2_000_000)})
+    assert len(storage.learned.learned()["ewma"]) == 1_000_000
+    storage.close()
+
+
+def test_the_flight_recorder_never_has_more_than_its_share(folder: Path) -> None:
+    """The journal can always have the rest, whatever evidence_mb says."""
+    storage = Storage.open(config(folder), ManualClock())
+    recorder = storage.recorder(config(folder), (), digest=b"", clock=ManualClock())
+    assert recorder.quota_bytes == int(0.6 * 16_000_000)
+    storage.close()
 
 
 def damaged(folder: Path) -> None:

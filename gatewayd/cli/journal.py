@@ -16,6 +16,7 @@ from gatewayd.cli.session import json_option
 from gatewayd.clock import Clock, SystemClock
 from gatewayd.errors import JournalDamaged
 from gatewayd.journal.verify import Report, verify
+from gatewayd.store.redo_state import RedoState, redo_state
 
 _SHOW_AFTER_NS = 1_000_000_000
 _SHOW_EVERY_NS = 200_000_000
@@ -59,12 +60,19 @@ def verify_(storage: Path, *, vkey: str | None, as_json: bool) -> int:
     report = verify(storage / "store", vkey, progress=progress.show if progress else None)
     if progress:
         progress.end()
+    redo = redo_state(storage / "store")
     if as_json:
-        click.echo(msgspec.json.encode({**msgspec.structs.asdict(report), "root": report.root.hex()}))
-        return JournalDamaged.exit_code if report.problem else 0
-    click.echo(_page(report))
-    if report.problem is None:
+        told = {**msgspec.structs.asdict(report), "root": report.root.hex(), "redo": redo}
+        click.echo(msgspec.json.encode(told))
+        return JournalDamaged.exit_code if report.problem or redo.is_certain else 0
+    click.echo(_page(report, redo))
+    if report.problem is None and not redo.is_certain:
         return 0
+    if report.problem is None:
+        raise JournalDamaged(
+            f"the redo file is damaged: {redo.words()}",
+            remedy="The records that are here verify. The next start journals a gap; compare with the cloud's copy.",
+        )
     raise JournalDamaged(
         f"record {report.problem.seq} ({report.problem.kind}) is bad: {report.problem.what}",
         remedy="Keep this disk as it is, copy it, and compare with the cloud's copy; records before it verified.",
@@ -92,8 +100,8 @@ class _Progress:
             click.echo("\r" + " " * 60 + "\r", nl=False, err=True)
 
 
-def _page(report: Report) -> str:
-    sound = report.problem is None
+def _page(report: Report, redo: RedoState) -> str:
+    sound = report.problem is None and not redo.is_certain
     verdict = (
         click.style("The journal verifies.", fg="green") if sound else click.style("NOT SOUND", fg="red", bold=True)
     )
@@ -112,6 +120,8 @@ def _page(report: Report) -> str:
         rows.append(("Pruned", f"records before {report.first}; the signed roots still prove the tree over them"))
     if len(report.keys) > 1:
         rows.append(("Keys", f"{len(report.keys)}, each handed over to the next; in force: {report.keys[-1][1]}"))
+    if redo.words():
+        rows.append(("Redo file", click.style(redo.words(), fg="yellow")))
     if report.redacted:
         rows.append(("Redacted", f"{report.redacted} personal texts, of which the hash is left"))
     if report.evidence_missing:

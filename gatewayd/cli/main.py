@@ -19,6 +19,7 @@ _COMMANDS = {
     "tags": ("gatewayd.cli.tags:tags", "List or watch tags; import and export tag lists."),
     "decisions": ("gatewayd.cli.decisions:decisions", "List, show and explain decisions."),
     "override": ("gatewayd.cli.override:override", "Hold a point by hand, for a time and a reason."),
+    "resume": ("gatewayd.cli.resume:resume", "Let automatic writes come back after a damaged journal."),
     "journal": ("gatewayd.cli.journal:journal", "Verify the journal, export it, have it witnessed."),
     "sync": ("gatewayd.cli.sync:sync", "See what the cloud has and what waits."),
     "config": ("gatewayd.cli.config:config", "Check a site's configuration."),

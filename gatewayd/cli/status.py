@@ -9,7 +9,18 @@ import click
 from gatewayd.cli import show
 from gatewayd.cli.client import Client, path_of
 from gatewayd.cli.session import Session, json_option, pass_session
-from gatewayd.model.view import DeviceView, JournalView, LoopView, MemoryView, OverrideSummary, StatusView, SyncView
+from gatewayd.model.view import (
+    DeviceView,
+    JournalView,
+    LoopView,
+    MemoryView,
+    OverrideSummary,
+    StatusView,
+    StorageView,
+    SyncView,
+)
+
+STREAM_SHOWN_ABOVE = 0.7
 
 
 @click.command()
@@ -30,12 +41,11 @@ def status(session: Session, *, as_json: bool) -> None:
 def page(found: StatusView) -> str:
     """Return the status as a technician reads it: what is wrong stands out, the rest is short."""
     mode = show.state(found.mode.upper())
-    if found.mode_reason:
-        mode += f" ({show.clean(found.mode_reason)})"
     uptime = f"up {show.span(found.uptime_s)}"
     head = (show.heading(show.clean(found.gateway)), mode, uptime, f"gatewayd {found.version}", f"pid {found.pid}")
     parts = [
         "   ".join(head),
+        *([_monitor_line(found.mode_reason)] if found.mode == "monitor" and found.mode_reason else []),
         "",
         show.pairs(
             [
@@ -43,6 +53,7 @@ def page(found: StatusView) -> str:
                 ("Journal", _journal(found.journal, found.now_ns)),
                 ("Witness", witness_line(found.journal)),
                 *([("Pruned", show.clean(found.journal.pruned))] if found.journal.pruned else []),
+                *([] if found.storage is None else [("Storage", storage_line(found.storage))]),
                 ("Overrides", overrides_line(found.overrides, found.now_ns)),
                 ("Sync", sync_line(found.sync, found.now_ns)),
                 ("Loop", _loop(found.loop)),
@@ -60,7 +71,33 @@ def page(found: StatusView) -> str:
     ]
     errors = [device.last_error for device in found.devices if device.last_error and device.state != "connected"]
     parts += _listed("Device errors", errors + alone, "red") + _listed("Warnings", found.warnings, "yellow")
+    if found.storage is not None:
+        parts += _listed("Storage", storage_warnings(found.storage), "yellow")
     return "\n".join(parts)
+
+
+def _monitor_line(reason: str) -> str:
+    return click.style(f"Automatic writes are off: {show.clean(reason)}", fg="red", bold=True)
+
+
+def storage_line(storage: StorageView) -> str:
+    """Return how full the store is, in one line."""
+    fill = f"{storage.fill:.0%} of {storage.limit_bytes / 1e6:.0f} MB"
+    colour = {"warning": "yellow", "monitor": "red"}.get(storage.level)
+    disk = "; the disk is nearer than the quota" if storage.is_disk_nearer else ""
+    return (
+        f"{click.style(fill, fg=colour) if colour else fill}{disk}, {storage.disk_free_bytes / 1e6:.0f} MB free on disk"
+    )
+
+
+def storage_warnings(storage: StorageView) -> list[str]:
+    """Return what to do, and each stream that has used more than 70 % of its limit."""
+    told = [
+        f"{stream.name}: {stream.fill:.0%} of {stream.limit_bytes / 1e6:.1f} MB; when full, {stream.when_full}"
+        for stream in storage.streams
+        if stream.fill > STREAM_SHOWN_ABOVE
+    ]
+    return [storage.remedy, *told] if storage.remedy else told
 
 
 def _listed(title: str, lines: Sequence[str], colour: str) -> list[str]:

@@ -20,6 +20,8 @@ from gatewayd.model.view import (
     OverrideView,
     RedactAnswer,
     RedactRequest,
+    ResumeAnswer,
+    ResumeRequest,
     RulesAnswer,
     StatusView,
     SyncView,
@@ -104,6 +106,14 @@ class Facade(Protocol):
         Raises:
             RequestRefused, NoteError: it will not be done.
             StoreError: it could not be.
+        """
+        ...
+
+    async def resume(self, request: ResumeRequest, actor: Actor) -> ResumeAnswer:
+        """Return once it is durable that a person has seen the new epoch.
+
+        Raises:
+            RequestRefused: nothing waits for a person, or it could not be journalled.
         """
         ...
 

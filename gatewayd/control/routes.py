@@ -23,6 +23,7 @@ from gatewayd.model.view import (
     OverrideRequest,
     OverrideSummary,
     RedactRequest,
+    ResumeRequest,
     StatusView,
     SyncView,
     TagList,
@@ -292,6 +293,10 @@ async def _care(call: Call) -> Answer:
     return await call.facade.care(_decoded(call, JournalRequest), call.caller.actor())
 
 
+async def _resume(call: Call) -> Answer:
+    return await call.facade.resume(_decoded(call, ResumeRequest), call.caller.actor())
+
+
 async def _sync(call: Call) -> Answer:
     return await call.facade.sync_status()
 
@@ -313,6 +318,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", _at("/v1/rules"), Permission.OPERATE, (), _apply_rules),
     Route("POST", _at("/v1/journal/redactions"), Permission.OPERATE, (), _redact),
     Route("POST", _at("/v1/journal"), Permission.OPERATE, (), _care),
+    Route("POST", _at("/v1/resume"), Permission.OPERATE, (), _resume),
     Route("GET", _at("/v1/sync"), Permission.READ, (), _sync),
 )
 

@@ -14,7 +14,7 @@ from gatewayd.core.contract.judge import judge
 from gatewayd.core.decide.answers import complete
 from gatewayd.core.decide.arbitrate import arbitrate
 from gatewayd.core.decide.draft import Draft
-from gatewayd.core.decide.lifecycle import set_mode, stop
+from gatewayd.core.decide.lifecycle import acknowledge, set_mode, stop
 from gatewayd.core.decide.outcomes import expire_trips, take_outcome
 from gatewayd.core.decide.people import clear_override, expire_overrides, set_override
 from gatewayd.core.decide.rules import advance, expire
@@ -24,7 +24,7 @@ from gatewayd.core.kernels import BoundKernel, Kernels
 from gatewayd.core.site import NS, Site
 from gatewayd.core.state import State
 from gatewayd.model.block import Block
-from gatewayd.model.decision import ClearOverride, Effects, Inputs, Request, SetMode, SetOverride, Stop
+from gatewayd.model.decision import Acknowledge, ClearOverride, Effects, Inputs, Request, SetMode, SetOverride, Stop
 
 DAY_NS = 86_400 * NS
 
@@ -138,6 +138,8 @@ def _serve(state: State, site: Site, draft: Draft, request: Request) -> None:
             clear_override(state, site, draft, request)
         case SetMode():
             set_mode(state, draft, request)
+        case Acknowledge():
+            acknowledge(draft, request)
         case Stop():
             stop(state, site, draft, request)
 

@@ -11,18 +11,14 @@ from gatewayd.journal import tail
 from gatewayd.journal.bundle import slice_key, young_row
 from gatewayd.journal.guarded import guard
 from gatewayd.journal.leaf import Draft, Stamp, encode_leaf
+from gatewayd.journal.reserve import Reserve
 from gatewayd.model.decision import Command
-from gatewayd.model.record import Kind
 from gatewayd.proof.merkle import leaf_hash
 from gatewayd.proof.tiles import Tree
 from gatewayd.store.tables import Table, u64
 from gatewayd.store.transaction import Writes
 
 Extra = Callable[[Writes, tuple[int, ...]], None]
-
-RESERVED_KINDS = frozenset(
-    {Kind.GENESIS, Kind.START, Kind.CONFIG, Kind.STOP, Kind.MODE, Kind.GAP, Kind.OUTCOME, Kind.KEY_ROTATED, Kind.PRUNED}
-)
 
 _encoder = msgspec.msgpack.Encoder()
 
@@ -37,12 +33,15 @@ class Item(Struct, frozen=True):
     extra: Extra | None = None
     gives_room: bool = False  # `extra` only deletes
     wants_checkpoint: bool = False
+    quota_bytes: int = 0  # the store goes on under this larger quota, before anything is written
     wants_settled: bool = False  # the tables take over what was written ahead
 
     @property
-    def may_use_reserve(self) -> bool:
-        """Say whether it is one of the small things that are written even when the store counts as full."""
-        return (self.extra is None or self.gives_room) and all(draft.kind in RESERVED_KINDS for draft in self.drafts)
+    def reserve(self) -> Reserve:
+        """Return how much of the reserve it may use: as its least urgent record; without records it is small."""
+        if self.extra is not None and not self.gives_room:
+            return Reserve.NONE
+        return min((draft.reserve for draft in self.drafts), default=Reserve.LAST_WORDS)
 
 
 def apply_items(writing: Writes, items: Sequence[Item], tree: Tree, stamp: Stamp) -> tuple[Tree, list[tuple[int, ...]]]:

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from gatewayd.errors import StoreError
 from gatewayd.journal.index import NO_MARKS, Marks, marks_of
+from gatewayd.journal.reserve import Reserve, reserve_of
 from gatewayd.model.decision import NewRecord
 from gatewayd.model.record import SCHEMA, Body, ClockQuality, Decision, Kind, Leaf, kind_of
 
@@ -54,6 +55,7 @@ class Draft(Struct, frozen=True):
     marks: Marks = NO_MARKS  # what it will be found by
     decision_id: int = 0  # of a decision
     cycle: int = 0  # of a decision
+    reserve: Reserve = Reserve.NONE  # it may use when the store counts as full
 
 
 def personal_hash(salt: bytes, text: str) -> bytes:
@@ -87,6 +89,7 @@ def draft(record: NewRecord) -> Draft:
         marks=marks_of(body),
         decision_id=body.decision_id if isinstance(body, Decision) else 0,
         cycle=body.cycle if isinstance(body, Decision) else 0,
+        reserve=reserve_of(body),
     )
 
 

@@ -29,6 +29,7 @@ from gatewayd.journal.leaf import Stamp, draft
 from gatewayd.journal.owner import check_owner, owner_rows
 from gatewayd.journal.pruned import pruned_state
 from gatewayd.journal.records import Records
+from gatewayd.journal.reserve import Reserve
 from gatewayd.model.decision import Command, NewRecord
 from gatewayd.model.record import ClockQuality, Genesis, Kind
 from gatewayd.proof.note import Checkpoint, Signer, VerifierKey, sign_checkpoint
@@ -185,6 +186,14 @@ class Journal(Records):
         item = Item(drafts, extra=lambda writing, _: delete(writing), gives_room=True)
         await self._group.submit(item, at_once=False)
 
+    async def enlarge(self, quota_bytes: int) -> None:
+        """Let the store go on under a larger quota, between two commits.
+
+        Raises:
+            StoreError: it cannot be opened so; every commit raises until `reopen`.
+        """
+        await self._group.submit(Item(quota_bytes=quota_bytes), at_once=False)
+
     async def put_blob(self, content: bytes) -> bytes:
         """Store bytes, compressed, under their SHA-256 and return it.
 
@@ -239,10 +248,13 @@ class Journal(Records):
         """Commit what there is room for. Runs in the writer thread if there is one; never twice at a time."""
         if self._failure is not None:
             raise StoreError(self._failure.message, remedy=self._failure.remedy)
+        if larger := max((item.quota_bytes for item in items), default=0):
+            self._store.enlarge(larger)
         if self._generation != self._store.generation:
             self._load_again()
-        is_full = self._store.is_full
-        accepted = [item for item in items if item.may_use_reserve or not is_full]
+        least = self._least_reserve()
+        is_full = least is not Reserve.NONE
+        accepted = [item for item in items if item.reserve >= least]
         began_ns = self._clock.monotonic_ns()
         try:
             results = iter(self._write(accepted, use_reserve=is_full)) if accepted else iter(())
@@ -252,7 +264,13 @@ class Journal(Records):
             self._failure = error
             raise
         self._commit_ns.append(self._clock.monotonic_ns() - began_ns)
-        return [next(results) if item.may_use_reserve or not is_full else self._full() for item in items]
+        return [next(results) if item.reserve >= least else self._full() for item in items]
+
+    def _least_reserve(self) -> Reserve:
+        """Return what a record must be allowed to be written now."""
+        if not self._store.is_full:
+            return Reserve.NONE
+        return Reserve.LAST_WORDS if self._store.is_exhausted else Reserve.PEOPLE
 
     def _full(self) -> StoreFull:
         return StoreFull(

@@ -44,6 +44,15 @@ class BlockEntry(Struct, frozen=True, array_like=True):
     is_cited: bool  # something was decided in its cycles
 
 
+class Expired(Struct, frozen=True):
+    """Blocks that were given up before their time, and the cycles from the first to the last of them."""
+
+    blocks: int
+    size: int  # bytes
+    first_cycle: int
+    last_cycle: int
+
+
 class _Plain(Struct, frozen=True, array_like=True):
     """A block before compression: `Inputs` of consecutive cycles, each as its own msgpack."""
 
@@ -138,6 +147,23 @@ class Recorder:
         if self._open is not None:
             self._rotate()
             await self._seal_waiting()
+
+    @property
+    def quota_bytes(self) -> int:
+        """Return how many bytes of blocks are kept at most."""
+        return self._quota_bytes
+
+    async def make_room(self) -> Expired | None:
+        """Give up a few blocks for a journal that is nearly full; None if there is none that may go."""
+        async with self._sealing:
+            before = dict(self._index)
+            await self._expire_for_room()
+            gone = {key: entry for key, entry in before.items() if key not in self._index}
+        if not gone:
+            return None
+        first = min(from_u64(key) for key in gone)
+        last = max(entry.last_cycle for entry in gone.values())
+        return Expired(len(gone), sum(entry.size for entry in gone.values()), first, last)
 
     async def read(self, cycle: int) -> Inputs:
         """Return the recorded inputs of a cycle.

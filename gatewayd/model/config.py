@@ -36,6 +36,11 @@ class Storage(Config, frozen=True, kw_only=True):
     commit: Literal["auto", "inline", "thread"] = "auto"
     evidence_mb: Annotated[int, Meta(ge=4, le=1_000_000)] = 256
     evidence_block_s: Annotated[float, Meta(ge=1, le=3600)] = 60.0
+    # Of quota_mb, or of what the disk has for the store, whichever is nearer; each limit with its way back.
+    warn_percent: Annotated[int, Meta(ge=10, le=94)] = 70
+    warn_clear_percent: Annotated[int, Meta(ge=5, le=93)] = 65
+    monitor_percent: Annotated[int, Meta(ge=20, le=95)] = 95  # automatic writes stop; the reserve begins at 95
+    resume_percent: Annotated[int, Meta(ge=15, le=94)] = 90
 
 
 class Journal(Config, frozen=True, kw_only=True):

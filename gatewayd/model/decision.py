@@ -117,13 +117,21 @@ class SetMode(Struct, frozen=True, array_like=True, tag="set_mode"):
     reason: str
 
 
+class Acknowledge(Struct, frozen=True, array_like=True, tag="acknowledge"):
+    """A person has seen that a damaged journal was given up. `reason` is personal, as in `SetOverride`."""
+
+    reason: str
+    actor: Actor
+    request_id: str = ""
+
+
 class Stop(Struct, frozen=True, array_like=True, tag="stop"):
     """The daemon is stopping: points go to their fail-safe values by journalled decisions."""
 
     reason: str
 
 
-Request = SetOverride | ClearOverride | SetMode | Stop
+Request = SetOverride | ClearOverride | SetMode | Stop | Acknowledge
 
 
 class Inputs(Struct, frozen=True, array_like=True):

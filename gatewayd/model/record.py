@@ -165,7 +165,7 @@ class OverrideEvent(Body, frozen=True, tag=int(Kind.OVERRIDE)):
     """An override began, ended or was refused."""
 
     override_id: int
-    event: str  # "set", "released", "expired", "refused"
+    event: str  # "set", "released", "expired", "refused"; "acknowledged": a person saw a new epoch, of no point
     point: str
     value: float
     expires_ns: int  # wall, for people; the boot clock decides

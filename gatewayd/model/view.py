@@ -127,6 +127,33 @@ class LoopView(View, frozen=True, kw_only=True):
     blocks_dropped: int
 
 
+class StorageStream(View, frozen=True, kw_only=True):
+    """One of the streams that share the store."""
+
+    name: str  # "journal", "blocks", "state"
+    used_bytes: int
+    limit_bytes: int
+    when_full: str  # what happens then, in words
+
+    @property
+    def fill(self) -> float:
+        """Return the share of its limit, 0 to 1 and a little more."""
+        return self.used_bytes / max(1, self.limit_bytes)
+
+
+class StorageView(View, frozen=True, kw_only=True):
+    """How much room the store has."""
+
+    level: str  # "ample", "warning", "monitor"
+    fill: float  # share of the limit, 0 to 1
+    used_bytes: int
+    limit_bytes: int  # the quota, or what the disk has for the store
+    disk_free_bytes: int
+    is_disk_nearer: bool  # the disk ends before the quota does
+    remedy: str = ""  # what to do; empty = nothing
+    streams: tuple[StorageStream, ...] = ()
+
+
 class StatusView(View, frozen=True, kw_only=True):
     """The gateway at a glance."""
 
@@ -146,6 +173,7 @@ class StatusView(View, frozen=True, kw_only=True):
     memory: MemoryView | None = None
     loop: LoopView | None = None
     warnings: tuple[str, ...] = ()  # read-only points, accepted relaxations, anything a technician should know
+    storage: StorageView | None = None
 
 
 # --- tags -------------------------------------------------------------------------------------------------------------
@@ -397,6 +425,18 @@ class RedactAnswer(View, frozen=True, kw_only=True):
 
     records: int
     texts: int
+
+
+class ResumeRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of POST /v1/resume."""
+
+    reason: Annotated[str, Meta(min_length=3, max_length=REASON_CHARS_MAX)]
+
+
+class ResumeAnswer(View, frozen=True, kw_only=True):
+    """Answer to POST /v1/resume."""
+
+    message: str
 
 
 class ProbeRequest(View, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from gatewayd.site.expressions import check_expressions
 from gatewayd.site.guards import check_points
 from gatewayd.site.modbus import check_modbus
 from gatewayd.site.problem import Problem, has_errors
+from gatewayd.site.quota import check_quota
 from gatewayd.site.read import read_site
 from gatewayd.site.references import check_assets, check_contracts, check_rules
 from gatewayd.site.trust import check_trust
@@ -80,6 +81,7 @@ def load_draft(folder: Path) -> Draft:
         )
         return draft
     read_site(draft)
+    check_quota(draft)
     check_trust(draft)
     check_modbus(draft)
     check_contracts(draft)

@@ -97,8 +97,17 @@ def ahead_of(mark: bytes, payloads: Iterable[bytes]) -> Ahead:
     """
     ahead = Ahead(mark)
     for payload in payloads:
-        ahead = ahead.with_changes(_decoder.decode(_plain(payload)))
+        ahead = ahead.with_changes(changes_of(payload))
     return ahead
+
+
+def changes_of(payload: bytes) -> list[Change]:
+    """Return the changes of one frame.
+
+    Raises:
+        msgspec.MsgspecError: it holds none.
+    """
+    return _decoder.decode(_plain(payload))
 
 
 def _plain(payload: bytes) -> bytes:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -20,11 +20,13 @@ import msgspec
 
 from gatewayd.errors import StoreError, StoreFull
 from gatewayd.store.ahead import STORE_ID_BYTES, Ahead, ahead_of, encode_changes, next_mark
-from gatewayd.store.disk import allocate, disk_error, sync_folder, touch_durably
-from gatewayd.store.files import create_data_file
+from gatewayd.store.disk import disk_error, sync_folder
+from gatewayd.store.environment import RUNNING_NAME, check_for_reading, open_environment, take_folder
 from gatewayd.store.lock import OwnerLock
 from gatewayd.store.probe import DATA_NAME, check_data_file
-from gatewayd.store.redo import PAGE_BYTES, RedoFile, read_frames
+from gatewayd.store.redo import RedoFile, read_frames
+from gatewayd.store.room import Room
+from gatewayd.store.space import Space, disk_under, sizes_of
 from gatewayd.store.tables import Table, from_u64, u64
 from gatewayd.store.transaction import Batch, Changes, Databases, Reading, Writing, error_kind
 
@@ -32,16 +34,10 @@ T = TypeVar("T")
 Rearrange = Callable[[Reading, Changes], Changes]
 
 QUOTA_BYTES_MIN = 1 << 20
-RESERVE_SHARE = 0.05  # of the map, kept for records that must still be written
-RESERVE_PAGES_MIN = 128  # one transaction copies every page that it touches before the old ones are free
-BALLAST_BYTES_MAX = 4 << 20
-RUNNING_NAME = "running"  # exists while a daemon owns the store; found at a start, the last one did not close it
-BALLAST_NAME = "ballast"  # disk space to give back when the disk is full
+COPIED_PAGES = 64  # that a transaction copies to new pages, when there are no free ones
+PEOPLE_SHARE = 0.25  # of the reserve, for what people and fail-safes decide; the rest is for last words
 REDO_NAME = "redo"
-REDO_BYTES_MAX = 1 << 20  # bounds how long the tables take to catch up, for which they may use the much larger reserve
 AHEAD_BYTES_MAX = 2 << 20  # of what stays in memory until then; on disk it is compressed
-REDO_SHARE = 64  # of the quota, at least
-TABLES = tuple(Table)
 REDO_SIZE_KEY = b"redo"  # in META: bytes of the redo file, once it has all its blocks
 MARK_KEY = b"mark"  # in META: which frames of the redo file are not in the tables yet
 
@@ -52,30 +48,31 @@ class Store:
     Attributes:
         path: the folder.
         was_clean: the owner before this one closed the store.
+        quota_bytes: most bytes of disk it may take.
         generation: counts reopenings; a reader that keeps state derived from the store loads it again when this moves.
         rearrange: returns changes in the form in which the tables shall take them over, given the tables under them.
         redo_lost: acknowledged batches that the redo file no longer gave back at the last opening: the disk lost them.
     """
 
     def __init__(self, path: Path, quota_bytes: int, lock: OwnerLock | None, *, was_clean: bool) -> None:
-        page = mmap.PAGESIZE
         self.path = path
         self.was_clean = was_clean
         self.generation = 0
         self._lock = lock
-        self._ballast_bytes = min(BALLAST_BYTES_MAX, quota_bytes // 32) // page * page
-        self._redo_bytes = min(REDO_BYTES_MAX, quota_bytes // REDO_SHARE) // PAGE_BYTES * PAGE_BYTES
-        self._map_bytes = (quota_bytes - self._ballast_bytes - self._redo_bytes) // page * page
-        reserve_bytes = max(int(RESERVE_SHARE * self._map_bytes), RESERVE_PAGES_MIN * page)
-        self._full_bytes = max(self._map_bytes - reserve_bytes, self._map_bytes // 2)
+        self._size_to(quota_bytes)
         self._failure: StoreError | None = None
-        self._disk_is_full = False
         self._environment: lmdb.Environment | None = None
         self._databases: Databases = {}
         self._redo: RedoFile | None = None
         self._ahead = Ahead(b"")
         self.redo_lost = 0
         self.rearrange: Rearrange = lambda _, changes: changes
+
+    def _size_to(self, quota_bytes: int) -> None:
+        sizes = sizes_of(quota_bytes, mmap.PAGESIZE)
+        self.quota_bytes = quota_bytes
+        self._redo_bytes, self._map_bytes, self._full_bytes = sizes.redo, sizes.map, sizes.full
+        self._space = Space(self.path / DATA_NAME, map_bytes=sizes.map, ballast=sizes.ballast)
 
     @classmethod
     def open(cls, path: Path, quota_bytes: int, *, readonly: bool = False) -> Store:
@@ -94,41 +91,16 @@ class Store:
             raise StoreError(
                 f"a quota of {quota_bytes} bytes is too small for a store", remedy="Give storage at least 1 MiB."
             )
-        store = cls._opened_for_reading(path, quota_bytes) if readonly else cls._opened_for_writing(path, quota_bytes)
+        lock, was_clean = (None, True) if readonly else take_folder(path)
+        if readonly:
+            check_for_reading(path)
+        store = cls(path, quota_bytes, lock, was_clean=was_clean)
         try:
             store._open_environment()
         except BaseException:
             store._release()
             raise
         return store
-
-    @classmethod
-    def _opened_for_reading(cls, path: Path, quota_bytes: int) -> Store:
-        if not (path / DATA_NAME).exists():
-            raise StoreError(f"there is no store in {path}", remedy="Check storage.path; `gatewayd init` creates it.")
-        # A running daemon changes the file under the walk, which would then see damage that is not there.
-        check_data_file(path, was_clean=not OwnerLock.is_free(path))
-        return cls(path, quota_bytes, None, was_clean=True)
-
-    @classmethod
-    def _opened_for_writing(cls, path: Path, quota_bytes: int) -> Store:
-        try:
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise disk_error(f"cannot create {path}", error) from error
-        lock = OwnerLock.take(path)
-        try:
-            was_clean = not (path / RUNNING_NAME).exists()
-            check_data_file(path, was_clean=was_clean)
-            touch_durably(path / RUNNING_NAME)
-            create_data_file(path)
-        except OSError as error:
-            lock.release()
-            raise disk_error(f"cannot write in {path}", error) from error
-        except BaseException:
-            lock.release()
-            raise
-        return cls(path, quota_bytes, lock, was_clean=was_clean)
 
     # --- transactions -------------------------------------------------------------------------------------------------
 
@@ -165,7 +137,10 @@ class Store:
         """
         environment = self._required()
         if not use_reserve and self.is_full:
-            raise self._full("its quota is used up")
+            raise self._full_now()
+        need = 2 * self._ahead.size + COPIED_PAGES * mmap.PAGESIZE  # twice: a row may leave half of its pages empty
+        if not self._space.grow(self._end_bytes, need=need, at_any_price=use_reserve):
+            raise self._full("the disk is full")
         try:
             with environment.begin(write=True) as transaction:
                 writing = Writing(transaction, self._databases, {})
@@ -175,7 +150,7 @@ class Store:
             self._lower_full_mark()
             raise self._full("its quota is used up") from error
         except lmdb.DiskError as error:
-            self._give_ballast_back()
+            self._start_over_without_ballast()
             raise self._full("the disk is full") from error
         except lmdb.Error as error:
             raise self._fail(error) from error
@@ -194,7 +169,7 @@ class Store:
         """
         self._required()
         if not use_reserve and self.is_full:
-            raise self._full("its quota is used up")
+            raise self._full_now()
         has_room = self._redo is not None and self._ahead.size + batch.size <= AHEAD_BYTES_MAX
         try:
             is_ahead = has_room and self._redo.append(self._ahead.mark, encode_changes(batch.changes))  # type: ignore[union-attr]
@@ -223,7 +198,7 @@ class Store:
         """
         if not self._ahead.rows:
             return
-        if self._disk_is_full and not self._has_ballast_again():
+        if self._is_disk_full():
             raise self._full("the disk is full")
         self.write(lambda _: None, use_reserve=True)
 
@@ -316,12 +291,29 @@ class Store:
     @property
     def is_full(self) -> bool:
         """Say whether only the reserve is left, or the disk has no room; becomes False by itself."""
-        if self._disk_is_full and not self._has_ballast_again():
-            return True
-        environment = self._required()
-        if (environment.info()["last_pgno"] + 1) * environment.stat()["psize"] < self._full_bytes:
+        return self._is_disk_full() or self._has_used(self._full_bytes)
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Say whether the part of the reserve that is not for last words is used, too."""
+        reserve_bytes = self._map_bytes - self._full_bytes
+        return self._has_used(self._full_bytes + int(PEOPLE_SHARE * reserve_bytes)) or (
+            self._space.is_full and not self._space.has_ballast
+        )
+
+    def _has_used(self, most: int) -> bool:
+        if self._end_bytes < most:
             return False
-        return self.used_bytes >= self._full_bytes  # of the pages in the file, some are free again
+        return self.used_bytes >= most  # of the pages in the file, some are free again
+
+    def _is_disk_full(self) -> bool:
+        return self._space.is_full and not self._space.has_room_again(self._end_bytes)
+
+    @property
+    def _end_bytes(self) -> int:
+        """Return where the pages of the data file end; behind that it has blocks that were never used."""
+        environment = self._required()
+        return int((environment.info()["last_pgno"] + 1) * environment.stat()["psize"])
 
     def _lower_full_mark(self) -> None:
         """Learn from a map that was full too early, its free pages too scattered; one huge transaction tells nothing."""
@@ -333,37 +325,68 @@ class Store:
         """Return the share of the quota that live pages take, 0 to 1."""
         return self.used_bytes / self._map_bytes
 
+    def room(self) -> Room:
+        """Measure. Asks the file system, so not for every cycle.
+
+        Raises:
+            StoreError: the store is closed, or its disk does not answer.
+        """
+        try:
+            disk = disk_under(self.path)
+            file_bytes = self._space.file_bytes
+        except OSError as error:
+            raise disk_error(f"cannot look at {self.path}", error) from error
+        return Room(
+            used=self.used_bytes,
+            quota=self._map_bytes,
+            refused=self._full_bytes,
+            file=file_bytes,
+            disk_free=disk.free,
+            is_disk_full=self._is_disk_full(),
+            inodes_free=disk.inodes,
+            floor=self._space.floor_bytes(disk.size),
+        )
+
     @property
     def used_bytes(self) -> int:
         """Return the bytes of live pages."""
-        return int(self.read(_live_pages) * self._required().stat()["psize"])
+        return sum(self.table_bytes().values())
 
-    def _give_ballast_back(self) -> None:
-        """Free the ballast and start over: the environment that met a full disk refuses everything from then on."""
-        self._disk_is_full = True
-        with suppress(OSError):
-            (self.path / BALLAST_NAME).unlink(missing_ok=True)
+    def table_bytes(self) -> dict[str, int]:
+        """Return the bytes of live pages of each table; LMDB's own under an empty name."""
+        page = int(self._required().stat()["psize"])
+        return {name: pages * page for name, pages in self.read(Reading.pages).items()}
+
+    def clear_stale_readers(self) -> int:
+        """Give free the slots of readers that died, whose pages would never be used again; return how many."""
+        return int(self._required().reader_check())
+
+    def _start_over_without_ballast(self) -> None:
+        """The environment that met a full disk refuses everything from then on: free the ballast and open it again."""
+        self._space.give_ballast_up()
         self._close_environment()
         self.generation += 1
+        try:
+            self._open_environment(is_disk_full=True)
+        except StoreError as error:
+            self._failure = error
+
+    def enlarge(self, quota_bytes: int) -> None:
+        """Go on under a larger quota. Nothing is lost: what the tables lack is found again in the redo file.
+
+        Raises:
+            StoreError: it cannot be opened so; every later call raises until `reopen`.
+        """
+        assert quota_bytes >= self.quota_bytes, "a map does not shrink while it is in use"
+        self._required()
+        self._close_environment()
+        self.generation += 1
+        self._size_to(quota_bytes)
         try:
             self._open_environment()
         except StoreError as error:
             self._failure = error
-
-    def _has_ballast_again(self) -> bool:
-        """Try to take the ballast; True if the disk had the room for it twice over."""
-        path = self.path / BALLAST_NAME
-        try:
-            disk = os.statvfs(self.path)
-            if not path.exists() and disk.f_bavail * disk.f_frsize < 2 * self._ballast_bytes:
-                return False
-            allocate(path, self._ballast_bytes)
-        except OSError:
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
-            return False
-        self._disk_is_full = False
-        return True
+            raise
 
     # --- opening and closing ------------------------------------------------------------------------------------------
 
@@ -408,39 +431,14 @@ class Store:
             self._lock.release()
             self._lock = None
 
-    def _open_environment(self) -> None:
+    def _open_environment(self, *, is_disk_full: bool = False) -> None:
         readonly = self._lock is None
-        try:
-            environment = lmdb.open(
-                str(self.path),
-                map_size=0 if readonly else self._map_bytes,  # 0: the owner's, since the file grows under a reader
-                readonly=readonly,
-                create=not readonly,
-                sync=True,
-                metasync=True,
-                writemap=False,
-                mode=0o600,
-                max_dbs=len(TABLES) + 8,
-            )
-        except (lmdb.Error, OSError) as error:
-            raise error_kind(error)(
-                f"cannot open the store {self.path}: {error}",
-                remedy="Check the storage folder's owner and free space; a damaged store must be moved away.",
-            ) from error
-        try:
-            self._databases = dict(_open_databases(environment, create=not readonly))
-        except lmdb.Error as error:
-            environment.close()
-            raise error_kind(error)(
-                f"the tables of the store {self.path} cannot be opened: {error}",
-                remedy="Free some disk space; if there is enough, the store is damaged and must be moved away.",
-            ) from error
-        self._environment = environment
-        environment.reader_check()  # slots of readers that were killed would pin pages for ever
+        self._environment, self._databases = open_environment(self.path, self._map_bytes, readonly=readonly)
         if readonly:
             return
-        self._disk_is_full = True
-        self._has_ballast_again()
+        self._space.is_full = True
+        if not is_disk_full and self._space.has_room_again(self._end_bytes):
+            self._space.fill_holes()
         try:
             self._open_redo()
         except BaseException:
@@ -470,22 +468,11 @@ class Store:
         )
         return self._failure
 
+    def _full_now(self) -> StoreFull:
+        return self._full("the disk is full" if self._space.is_full else "its quota is used up")
+
     def _full(self, why: str) -> StoreFull:
         return StoreFull(
             f"the store {self.path} is full: {why} ({self._map_bytes} bytes)",
             remedy="Raise storage.quota_mb or free disk space; automatic writes stay off until there is room.",
         )
-
-
-def _open_databases(environment: lmdb.Environment, *, create: bool) -> Iterable[tuple[Table, lmdb._Database]]:
-    for table in TABLES:
-        with suppress(lmdb.NotFoundError, lmdb.ReadonlyError):  # a store from before this table existed, only looked at
-            yield table, environment.open_db(table.encode(), create=create)
-
-
-def _live_pages(reading: Reading) -> int:
-    """Return the pages that hold rows, with the two meta pages; free pages do not count."""
-    transaction = reading._transaction
-    stats = [transaction.stat(database) for database in reading._databases.values()]
-    stats.append(transaction.stat())
-    return 2 + sum(int(stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]) for stat in stats)

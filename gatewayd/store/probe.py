@@ -39,14 +39,18 @@ def check_data_file(folder: Path, *, was_clean: bool) -> None:
     path = folder / DATA_NAME
     if not path.exists() or path.stat().st_size == 0:
         return
-    is_short = path.stat().st_size < _bytes_claimed(path)
+    is_short = path.stat().st_size < claimed_bytes(path)
     if was_clean and not is_short:
         return
     _probe_in_child(folder, SUSPECT_PROBE_S_MAX if is_short else PROBE_S_MAX)
 
 
-def _bytes_claimed(path: Path) -> int:
-    """Return the file size that the newest meta page speaks of."""
+def claimed_bytes(path: Path) -> int:
+    """Return the file size that the newest meta page speaks of; behind it are blocks that no page has used yet.
+
+    Raises:
+        StoreDamaged: there is no meta page.
+    """
     with path.open("rb") as file:
         first = file.read(_META_HEADER + _META.size)
         if len(first) < _META_HEADER + _META.size:

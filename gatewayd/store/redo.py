@@ -124,10 +124,7 @@ class RedoFile:
 
 def read_frames(path: Path, mark: bytes) -> Frames:
     """Return the frames of a mark in a file that another process may be writing."""
-    try:
-        content = path.read_bytes() if path.stat().st_size <= 2 * PAYLOAD_BYTES_MAX else b""
-    except OSError:
-        content = b""
+    content = _content(path)
     payloads: list[bytes] = []
     page = 0
     while (payload := _frame_at(content, page, mark, len(payloads))) is not None:
@@ -136,16 +133,40 @@ def read_frames(path: Path, mark: bytes) -> Frames:
     return Frames(tuple(payloads), page, _lost_behind(content, page, mark, len(payloads)))
 
 
-def _frame_at(content: bytes, page: int, mark: bytes, number: int | None) -> bytes | None:
-    """Return the payload of the whole frame at a page, None if there is none (of this number)."""
+def torn_bytes(path: Path, mark: bytes, frames: Frames) -> int:
+    """Return the bytes of a frame that was to follow `frames` and is not whole, 0 if none had begun."""
+    content, start = _content(path), frames.pages * PAGE_BYTES
+    if start + _HEADER.size > len(content):
+        return 0
+    magic, found_mark, number, size, _ = _HEADER.unpack_from(content, start)
+    is_next = magic == _MAGIC and found_mark == mark and number == len(frames.payloads)
+    return _HEADER.size + min(size, PAYLOAD_BYTES_MAX) if is_next else 0
+
+
+def whole_payloads(path: Path) -> list[bytes]:
+    """Return the payload of every whole frame in a file, of whatever mark: for people, of a store that was given up."""
+    content = _content(path)
+    found = (_frame_at(content, page, None, None) for page in range(len(content) // PAGE_BYTES))
+    return [payload for payload in found if payload is not None]
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes() if path.stat().st_size <= 2 * PAYLOAD_BYTES_MAX else b""
+    except OSError:
+        return b""
+
+
+def _frame_at(content: bytes, page: int, mark: bytes | None, number: int | None) -> bytes | None:
+    """Return the payload of the whole frame at a page, None if there is none (of this mark and number)."""
     start = page * PAGE_BYTES
     if start + _HEADER.size > len(content):
         return None
     magic, found_mark, found_number, size, digest = _HEADER.unpack_from(content, start)
-    if magic != _MAGIC or found_mark != mark or number not in (None, found_number):
+    if magic != _MAGIC or mark not in (None, found_mark) or number not in (None, found_number):
         return None
     payload = content[start + _HEADER.size : start + _HEADER.size + size]
-    if len(payload) != size or _digest(mark, found_number, payload) != digest:
+    if len(payload) != size or _digest(found_mark, found_number, payload) != digest:
         return None
     return payload
 

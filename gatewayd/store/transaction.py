@@ -136,6 +136,17 @@ class Reading:
             count += (value is not None) - is_stored
         return count
 
+    def pages(self) -> dict[str, int]:
+        """Return the pages that each table takes, free ones not counted; LMDB's own and its two meta pages under ""."""
+        stats = {str(table): self._transaction.stat(database) for table, database in self._databases.items()}
+        stats[""] = self._transaction.stat()
+        pages = {
+            name: int(stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"])
+            for name, stat in stats.items()
+        }
+        pages[""] += 2
+        return pages
+
     def is_stored(self, table: Table, key: bytes) -> bool:
         """Say whether the table itself has a key, whatever is laid over it."""
         return table in self._databases and self._transaction.get(key, db=self._databases[table]) is not None

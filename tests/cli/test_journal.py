@@ -80,3 +80,25 @@ def test_a_key_that_is_none_is_refused(gatewayd, tmp_path):
     said = gatewayd("journal", "verify", "--storage", str(tmp_path), "--vkey", "not a key")
     assert said.code != 0
     assert "Remedy: " in said.err
+
+
+def test_a_redo_file_that_was_cut_is_not_passed_over_in_silence(gatewayd, tmp_path):
+    write_journal(tmp_path)
+    folder = tmp_path / "store"
+    (folder / "running").touch()  # as after a kill
+    (folder / "redo").write_bytes(b"")
+    said = gatewayd("journal", "verify", "--storage", str(tmp_path))
+    assert said.code == 6
+    assert "NOT SOUND" in said.out
+    assert "cut short by" in said.out
+    assert "may be missing" in said.err
+    told = json.loads(gatewayd("journal", "verify", "--storage", str(tmp_path), "--json").out)
+    assert (told["problem"], told["redo"]["missing_bytes"] > 0) == (None, True)
+
+
+def test_a_redo_file_that_was_cut_after_a_stop_is_told_and_does_no_harm(gatewayd, tmp_path):
+    write_journal(tmp_path)
+    (tmp_path / "store" / "redo").write_bytes(b"")
+    said = gatewayd("journal", "verify", "--storage", str(tmp_path))
+    assert said.code == 0
+    assert "nothing is missing" in said.out

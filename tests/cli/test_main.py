@@ -28,6 +28,7 @@ EVERY_QUESTION = (
     ("override", "list"),
     ("override", "set", "pump_1.speed_sp", "40", "--for", "30m", "--reason", "bearing check"),
     ("override", "clear", "inlet.valve", "--reason", "flushed"),
+    ("resume", "--reason", "nothing is held"),
     ("sync", "status"),
 )
 
@@ -79,7 +80,7 @@ def command_at(path: tuple[str, ...]) -> click.Command:
 def test_the_root_offers_every_noun_of_the_product():
     assert {path[0] for path in EVERY_COMMAND} == {
         "init", "run", "status", "tags", "decisions", "override", "journal", "sync", "config", "device", "trust",
-        "cloud", "completion", "rules",
+        "cloud", "completion", "rules", "resume",
     }  # fmt: skip
 
 

@@ -9,7 +9,14 @@ import msgspec
 import pytest
 
 from gatewayd.cli.status import page, witness_line
-from gatewayd.model.view import JournalView, MemoryView, OverrideSummary, StatusView
+from gatewayd.model.view import (
+    JournalView,
+    MemoryView,
+    OverrideSummary,
+    StatusView,
+    StorageStream,
+    StorageView,
+)
 from tests.cli.golden import golden
 from tests.control.fake_gateway import STATUS
 
@@ -77,3 +84,32 @@ def test_a_device_cannot_drive_the_terminal():
     assert "\x07" not in shown
     assert "\r" not in shown
     assert "bad  news" in shown
+
+
+STORAGE = StorageView(
+    level="warning",
+    fill=0.72,
+    used_bytes=180_000_000,
+    limit_bytes=250_000_000,
+    disk_free_bytes=5_000_000_000,
+    is_disk_nearer=False,
+    remedy="Raise storage.quota_mb.",
+    streams=(
+        StorageStream(name="journal", used_bytes=75, limit_bytes=100, when_full="automatic writes stop"),
+        StorageStream(name="blocks", used_bytes=70, limit_bytes=100, when_full="the oldest go"),
+    ),
+)
+
+
+def test_a_store_that_fills_says_what_to_do_and_which_stream_it_is():
+    shown = click.unstyle(page(msgspec.structs.replace(STATUS, storage=STORAGE)))
+    assert "72% of 250 MB, 5000 MB free on disk" in shown
+    assert "! Raise storage.quota_mb." in shown
+    assert "! journal: 75% of 0.0 MB; when full, automatic writes stop" in shown
+    assert "blocks:" not in shown, "only what is above 70 %"
+
+
+def test_a_disk_that_ends_before_the_quota_is_named():
+    near = msgspec.structs.replace(STORAGE, is_disk_nearer=True, level="ample", remedy="", streams=())
+    shown = click.unstyle(page(msgspec.structs.replace(STATUS, storage=near)))
+    assert "the disk is nearer than the quota" in shown

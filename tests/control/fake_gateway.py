@@ -25,6 +25,8 @@ from gatewayd.model.view import (
     ProofView,
     RedactAnswer,
     RedactRequest,
+    ResumeAnswer,
+    ResumeRequest,
     RulesAnswer,
     SampleView,
     StatusView,
@@ -321,6 +323,12 @@ class FakeGateway:
         if self.fails is not None:
             raise self.fails
         return JournalAnswer(message="kept a checkpoint of 1290 records", size=1290)
+
+    async def resume(self, request: ResumeRequest, actor: Actor) -> ResumeAnswer:
+        self.asked.append((request, actor))
+        if self.fails is not None:
+            raise self.fails
+        return ResumeAnswer(message="acknowledged; automatic writes are on again")
 
     async def sync_status(self) -> SyncView | None:
         return SYNC

@@ -196,6 +196,7 @@ EVERY_ROUTE = [
 
 
 BODIES = {
+    "/v1/resume": {"reason": "flushed"},
     "/v1/journal/redactions": {"name": "bob", "reason": "he asked"},
     "/v1/journal": {"do": "cosign", "note": "a note"},
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gatewayd.journal.batch import Item, apply_items
 from gatewayd.journal.bundle import slice_key
 from gatewayd.journal.leaf import Stamp, draft
+from gatewayd.journal.reserve import Reserve
 from gatewayd.model.decision import NewRecord
 from gatewayd.model.record import ClockQuality
 from gatewayd.proof.merkle import leaf_hash
@@ -65,7 +66,9 @@ def test_rows_of_others_are_told_the_records_places():
 
 
 def test_last_words_may_use_the_reserve_and_decisions_may_not():
-    assert of(gap(1), NewRecord(outcome(1).body)).may_use_reserve
-    assert not of(decision(1)).may_use_reserve
-    assert not of(gap(1), extra=lambda *_: None).may_use_reserve
-    assert of(extra=lambda *_: None, gives_room=True).may_use_reserve
+    assert of(gap(1), NewRecord(outcome(1).body)).reserve is Reserve.LAST_WORDS
+    assert of(decision(1)).reserve is Reserve.NONE
+    assert of(gap(1), decision(1)).reserve is Reserve.NONE, "they are durable together or not at all"
+    assert of(gap(1), extra=lambda *_: None).reserve is Reserve.NONE
+    assert of(extra=lambda *_: None, gives_room=True).reserve is Reserve.LAST_WORDS
+    assert of(saves={"kept": b"x"}).reserve is Reserve.LAST_WORDS

@@ -179,3 +179,18 @@ async def test_cycles_of_another_site_begin_a_block_of_their_own(recorder, journ
 
     bodies = [record.leaf.body for record in reversed(journal.newest(Kind.BLOCK, 9))]
     assert sorted((body.first_cycle, body.plans_digest[0]) for body in bodies) == [(5, 0), (6, 7)]
+
+
+async def test_blocks_in_which_nothing_was_decided_make_room_on_demand_and_say_which(recorder, journal):
+    for cycle in range(1, 4):
+        if cycle == 2:
+            await journal.commit([decision(1, cycle=2)])
+        recorder.take(inputs(cycle, os.urandom(2000)))
+        await recorder.seal()
+    kept = recorder.kept_bytes
+    expired = await recorder.make_room()
+    assert expired is not None
+    assert (expired.blocks, expired.first_cycle, expired.last_cycle) == (2, 1, 3)
+    assert recorder.kept_bytes == kept - expired.size
+    assert await recorder.read(2), "what was decided in it stays"
+    assert await recorder.make_room() is None

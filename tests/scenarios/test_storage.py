@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import lmdb
 import pytest
 
-from gatewayd.model.record import Gap, ModeChanged
+from gatewayd.model.record import AlarmEvent, Gap, ModeChanged, OverrideEvent
+from gatewayd.quota import ALARM
 from gatewayd.store.tables import Table
 from hil.plants.client import Plant
 from tests.scenarios.rig import Gateway, pumping_station, replace, running, scratch, steady
@@ -107,9 +108,10 @@ class Filler:
         self._store = store
         self._blobs = 0
 
-    def fill(self, is_full: Callable[[], bool]) -> None:
+    def fill(self, is_full: Callable[[], bool], *, beyond: int = 0) -> None:
+        """Fill until it is full, and put so many more."""
         with self._opened() as (environment, table):
-            while not is_full():
+            while not is_full() or (beyond := beyond - 1) >= 0:
                 with environment.begin(write=True) as transaction:
                     transaction.put(b"filler %d" % self._blobs, bytes(BLOB_BYTES), db=table)
                 self._blobs += 1
@@ -193,6 +195,8 @@ def full(plant: Plant) -> Iterator[Looks]:
         filler = Filler(gateway.storage / "store")
         filler.fill(lambda: not is_healthy(gateway))
         looks = look(gateway, plant, len(plant.writes()), seconds=11)
+        gateway.override("pump_2.speed_sp", 52, seconds=300)
+        gateway.eventually("a person may not act", lambda: gateway.written("pump_2.speed_sp", 52))
         filler.give_back()
         goes_on(gateway)
         yield looks
@@ -211,6 +215,27 @@ def test_the_status_answers_at_every_moment_while_the_journal_is_full(full: Look
     assert [status for status in full.statuses if "mode" not in status] == []
 
 
+def test_the_status_says_how_full_it_is_and_what_to_do(full: Looks) -> None:
+    storage = full.statuses[-1]["storage"]
+    assert (storage["level"], storage["is_disk_nearer"]) == ("monitor", False)
+    assert storage["fill"] >= 0.95
+    assert "storage.quota_mb" in storage["remedy"]
+    assert {stream["name"] for stream in storage["streams"]} == {"journal", "blocks", "state"}
+    assert "of its quota" in full.statuses[-1]["mode_reason"]
+
+
+def test_with_a_full_journal_a_person_still_acts_on_record(full: Looks) -> None:
+    """P-HUMAN: the reserve is for them; the override was durable before it was written."""
+    events = [leaf.body for leaf in full.gateway.records(OverrideEvent) if leaf.body.point == "pump_2.speed_sp"]
+    assert [event.event for event in events] == ["set"]
+
+
+def test_the_alarm_of_a_full_store_came_and_went_once(full: Looks) -> None:
+    alarms = [leaf.body for leaf in full.gateway.records(AlarmEvent) if leaf.body.alarm == ALARM]
+    assert [alarm.state for alarm in alarms].count("normal") == 1
+    assert [alarm.priority for alarm in alarms].count("critical") == 1
+
+
 def test_a_full_journal_does_not_make_the_mode_flicker(full: Looks) -> None:
     """Each change of mode takes from the reserve that is kept for last words."""
     assert full.modes.count("auto") == 1
@@ -224,13 +249,30 @@ def test_with_room_again_the_gateway_goes_on_and_says_how_much_was_lost(full: Lo
 def test_a_gateway_with_a_full_journal_starts_and_watches(folder: Path, plant: Plant) -> None:
     with running(small(folder, plant)) as gateway:
         steady(gateway)
-        Filler(gateway.storage / "store").fill(lambda: not is_healthy(gateway))
+        Filler(gateway.storage / "store").fill(lambda: not is_healthy(gateway), beyond=2)
         gateway.kill()
         before = len(plant.writes())
         gateway.start()
         gateway.eventually("it does not read", lambda: not gateway.not_good())
         assert not is_healthy(gateway)
         assert plant.writes()[before:] == []
+
+
+def test_a_full_gateway_takes_a_larger_quota_while_it_runs(folder: Path, plant: Plant) -> None:
+    site = small(folder, plant)
+    with running(site) as gateway:
+        steady(gateway)
+        Filler(gateway.storage / "store").fill(lambda: not is_healthy(gateway))
+        gateway.eventually("automatic writes are still on", lambda: gateway.status()["mode"] == "monitor", within=5)
+        pid = gateway.status()["pid"]
+        replace(site / "gateway.toml", f"quota_mb = {QUOTA_MB}", f"quota_mb = {4 * QUOTA_MB}")
+        gateway.eventually("it does not go on", lambda: gateway.status()["mode"] == "auto", within=20)
+        assert (gateway.status()["pid"], is_healthy(gateway)) == (pid, True)
+        assert gateway.status()["storage"]["limit_bytes"] > 3 * QUOTA_MB * 1_000_000
+        gateway.override("pump_1.speed_sp", 53)
+        gateway.eventually("it does not write", lambda: gateway.written("pump_1.speed_sp", 53))
+        assert gateway.stop() == 0
+        assert "The journal verifies" in gateway.verified()
 
 
 # --- the disk takes nothing -------------------------------------------------------------------------------------------

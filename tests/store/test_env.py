@@ -13,7 +13,7 @@ import pytest
 from gatewayd.errors import StoreError, StoreFull
 from gatewayd.store.env import Store
 from gatewayd.store.tables import Table, u64
-from gatewayd.store.transaction import Writing
+from gatewayd.store.transaction import Batch, Writing
 
 QUOTA = 4 << 20
 
@@ -185,7 +185,7 @@ def test_reading_a_store_that_is_not_there_creates_nothing(tmp_path):
 
 
 def test_a_store_from_before_a_table_existed_reads_as_empty_there(tmp_path, monkeypatch):
-    import gatewayd.store.env as env
+    import gatewayd.store.environment as env
 
     monkeypatch.setattr(env, "TABLES", [table for table in Table if table != Table.BLOB])
     Store.open(tmp_path / "store", QUOTA).close()
@@ -312,3 +312,60 @@ def test_a_store_closed_by_an_error_works_again_after_reopen(tmp_path, store):
     assert store.generation == generation + 1
     assert store.get(Table.SAVE, b"before") == b"1"
     put(store, b"after", b"3")
+
+
+def test_the_room_is_measured_table_by_table(store):
+    store.write(lambda writing: writing.put(Table.BLOCK, b"digest", os.urandom(100_000)))
+    tables = store.table_bytes()
+    assert tables[Table.BLOCK] >= 100_000
+    assert tables[Table.EVIDENCE] == 0
+    room = store.room()
+    assert room.used == store.used_bytes == sum(tables.values())
+    assert room.file >= room.used
+    assert (room.quota, room.is_disk_nearer, room.is_disk_full) == (store._map_bytes, False, False)
+
+
+def test_only_a_part_of_the_reserve_is_for_people(store):
+    fill(store)
+    assert not store.is_exhausted
+    most = store._full_bytes + int(0.3 * (store._map_bytes - store._full_bytes))
+    for row in range(1000):
+        if store.used_bytes >= most:
+            break
+        put(store, b"more" + u64(row), os.urandom(3000), use_reserve=True)
+    assert store.is_exhausted
+
+
+def test_the_data_file_has_its_blocks_ahead_of_need(store):
+    data = store.path / "data.mdb"
+    for row in range(200):
+        put(store, u64(row), os.urandom(3000))
+        assert data.stat().st_blocks * 512 >= data.stat().st_size >= store._end_bytes
+    assert data.stat().st_size > store._end_bytes
+
+
+def test_a_reader_that_was_killed_holds_no_pages_for_ever(store):
+    script = (
+        "import os, sys; from pathlib import Path; from gatewayd.store.env import Store\n"
+        "store = Store.open(Path(sys.argv[1]), 1 << 20, readonly=True)\n"
+        "store.read(lambda reading: os.kill(os.getpid(), 9))"
+    )
+    subprocess.run([sys.executable, "-c", script, str(store.path)], timeout=30, check=False, env={**os.environ})
+    assert store.clear_stale_readers() == 1
+    assert store.clear_stale_readers() == 0
+
+
+def test_a_full_store_goes_on_under_a_larger_quota_without_a_restart(store):
+    rows = fill(store)
+    batch = Batch()
+    batch.put(Table.SAVE, b"ahead", b"in the redo file only")
+    store.write_ahead(batch, use_reserve=True)
+    assert store.is_full
+    generation = store.generation
+    store.enlarge(4 * QUOTA)
+    assert not store.is_full
+    assert store.generation == generation + 1, "readers load again what they keep"
+    assert store.room().quota > 3 * QUOTA
+    assert store.read(lambda reading: reading.count(Table.SAVE)) == rows + 1
+    assert store.get(Table.SAVE, b"ahead") == b"in the redo file only"
+    put(store, b"room again", b"")

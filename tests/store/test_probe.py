@@ -10,7 +10,7 @@ import pytest
 
 from gatewayd.errors import StoreError
 from gatewayd.store.env import Store
-from gatewayd.store.probe import check_data_file, main
+from gatewayd.store.probe import check_data_file, claimed_bytes, main
 from gatewayd.store.tables import Table, u64
 
 
@@ -39,7 +39,7 @@ def test_a_missing_file_is_no_damage(tmp_path):
 def test_a_truncated_file_is_refused_although_it_was_closed_cleanly(folder, share):
     """Mapped, the missing pages would be a SIGBUS."""
     data = folder / "data.mdb"
-    os.truncate(data, int(data.stat().st_size * share))
+    os.truncate(data, int(claimed_bytes(data) * share))
     size = data.stat().st_size
     with pytest.raises(StoreError, match="damaged") as caught:
         Store.open(folder, 4 << 20)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 
 import msgspec
@@ -12,8 +13,10 @@ from gatewayd.core.decide.outcomes import SavedPoint
 from gatewayd.core.decide.people import SavedOverride, hold
 from gatewayd.core.site import Site
 from gatewayd.core.state import Claim, Override, State
-from gatewayd.model.decision import Reason, SetMode, Stop
+from gatewayd.model.decision import Acknowledge, Reason, Reply, SetMode, Stop
 from gatewayd.model.record import Actor, ModeChanged, OverrideEvent
+
+UNSEEN_KEY = "unseen"  # of the saved state: a new epoch that nobody has acknowledged yet
 
 
 def restore(state: State, site: Site, draft: Draft, saves: Mapping[str, bytes]) -> None:
@@ -93,6 +96,25 @@ def set_mode(state: State, draft: Draft, request: SetMode) -> None:
     state.mode = request.mode
     state.dirty.update(range(len(state.points)))
     draft.record(ModeChanged(mode=request.mode.value, reason=request.reason))
+
+
+def acknowledge(draft: Draft, request: Acknowledge) -> None:
+    """Journal that a person has seen what was lost, and wait for nobody at the next start."""
+    actor = request.actor
+    draft.record(
+        OverrideEvent(
+            override_id=0,
+            event="acknowledged",
+            point="",
+            value=math.nan,
+            expires_ns=0,
+            actor=Actor(uid=actor.uid, role=actor.role, method=actor.method),
+        ),
+        reason_text=request.reason,
+        actor_name=actor.name,
+    )
+    draft.saves[UNSEEN_KEY] = b""
+    draft.replies.append(Reply(request.request_id, True, "acknowledged"))
 
 
 def stop(state: State, site: Site, draft: Draft, request: Stop) -> None:
