@@ -41,6 +41,7 @@ from gatewayd.model.view import (
     TagView,
     number,
 )
+from gatewayd.model.wanted import Wanted
 from gatewayd.rule_sets import RuleSets
 from gatewayd.sense.poller import Poller
 from gatewayd.sync.uplink import Uplink
@@ -208,9 +209,12 @@ class GatewayFacade:
 
     # --- decisions --------------------------------------------------------------------------------------------------
 
-    async def decisions(self, limit: int, before: int, point: str) -> tuple[DecisionView, ...]:
-        """Return the newest decisions first."""
-        return self._explainer.decisions(limit, before, point, self._units())
+    async def decisions(self, limit: int, wanted: Wanted) -> tuple[DecisionView, ...]:
+        """Return the newest decisions first; cycles have their turn meanwhile."""
+        return await self._explainer.decisions(limit, wanted, self._units(), self._turn)
+
+    async def _turn(self) -> None:
+        await self._clock.sleep_until(self._clock.monotonic_ns())
 
     async def decision(self, decision_id: int) -> DecisionDetail | None:
         """Return a decision's record."""

@@ -1,22 +1,52 @@
 """How records are found: of a full tile by what stands in the index table, of younger ones by looking at them.
 
-A term is something that records have in common: a kind, a point, a rule. Of a full tile the index keeps one row per term,
-with the places in the tile of the records that have it, which is a byte for each; younger records have no rows at all, so
-that a decision that becomes durable writes none. An index only finds; the record itself is checked when it is read.
+A term is something that records have in common: a kind, a point, its asset, a rule, a tag that was read, a person's uid. A row
+of the index says of one term where it occurs in 16 tiles; rows of a term stand together, so that a rule that fired twice in
+ten million records is two rows. A second kind of row says which wall times a tile holds, and one above it which times 256
+tiles hold: wall time may step back, so nothing is believed to rise. Younger records have no rows at all, so that a decision
+that becomes durable writes none. An index only finds; the record itself is checked when it is read. Names of people are not
+in here, only their uids, which stay in the record anyway.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from hashlib import sha256
 from typing import NamedTuple
 
+import msgspec
+from msgspec import Struct
+
 from gatewayd.model.record import Body, Decision, Kind, Outcome, kind_of
-from gatewayd.proof.tiles import TILE_HEIGHT
-from gatewayd.store.tables import u64
+from gatewayd.proof.tiles import TILE_HEIGHT, TILE_WIDTH
+from gatewayd.store.tables import from_u64, u64
 
 DECISIONS = b"d"
+GROUP = 16  # tiles that share a row of a term
+LIST_MAX = 31  # places that are told one by one; more of them are a bitmap
+BITMAP_BYTES = TILE_WIDTH // 8
+TERM_HASH_BYTES = 8
+TERMS_CACHED = 16_384
 
 Rows = dict[bytes, bytes]
+
+
+class _Read(Struct, frozen=True, array_like=True):
+    """The beginning of an `EvidenceRow`."""
+
+    tag: str
+
+
+class _Slice(Struct, frozen=True, array_like=True):
+    """The beginning of an `EvidenceSlice`."""
+
+    cycle: int
+    expression: str
+    rows: tuple[_Read, ...]
+
+
+_slice_decoder = msgspec.msgpack.Decoder(_Slice)
 
 
 def decision_key(decision_id: int) -> bytes:
@@ -36,14 +66,45 @@ def kind_term(kind: Kind) -> bytes:
 
 def point_term(point: str) -> bytes:
     """Return the term that decisions on a point have."""
-    return b"p" + point.encode() + b"\x00"
+    return _term(b"p", point)
+
+
+def asset_term(asset: str) -> bytes:
+    """Return the term that decisions on a point of an asset have."""
+    return _term(b"a", asset)
+
+
+def rule_term(rule: str) -> bytes:
+    """Return the term that decisions of a rule have."""
+    return _term(b"r", rule)
+
+
+def tag_term(tag: str) -> bytes:
+    """Return the term that decisions have whose evidence holds a sample of a tag."""
+    return _term(b"g", tag)
+
+
+def actor_term(uid: int) -> bytes:
+    """Return the term that decisions have which a person or the gateway itself asked for, by uid."""
+    return _term(b"u", str(uid))
+
+
+@lru_cache(TERMS_CACHED)
+def _term(letter: bytes, name: str) -> bytes:
+    """Return a term of fixed length; two names that share one are told apart by their records."""
+    return letter + sha256(name.encode()).digest()[:TERM_HASH_BYTES]
+
+
+def asset_of(point: str) -> str:
+    """Return the asset of a point or tag, e.g. `pump_1` of `pump_1.speed_sp`; empty = it has none."""
+    return point.rpartition(".")[0]
 
 
 class Marks(NamedTuple):
     """What a record will be found by.
 
     Args:
-        terms: that it has.
+        terms: that it has, without those of its evidence.
         decision: the id, if it is a decision; 0 = it is none.
         outcome_of: the id of the decision, if it is an outcome; 0 = it is none.
     """
@@ -59,36 +120,151 @@ NO_MARKS = Marks()
 def marks_of(body: Body) -> Marks:
     """Return what a record can be found by."""
     kind = kind_term(kind_of(body))
-    if isinstance(body, Decision):
-        return Marks((kind, point_term(body.point)), body.decision_id)
-    return Marks((kind,), outcome_of=body.decision_id if isinstance(body, Outcome) else 0)
+    if not isinstance(body, Decision):
+        return Marks((kind,), outcome_of=body.decision_id if isinstance(body, Outcome) else 0)
+    terms = [kind, point_term(body.point)]
+    if asset := asset_of(body.point):
+        terms.append(asset_term(asset))
+    if body.rule:
+        terms.append(rule_term(body.rule))
+    if body.actor is not None:
+        terms.append(actor_term(body.actor.uid))
+    return Marks(tuple(terms), body.decision_id)
 
 
-def rows_of(tile: int, marked: Iterable[tuple[int, Marks]]) -> Rows:
-    """Return the index rows of a full tile.
+def tags_of(evidence: bytes) -> frozenset[str]:
+    """Return the tags of which a slice holds samples; none if it is no slice, which whoever reads it is told."""
+    try:
+        return frozenset([row.tag for row in _slice_decoder.decode(evidence).rows])
+    except msgspec.MsgspecError:
+        return frozenset()
+
+
+class Entry(NamedTuple):
+    """A record of a full tile, as far as the index knows it.
 
     Args:
-        tile: its index.
-        marked: (place in the tile, marks) of its records, ascending.
+        place: in the tile.
+        marks: of its body.
+        wall_ns: its wall time.
+        evidence: bytes of its slice; empty = it has none, or none that is kept.
     """
-    places: dict[bytes, bytearray] = {}
+
+    place: int
+    marks: Marks
+    wall_ns: int
+    evidence: bytes = b""
+
+
+class TileIndex(NamedTuple):
+    """What the index says of one full tile.
+
+    Args:
+        rows: that are the tile's own.
+        places: term -> packed places, a part of a row that the tile shares.
+        tags: the same of terms that come from evidence, of which more than these may be on record once it was pruned.
+    """
+
+    rows: Rows
+    places: Rows
+    tags: Rows
+
+
+def index_of(tile: int, entries: Iterable[Entry]) -> TileIndex:
+    """Return what the index says of a full tile whose records are these, ascending by place."""
     rows: Rows = {}
+    places: dict[bytes, list[int]] = {}
+    tags: dict[bytes, list[int]] = {}
+    walls: list[int] = []
     has_decision = False
-    for place, marks in marked:
+    for place, marks, wall_ns, evidence in entries:
+        walls.append(wall_ns)
         for term in marks.terms:
-            if term not in places:
-                places[term] = bytearray()
-            places[term].append(place)
+            places.setdefault(term, []).append(place)
         if marks.decision and not has_decision:
             rows[decision_key(marks.decision)] = u64(tile)
             has_decision = True
         elif marks.outcome_of:
             rows[outcomes_prefix(marks.outcome_of) + u64((tile << TILE_HEIGHT) + place)] = b""
-    end = u64(tile)
-    rows.update((term + end, bytes(found)) for term, found in places.items())
-    return rows
+        for tag in tags_of(evidence) if evidence else ():
+            tags.setdefault(tag_term(tag), []).append(place)
+    if walls:
+        rows[span_key(0, tile)] = span_row(min(walls), max(walls))
+    return TileIndex(
+        rows,
+        {term: packed(found) for term, found in places.items()},
+        {term: packed(found) for term, found in tags.items()},
+    )
 
 
-def places_back(row: bytes) -> Iterator[int]:
-    """Yield the places of a term's row, last first."""
-    return reversed(row)
+# --- terms ------------------------------------------------------------------------------------------------------------
+
+
+def term_key(term: bytes, tile: int) -> bytes:
+    """Return the key of the row that says where a term occurs in a tile and its neighbours."""
+    return term + (tile // GROUP).to_bytes(4, "big")
+
+
+def packed(places: list[int]) -> bytes:
+    """Return places of a tile: one byte each, or a bitmap of 256 bits, bit 0 of byte 0 first, if that is shorter."""
+    if len(places) <= LIST_MAX:
+        return bytes(places)
+    return sum(1 << place for place in places).to_bytes(BITMAP_BYTES, "little")
+
+
+def unpacked(places: bytes) -> int:
+    """Return packed places as a number whose bit n says whether the record at place n has the term."""
+    if len(places) == BITMAP_BYTES:
+        return int.from_bytes(places, "little")
+    bits = 0
+    for place in places:
+        bits |= 1 << place
+    return bits
+
+
+def with_tile(row: bytes, tile: int, places: bytes) -> bytes:
+    """Return a term's row with a tile's places behind those of earlier tiles.
+
+    A row is a sequence of: tile modulo 16, length of the packed places, packed places.
+    """
+    kept, at = row, 0
+    while at + 1 < len(row):
+        if row[at] >= tile % GROUP:
+            kept = row[:at]
+            break
+        at += 2 + row[at + 1]
+    return kept + bytes((tile % GROUP, len(places))) + places
+
+
+def tiles_of(key: bytes, row: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield (tile, packed places) of a term's row, ascending."""
+    first = int.from_bytes(key[-4:], "big") * GROUP
+    at = 0
+    while at + 1 < len(row):
+        end = at + 2 + row[at + 1]
+        yield first + row[at], row[at + 2 : end]
+        at = end
+
+
+# --- times ------------------------------------------------------------------------------------------------------------
+
+
+def span_key(level: int, index: int) -> bytes:
+    """Return the key of the wall times of a tile (level 0), or of the 256 tiles from 256 * `index` on (level 1)."""
+    return b"t" + bytes([level]) + u64(index)
+
+
+def span_row(first_ns: int, last_ns: int) -> bytes:
+    """Return the earliest and the latest wall time as a row."""
+    return u64(max(first_ns, 0)) + u64(max(last_ns, 0))
+
+
+def span_of(row: bytes) -> tuple[int, int]:
+    """Return (earliest, latest) wall time, ns."""
+    return from_u64(row), from_u64(row[8:])
+
+
+def span_over(rows: list[bytes]) -> bytes:
+    """Return the row above the rows of 256 tiles."""
+    spans = [span_of(row) for row in rows]
+    return span_row(min(first for first, _ in spans), max(last for _, last in spans))

@@ -6,7 +6,7 @@ Nothing that the daemon computed is believed; the only trust is in the verifier 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from hashlib import sha256
@@ -219,10 +219,12 @@ class _Verification:
         for seq, data in enumerate(found, start=first):
             hashes.append(leaf_hash(data))
             leaves.append(_checked_leaf(seq, data, hashes[-1], expected))
+        slices: dict[int, bytes] = {}
         for leaf in leaves:
-            self._check_record(reading, entries, leaf)
+            if evidence := self._check_record(reading, entries, leaf):
+                slices[leaf.seq - first] = evidence
         if first < entries.first_young():
-            _check_index(reading, first // TILE_WIDTH, leaves)
+            _check_index(reading, first // TILE_WIDTH, leaves, slices)
         if len(leaves) != count:
             raise _Bad(first + len(leaves), "unknown", "the record is missing")
         self.tree, full = self.tree.grown(hashes)
@@ -231,7 +233,8 @@ class _Verification:
                 raise _Bad(first, "tree", f"the stored tile {tile.level}/{tile.index} is not that of the records")
         return Chunk(first, found, hashes)
 
-    def _check_record(self, reading: Reading, entries: Entries, leaf: Leaf) -> None:
+    def _check_record(self, reading: Reading, entries: Entries, leaf: Leaf) -> bytes | None:
+        """Check a record and what came with it, and return its evidence."""
         body = leaf.body
         if leaf.seq == 0:
             self._check_genesis(leaf)
@@ -242,8 +245,8 @@ class _Verification:
             self._check_outcome(reading, leaf, body)
         elif isinstance(body, BlockSealed):
             self._check_block(reading, leaf, body)
-        self._check_evidence(entries, leaf)
         self._check_personal(reading, leaf)
+        return self._check_evidence(entries, leaf)
 
     def _check_decision(self, leaf: Leaf, decision: Decision) -> None:
         self._decisions += 1
@@ -298,10 +301,10 @@ class _Verification:
         if len(content) != block.size or not cycles:
             raise _bad(leaf, f"its block has {len(content)} bytes and {len(cycles)} cycles, not what it says")
 
-    def _check_evidence(self, entries: Entries, leaf: Leaf) -> None:
+    def _check_evidence(self, entries: Entries, leaf: Leaf) -> bytes | None:
         digest = getattr(leaf.body, "evidence", b"")
         if not digest:
-            return
+            return None
         try:
             evidence = entries.evidence(leaf.seq)
         except ValueError as error:
@@ -310,6 +313,7 @@ class _Verification:
             self._evidence_missing += 1
         elif sha256(evidence).digest() != digest:
             raise _bad(leaf, "its evidence does not have the hash that it cites")
+        return evidence
 
     def _check_personal(self, reading: Reading, leaf: Leaf) -> None:
         hashed = [field for field in ("reason_text", "actor_name") if getattr(leaf.body, field, b"")]
@@ -400,12 +404,48 @@ def _checked_leaf(seq: int, data: bytes, hash_: bytes, expected: list[bytes] | N
     return leaf
 
 
-def _check_index(reading: Reading, tile: int, leaves: Sequence[Leaf]) -> None:
-    """Compare what the index says of a tile with its records."""
-    marks = ((place, index.marks_of(leaf.body)) for place, leaf in enumerate(leaves))
-    for key, value in index.rows_of(tile, marks).items():
-        if reading.get(Table.INDEX, key) != value:
-            raise _bad(leaves[0], f"the index of the {len(leaves)} records from here on is not theirs")
+def _check_index(reading: Reading, tile: int, leaves: Sequence[Leaf], slices: Mapping[int, bytes]) -> None:
+    """Compare what the index says of a tile with its records, so that it hides none of them.
+
+    Args:
+        reading: the transaction.
+        tile: its index.
+        leaves: its records.
+        slices: place -> evidence, as far as it is kept.
+    """
+    found = index.index_of(
+        tile,
+        (
+            index.Entry(place, index.marks_of(leaf.body), leaf.wall_ns, slices.get(place, b""))
+            for place, leaf in enumerate(leaves)
+        ),
+    )
+    sound = all(reading.get(Table.INDEX, key) == row for key, row in found.rows.items())
+    sound = sound and all(_places_of(reading, term, tile) == places for term, places in found.places.items())
+    sound = sound and all(_covers(_places_of(reading, term, tile), places) for term, places in found.tags.items())
+    if not sound:
+        raise _bad(leaves[0], f"the index of the {len(leaves)} records from here on is not theirs")
+    if (tile + 1) % TILE_WIDTH == 0:
+        _check_times(reading, tile // TILE_WIDTH, leaves[0])
+
+
+def _places_of(reading: Reading, term: bytes, tile: int) -> bytes:
+    key = index.term_key(term, tile)
+    return dict(index.tiles_of(key, reading.get(Table.INDEX, key) or b"")).get(tile, b"")
+
+
+def _covers(stored: bytes, places: bytes) -> bool:
+    """Say whether all places are told; evidence that was pruned since is told of, too."""
+    return stored == places or not index.unpacked(places) & ~index.unpacked(stored)
+
+
+def _check_times(reading: Reading, group: int, leaf: Leaf) -> None:
+    """Compare the times over 256 tiles with those of the tiles, which have been compared with the records."""
+    above = reading.get(Table.INDEX, index.span_key(1, group))
+    keys = [index.span_key(0, tile) for tile in range(TILE_WIDTH * group, TILE_WIDTH * (group + 1))]
+    rows = [row for key in keys if (row := reading.get(Table.INDEX, key)) is not None]
+    if above is not None and above != index.span_over(rows):
+        raise _bad(leaf, f"the times that the index holds over {TILE_WIDTH} tiles are not theirs")
 
 
 def _seq_in_bundle(reading: Reading, decision_id: int) -> int | None:
