@@ -110,12 +110,20 @@ class Entries:
             ValueError: the evidence of its tile cannot be unpacked.
         """
         tile, place = divmod(seq, TILE_WIDTH)
+        found = self.slices(tile).get(place)
+        return self._reading.get(Table.EVIDENCE, slice_key(seq)) if found is None else found
+
+    def slices(self, tile: int) -> dict[int, bytes]:
+        """Return the evidence that stands in the bundle of a full tile, by place.
+
+        Raises:
+            ValueError: it cannot be unpacked.
+        """
         if tile != self._slices_tile:
             packed = self._reading.get(Table.EVIDENCE, slices_key(tile))
             self._slices = {} if packed is None else _unpacked_slices(packed)
             self._slices_tile = tile
-        found = self._slices.get(place)
-        return self._reading.get(Table.EVIDENCE, slice_key(seq)) if found is None else found
+        return self._slices
 
     def _bundle(self, tile: int) -> list[bytes] | None:
         if tile != self._tile:

@@ -119,25 +119,40 @@ NO_MARKS = Marks()
 
 def marks_of(body: Body) -> Marks:
     """Return what a record can be found by."""
-    kind = kind_term(kind_of(body))
-    if not isinstance(body, Decision):
-        return Marks((kind,), outcome_of=body.decision_id if isinstance(body, Outcome) else 0)
-    terms = [kind, point_term(body.point)]
-    if asset := asset_of(body.point):
+    if isinstance(body, Decision):
+        uid = -1 if body.actor is None else body.actor.uid
+        return Marks(_decision_terms(body.point, body.rule, uid), body.decision_id)
+    return Marks(_kind_terms(kind_of(body)), outcome_of=body.decision_id if isinstance(body, Outcome) else 0)
+
+
+@lru_cache
+def _kind_terms(kind: Kind) -> tuple[bytes, ...]:
+    return (kind_term(kind),)
+
+
+@lru_cache(TERMS_CACHED)
+def _decision_terms(point: str, rule: str, uid: int) -> tuple[bytes, ...]:
+    terms = [kind_term(Kind.DECISION), point_term(point)]
+    if asset := asset_of(point):
         terms.append(asset_term(asset))
-    if body.rule:
-        terms.append(rule_term(body.rule))
-    if body.actor is not None:
-        terms.append(actor_term(body.actor.uid))
-    return Marks(tuple(terms), body.decision_id)
+    if rule:
+        terms.append(rule_term(rule))
+    if uid >= 0:
+        terms.append(actor_term(uid))
+    return tuple(terms)
 
 
-def tags_of(evidence: bytes) -> frozenset[str]:
+def tags_of(evidence: bytes) -> tuple[str, ...]:
     """Return the tags of which a slice holds samples; none if it is no slice, which whoever reads it is told."""
     try:
-        return frozenset([row.tag for row in _slice_decoder.decode(evidence).rows])
+        return tuple([row.tag for row in _slice_decoder.decode(evidence).rows])
     except msgspec.MsgspecError:
-        return frozenset()
+        return ()
+
+
+@lru_cache(TERMS_CACHED)
+def _tag_terms(tags: tuple[str, ...]) -> tuple[bytes, ...]:
+    return tuple({tag_term(tag) for tag in tags})
 
 
 class Entry(NamedTuple):
@@ -173,28 +188,32 @@ class TileIndex(NamedTuple):
 def index_of(tile: int, entries: Iterable[Entry]) -> TileIndex:
     """Return what the index says of a full tile whose records are these, ascending by place."""
     rows: Rows = {}
-    places: dict[bytes, list[int]] = {}
-    tags: dict[bytes, list[int]] = {}
+    places: dict[tuple[bytes, ...], list[int]] = {}  # by all terms of a record: most share them
+    tags: dict[tuple[bytes, ...], list[int]] = {}
     walls: list[int] = []
     has_decision = False
-    for place, marks, wall_ns, evidence in entries:
+    for place, (terms, decision, outcome_of), wall_ns, evidence in entries:
         walls.append(wall_ns)
-        for term in marks.terms:
-            places.setdefault(term, []).append(place)
-        if marks.decision and not has_decision:
-            rows[decision_key(marks.decision)] = u64(tile)
+        places.setdefault(terms, []).append(place)
+        if decision and not has_decision:
+            rows[decision_key(decision)] = u64(tile)
             has_decision = True
-        elif marks.outcome_of:
-            rows[outcomes_prefix(marks.outcome_of) + u64((tile << TILE_HEIGHT) + place)] = b""
-        for tag in tags_of(evidence) if evidence else ():
-            tags.setdefault(tag_term(tag), []).append(place)
+        elif outcome_of:
+            rows[outcomes_prefix(outcome_of) + u64((tile << TILE_HEIGHT) + place)] = b""
+        if evidence:
+            tags.setdefault(_tag_terms(tags_of(evidence)), []).append(place)
     if walls:
         rows[span_key(0, tile)] = span_row(min(walls), max(walls))
-    return TileIndex(
-        rows,
-        {term: packed(found) for term, found in places.items()},
-        {term: packed(found) for term, found in tags.items()},
-    )
+    return TileIndex(rows, _by_term(places), _by_term(tags))
+
+
+def _by_term(places: dict[tuple[bytes, ...], list[int]]) -> Rows:
+    bits: dict[bytes, int] = {}
+    for terms, found in places.items():
+        together = sum([1 << place for place in found])
+        for term in terms:
+            bits[term] = bits.get(term, 0) | together
+    return {term: packed(found) for term, found in bits.items()}
 
 
 # --- terms ------------------------------------------------------------------------------------------------------------
@@ -205,11 +224,16 @@ def term_key(term: bytes, tile: int) -> bytes:
     return term + (tile // GROUP).to_bytes(4, "big")
 
 
-def packed(places: list[int]) -> bytes:
-    """Return places of a tile: one byte each, or a bitmap of 256 bits, bit 0 of byte 0 first, if that is shorter."""
-    if len(places) <= LIST_MAX:
-        return bytes(places)
-    return sum(1 << place for place in places).to_bytes(BITMAP_BYTES, "little")
+def packed(bits: int) -> bytes:
+    """Return places of a tile, bit n for place n, as a byte each or as a bitmap of 256 bits, whichever is shorter."""
+    if bits.bit_count() > LIST_MAX:
+        return bits.to_bytes(BITMAP_BYTES, "little")
+    places = bytearray()
+    while bits:
+        lowest = bits & -bits
+        places.append(lowest.bit_length() - 1)
+        bits ^= lowest
+    return bytes(places)
 
 
 def unpacked(places: bytes) -> int:

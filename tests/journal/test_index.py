@@ -76,18 +76,18 @@ def test_a_tile_is_found_by_what_its_records_have_in_common():
 
 @given(st.sets(st.integers(0, 255), min_size=1))
 def test_places_of_a_tile_take_at_most_32_bytes_and_come_back(places):
-    row = packed(sorted(places))
-    assert len(row) <= BITMAP_BYTES
-    assert unpacked(row) == sum(1 << place for place in places)
+    bits = sum(1 << place for place in places)
+    assert len(packed(bits)) <= BITMAP_BYTES
+    assert unpacked(packed(bits)) == bits
 
 
-@given(st.dictionaries(st.integers(32, 47), st.sets(st.integers(0, 255), min_size=1), min_size=1))
+@given(st.dictionaries(st.integers(32, 47), st.integers(1, 2**256 - 1), min_size=1))
 def test_a_row_tells_of_up_to_16_tiles_in_order(found):
     key, row = term_key(kind_term(Kind.GAP), 32), b""
     for tile in sorted(found):
         assert term_key(kind_term(Kind.GAP), tile) == key
-        row = with_tile(row, tile, packed(sorted(found[tile])))
-    assert dict(tiles_of(key, row)) == {tile: packed(sorted(places)) for tile, places in found.items()}
+        row = with_tile(row, tile, packed(found[tile]))
+    assert dict(tiles_of(key, row)) == {tile: packed(bits) for tile, bits in found.items()}
     assert [tile for tile, _ in tiles_of(key, row)] == sorted(found)
 
 
@@ -106,8 +106,8 @@ def test_the_asset_of_a_point_is_what_stands_before_its_last_dot():
 
 
 def test_tags_are_those_of_the_slice_and_what_is_no_slice_has_none():
-    assert tags_of(slice_of("a.t", "a.u")) == {"a.t", "a.u"}
-    assert tags_of(b"evidence of decision 7") == tags_of(b"") == frozenset()
+    assert tags_of(slice_of("a.t", "a.u")) == ("a.t", "a.u")
+    assert tags_of(b"evidence of decision 7") == tags_of(b"") == ()
 
 
 def test_a_record_is_marked_by_its_kind_and_what_it_decides():

@@ -6,13 +6,12 @@ import os
 import shutil
 import subprocess
 import sys
-from functools import partial
 
 import msgspec
 import pytest
 
 from gatewayd.errors import StoreError
-from gatewayd.journal.bundle import Entries, slice_key, slices_key
+from gatewayd.journal.bundle import slice_key, slices_key
 from gatewayd.journal.guarded import guard
 from gatewayd.journal.index import (
     asset_term,
@@ -24,9 +23,8 @@ from gatewayd.journal.index import (
     tag_term,
     term_key,
 )
-from gatewayd.journal.leaf import decode_leaf
 from gatewayd.journal.tail import EDGE_KEY, partial_key, tile_key
-from gatewayd.journal.verify import _Bad, _check_times, verify, verify_store
+from gatewayd.journal.verify import verify, verify_store
 from gatewayd.model.record import Kind
 from gatewayd.model.wanted import Wanted
 from gatewayd.proof.note import Checkpoint, NoteError, SeedSigner, open_checkpoint, sign_checkpoint
@@ -170,18 +168,6 @@ async def test_tags_that_were_read_are_compared_with_the_evidence_and_believed_o
     assert problem(store) is None
     assert len(journal.decisions(300, wanted=Wanted(tag="a.t"))) == 255
     store.close()
-
-
-def test_times_that_would_hide_256_tiles_are_named(sound):
-    """Tile 255 closes a group; here its row over the group is made by hand."""
-    row = sound.get(Table.INDEX, span_key(0, 1))
-    leaf = decode_leaf(sound.read(lambda reading: Entries(reading).leaf(256)))
-    checked = partial(_check_times, group=0, leaf=leaf)
-    sound.write(lambda writing: writing.put(Table.INDEX, span_key(1, 0), row))
-    sound.read(checked)
-    change(sound, Table.INDEX, span_key(1, 0))
-    with pytest.raises(_Bad, match="256 tiles"):
-        sound.read(checked)
 
 
 def test_an_outcome_that_cannot_be_found_is_named(sound):
