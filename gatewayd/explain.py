@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 
@@ -25,8 +25,11 @@ from gatewayd.model.view import (
     WriteView,
     number,
 )
+from gatewayd.model.wanted import Wanted
 from gatewayd.proof.merkle import leaf_hash
 from gatewayd.site.digest import site_from_bytes
+
+Turn = Callable[[], Awaitable[None]]
 
 _NO_SLICE = EvidenceSlice(cycle=0, expression="", rows=(), terms=())
 
@@ -41,10 +44,23 @@ class Explainer:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
 
-    def decisions(self, limit: int, before: int, point: str, units: Mapping[str, str]) -> tuple[DecisionView, ...]:
-        """Return the newest decisions first; see the API for the arguments."""
-        records = self._journal.decisions(limit, before or None, point or None)
-        return tuple(self._line(record, units) for record in records)
+    async def decisions(
+        self, limit: int, wanted: Wanted, units: Mapping[str, str], turn: Turn
+    ) -> tuple[DecisionView, ...]:
+        """Return the newest decisions first; see the API for the arguments.
+
+        Args:
+            limit: at most so many.
+            wanted: what they have in common.
+            units: point -> unit.
+            turn: lets others have their turn of the loop; awaited between short looks at the journal.
+        """
+        found: list[DecisionView] = []
+        for some in self._journal.find(wanted, limit):
+            outcomes = self._journal.outcomes_of([_decision(record).decision_id for record in some]) if some else {}
+            found += [self._line(record, units, outcomes.get(_decision(record).decision_id, [])) for record in some]
+            await turn()
+        return tuple(found)
 
     def detail(self, decision_id: int, units: Mapping[str, str]) -> DecisionDetail | None:
         """Return everything the decision's record and its outcome say, or None."""
@@ -68,9 +84,9 @@ class Explainer:
             evidence_intact=intact,
         )
 
-    def _line(self, record: StoredRecord, units: Mapping[str, str]) -> DecisionView:
+    def _line(self, record: StoredRecord, units: Mapping[str, str], outcomes: Sequence[StoredRecord]) -> DecisionView:
         body = _decision(record)
-        outcome = self._outcome(body.decision_id)
+        outcome = _last_outcome(outcomes)
         return DecisionView(
             id=body.decision_id,
             time_ns=record.leaf.wall_ns,
@@ -89,9 +105,10 @@ class Explainer:
 
     def _detail(self, record: StoredRecord, units: Mapping[str, str]) -> DecisionDetail:
         body = _decision(record)
-        outcome = self._outcome(body.decision_id)
+        outcomes = self._journal.outcomes(body.decision_id)
+        outcome = _last_outcome(outcomes)
         return DecisionDetail(
-            decision=self._line(record, units),
+            decision=self._line(record, units, outcomes),
             cycle=body.cycle,
             proposed=number(body.proposed),
             guards=tuple(_guard(guard) for guard in body.guards),
@@ -110,11 +127,6 @@ class Explainer:
             write=_write(outcome) if outcome else None,
             proof=self._proof(record, body),
         )
-
-    def _outcome(self, decision_id: int) -> Outcome | None:
-        """Return the last outcome: a write found in doubt has its recovered one after a restart."""
-        records = self._journal.outcomes(decision_id)
-        return next((record.leaf.body for record in reversed(records) if isinstance(record.leaf.body, Outcome)), None)
 
     def _proof(self, record: StoredRecord, body: Decision) -> ProofView:
         lines = self._journal.checkpoint().splitlines()
@@ -135,6 +147,11 @@ class Explainer:
         asset, _, rule_id = body.rule.rpartition("/")
         rules = site.asset_types[site.assets[asset].type].rule if asset else site.rules
         return next((rule.why for rule in rules if rule.id == rule_id), "")
+
+
+def _last_outcome(records: Sequence[StoredRecord]) -> Outcome | None:
+    """Return the last outcome: a write found in doubt has its recovered one after a restart."""
+    return next((record.leaf.body for record in reversed(records) if isinstance(record.leaf.body, Outcome)), None)
 
 
 def _decision(record: StoredRecord) -> Decision:

@@ -55,6 +55,7 @@ from gatewayd.model.view import (
     TagView,
     number,
 )
+from gatewayd.model.wanted import Wanted
 from gatewayd.rule_sets import RuleSets
 from gatewayd.sense.poller import Poller
 from gatewayd.sync.uplink import Uplink
@@ -256,13 +257,16 @@ class GatewayFacade:
 
     # --- decisions --------------------------------------------------------------------------------------------------
 
-    async def decisions(self, limit: int, before: int, point: str) -> tuple[DecisionView, ...]:
-        """Return the newest decisions first."""
-        found = self._explainer.decisions(limit, before, point, self._units())
-        if not found and 0 < before <= self._journal.pruned.last_decision_id + 1:
+    async def decisions(self, limit: int, wanted: Wanted) -> tuple[DecisionView, ...]:
+        """Return the newest decisions first; cycles have their turn meanwhile."""
+        found = await self._explainer.decisions(limit, wanted, self._units(), self._turn)
+        if not found and 0 < wanted.before <= self._journal.pruned.last_decision_id + 1:
             with told_when_pruned():
-                raise refuse_pruned(f"what was decided before decision {before}", self._journal.pruned)
+                raise refuse_pruned(f"what was decided before decision {wanted.before}", self._journal.pruned)
         return found
+
+    async def _turn(self) -> None:
+        await self._clock.sleep_until(self._clock.monotonic_ns())
 
     async def decision(self, decision_id: int) -> DecisionDetail | None:
         """Return a decision's record."""

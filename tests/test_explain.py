@@ -12,6 +12,7 @@ from gatewayd.model.config import Gateway, GatewayFile
 from gatewayd.model.config import Storage as StorageConfig
 from gatewayd.model.decision import NewRecord, OutcomeResult
 from gatewayd.model.record import Outcome
+from gatewayd.model.wanted import EVERYTHING, Wanted
 from gatewayd.storage import Storage
 from tests.clock import ManualClock
 from tests.core.scenario import Scenario, rule
@@ -76,10 +77,19 @@ async def test_a_persons_decision_names_them_from_the_side_table(storage):
 async def test_the_list_is_newest_first_and_pages(storage):
     plant = await journalled(storage)
     explainer = Explainer(storage.journal)
-    newest, older = explainer.decisions(10, 0, "", UNITS)
+    turns = []
+
+    async def listed(wanted: Wanted = EVERYTHING):
+        return await explainer.decisions(10, wanted, UNITS, turn)
+
+    async def turn() -> None:
+        turns.append(1)
+
+    newest, older = await listed()
     assert [newest.id, older.id] == [plant.decisions[1].decision_id, plant.decisions[0].decision_id]
-    assert [line.id for line in explainer.decisions(10, newest.id, "", UNITS)] == [older.id]
-    assert explainer.decisions(10, 0, "pump.other", UNITS) == ()
+    assert [line.id for line in await listed(Wanted(before=newest.id))] == [older.id]
+    assert await listed(Wanted(point="pump.other")) == ()
+    assert turns, "others have their turn between two looks"
     assert older.outcome == "verified"
     assert older.units == "%"
 

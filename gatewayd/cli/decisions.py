@@ -6,6 +6,7 @@ import click
 
 from gatewayd.cli import explanation, show
 from gatewayd.cli.client import Client, path_of
+from gatewayd.cli.moment import Moment
 from gatewayd.cli.session import Session, json_option, pass_session
 from gatewayd.model.view import DecisionDetail, DecisionList, DecisionView, Explanation
 
@@ -20,20 +21,30 @@ def decisions() -> None:
 
 @decisions.command("list")
 @click.option("--limit", type=click.IntRange(1, 1_000), default=20, show_default=True, help="At most so many.")
+@click.option("--since", type=Moment(), metavar="TIME", help="Not earlier: 2h (ago) or 2026-11-28T06:00.")
+@click.option("--until", type=Moment(), metavar="TIME", help="Not later.")
 @click.option("--point", default="", metavar="POINT", help="Only decisions on this point, e.g. pump_1.speed_sp.")
+@click.option("--asset", default="", metavar="ASSET", help="Only decisions on points of this asset, e.g. pump_1.")
+@click.option("--tag", default="", metavar="TAG", help="Only decisions that read this tag.")
+@click.option("--rule", default="", metavar="RULE", help="Only decisions of this rule, e.g. pump_1/bearing-hot.")
+@click.option("--actor", default="", metavar="USER", help="Only decisions that this user asked for: a name or a uid.")
 @click.option("--before", type=_IDS, default=None, metavar="ID", help="Only decisions older than this one.")
 @json_option
 @pass_session
-def list_(session: Session, *, limit: int, point: str, before: int | None, as_json: bool) -> None:
-    """List decisions, newest first.
+def list_(
+    session: Session, /, *, since: int | None, until: int | None, as_json: bool, **wanted: str | int | None
+) -> None:
+    """List decisions, newest first. All that is asked for must hold.
 
     \b
     Examples:
       gatewayd decisions list
       gatewayd decisions list --point pump_1.speed_sp --limit 50
+      gatewayd decisions list --rule pump_1/bearing-hot --since 7d
+      gatewayd decisions list --actor ana --until 2026-11-28T06:00
       gatewayd decisions list --before 1200
     """
-    target = path_of("decisions", limit=limit, point=point, before=before)
+    target = path_of("decisions", since_ns=since, until_ns=until, **wanted)
     raw, found = Client(session.socket_path).ask(DecisionList, "GET", target)
     if as_json:
         click.echo(raw)

@@ -27,6 +27,7 @@ from gatewayd.model.view import (
     SyncView,
     TagView,
 )
+from gatewayd.model.wanted import Wanted
 
 
 class Facade(Protocol):
@@ -43,13 +44,12 @@ class Facade(Protocol):
         """Return at most `limit` tags whose name or alias satisfies `name_matcher(match)`, in twin order."""
         ...
 
-    async def decisions(self, limit: int, before: int, point: str) -> tuple[DecisionView, ...]:
+    async def decisions(self, limit: int, wanted: Wanted) -> tuple[DecisionView, ...]:
         """Return the newest decisions first.
 
         Args:
             limit: at most so many, 1 to 1,000.
-            before: only decisions with a smaller id; 0 = from the newest.
-            point: only this point; empty = all.
+            wanted: what they must have in common.
         """
         ...
 

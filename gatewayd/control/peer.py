@@ -84,6 +84,14 @@ def account_of(credentials: Credentials) -> Account:
     return Account(name=user.pw_name, groups=frozenset(_group_names(gids)))
 
 
+def uid_of(name: str) -> int | None:
+    """Look a user's uid up in the system database, None if it knows none. May block on the network: use a thread."""
+    try:
+        return pwd.getpwnam(name).pw_uid
+    except (KeyError, ValueError):
+        return None
+
+
 def _group_names(gids: list[int]) -> list[str]:
     names = []
     for gid in gids:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl, unquote
@@ -12,7 +13,7 @@ from msgspec import Struct
 from gatewayd.clock import Clock
 from gatewayd.control.connection import Request
 from gatewayd.control.facade import Facade
-from gatewayd.control.peer import Caller, Permission
+from gatewayd.control.peer import Caller, Permission, uid_of
 from gatewayd.errors import AccessDenied, GatewayError, RequestRefused, TransientError
 from gatewayd.model.view import (
     ClearRequest,
@@ -30,6 +31,7 @@ from gatewayd.model.view import (
     TagView,
     View,
 )
+from gatewayd.model.wanted import Wanted
 
 TAGS_MAX = 10_000
 TAGS_DEFAULT = 1_000
@@ -39,6 +41,10 @@ DECISIONS_DEFAULT = 50
 MATCH_CHARS_MAX = 200
 _NS_PER_MS = 1_000_000
 _ID_MAX = 2**63 - 1
+_UID_MAX = 2**32 - 1
+_NAMED = ("point", "asset", "tag", "rule")  # what decisions can have in common, by name
+_WANTED = ("before", "since_ns", "until_ns", "actor", *_NAMED)
+_QUERY_FIELDS_MAX = 16
 
 Body = TypeVar("Body", bound=Struct)
 encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
@@ -143,7 +149,7 @@ def _paths() -> list[str]:
 
 def _query(text: str, known: tuple[str, ...]) -> dict[str, str]:
     try:
-        pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=bool(text), max_num_fields=8)
+        pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=bool(text), max_num_fields=_QUERY_FIELDS_MAX)
     except ValueError as error:
         raise BadRequest(f"the query {text[:80]!r} cannot be read", remedy="Write name=value&name=value.") from error
     unknown = [name for name, _ in pairs if name not in known]
@@ -245,11 +251,34 @@ async def _changes(facade: Facade, clock: Clock, glob: str, interval_ns: int) ->
         await clock.sleep_until(asked_ns + interval_ns)
 
 
+async def _wanted(call: Call) -> Wanted:
+    return Wanted(
+        before=_integer(call, "before", 0, 0, _ID_MAX),
+        since_ns=_integer(call, "since_ns", 0, 0, _ID_MAX),
+        until_ns=_integer(call, "until_ns", 0, 0, _ID_MAX),
+        actor_uid=await _uid(call),
+        **{name: call.query.get(name, "") for name in _NAMED},
+    )
+
+
+async def _uid(call: Call) -> int | None:
+    """Return the uid of who is meant, by number or by the system's name for it: the journal is searched by uid alone."""
+    actor = call.query.get("actor", "")
+    if not actor or actor.isdigit():
+        return _integer(call, "actor", 0, 0, _UID_MAX) if actor else None
+    uid = await asyncio.to_thread(uid_of, actor)
+    if uid is None:
+        raise BadRequest(
+            f"this system knows no user {actor[:40]!r}",
+            remedy="Give the uid; `gatewayd decisions show` tells that of a decision.",
+        )
+    return uid
+
+
 async def _decisions(call: Call) -> Answer:
     decisions = await call.facade.decisions(
         _integer(call, "limit", DECISIONS_DEFAULT, 1, DECISIONS_MAX),
-        _integer(call, "before", 0, 0, _ID_MAX),
-        call.query.get("point", ""),
+        await _wanted(call),
     )
     return DecisionList(now_ns=call.clock.wall_ns(), decisions=decisions)
 
@@ -309,7 +338,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", _at("/v1/status"), Permission.GLANCE, (), _status),
     Route("GET", _at("/v1/tags"), Permission.READ, ("match", "limit"), _tags),
     Route("GET", _at("/v1/tags/watch"), Permission.READ, ("match", "interval_ms"), _watch),
-    Route("GET", _at("/v1/decisions"), Permission.READ, ("limit", "before", "point"), _decisions),
+    Route("GET", _at("/v1/decisions"), Permission.READ, ("limit", *_WANTED), _decisions),
     Route("GET", _at("/v1/decisions/{id}"), Permission.READ, (), _decision),
     Route("GET", _at("/v1/decisions/{id}/explain"), Permission.READ, (), _explain),
     Route("GET", _at("/v1/overrides"), Permission.READ, (), _overrides),

@@ -13,7 +13,7 @@ import msgspec
 import zstandard
 
 from gatewayd.journal import index
-from gatewayd.journal.index import Marks
+from gatewayd.journal.index import Entry, Marks
 from gatewayd.journal.leaf import LEAF_BYTES_MAX, decode_leaf
 from gatewayd.proof.merkle import HASH_SIZE
 from gatewayd.proof.tiles import TILE_WIDTH, entries_of_bundle, entry_bundle
@@ -110,12 +110,20 @@ class Entries:
             ValueError: the evidence of its tile cannot be unpacked.
         """
         tile, place = divmod(seq, TILE_WIDTH)
+        found = self.slices(tile).get(place)
+        return self._reading.get(Table.EVIDENCE, slice_key(seq)) if found is None else found
+
+    def slices(self, tile: int) -> dict[int, bytes]:
+        """Return the evidence that stands in the bundle of a full tile, by place.
+
+        Raises:
+            ValueError: it cannot be unpacked.
+        """
         if tile != self._slices_tile:
             packed = self._reading.get(Table.EVIDENCE, slices_key(tile))
             self._slices = {} if packed is None else _unpacked_slices(packed)
             self._slices_tile = tile
-        found = self._slices.get(place)
-        return self._reading.get(Table.EVIDENCE, slice_key(seq)) if found is None else found
+        return self._slices
 
     def _bundle(self, tile: int) -> list[bytes] | None:
         if tile != self._tile:
@@ -132,11 +140,11 @@ class Bundler:
     """
 
     def __init__(self) -> None:
-        self._marks: dict[int, Marks] = {}
+        self._marks: dict[int, tuple[Marks, int]] = {}
 
-    def learn(self, first: int, marks: Iterable[Marks]) -> None:
-        """Remember the marks of records from `first` on."""
-        self._marks.update(enumerate(marks, start=first))
+    def learn(self, first: int, marks: Iterable[Marks], wall_ns: int) -> None:
+        """Remember the marks of records from `first` on, and their wall time."""
+        self._marks.update(enumerate(((each, wall_ns) for each in marks), start=first))
 
     def __call__(self, tables: Reading, changes: Changes) -> Changes:
         """Return changes in which the records of tiles that are full stand in bundles.
@@ -164,26 +172,43 @@ class Bundler:
             keys = [u64(seq) for seq in range(TILE_WIDTH * tile, TILE_WIDTH * (tile + 1))]
             found = [row for key in keys if (row := entries.get(key)) is not None]
             if len(found) == TILE_WIDTH:
-                self._bundle(tables, grown, tile, [row[HASH_SIZE:] for row in found])
+                self._bundle(tables, grown, tile, [row[HASH_SIZE:] for row in found], slices)
                 _forget(tables, grown, Table.ENTRY, keys)
                 _bundle_slices(tables, grown, tile, slices)
         return grown
 
-    def _bundle(self, tables: Reading, grown: dict[Table, _Rows], tile: int, leaves: list[bytes]) -> None:
+    def _bundle(
+        self, tables: Reading, grown: dict[Table, _Rows], tile: int, leaves: list[bytes], slices: Mapping[bytes, bytes]
+    ) -> None:
         _into(grown, Table.BUNDLE)[u64(tile)] = _compressor.compress(entry_bundle(leaves))
-        _into(grown, Table.INDEX).update(index.rows_of(tile, self._marked(tile, leaves)))
+        _put_index(tables, _into(grown, Table.INDEX), tile, index.index_of(tile, self._entries(tile, leaves, slices)))
 
-    def _marked(self, tile: int, leaves: list[bytes]) -> Iterator[tuple[int, Marks]]:
-        """Yield (place, marks); of what is damaged none, which is found when it is read."""
+    def _entries(self, tile: int, leaves: list[bytes], slices: Mapping[bytes, bytes]) -> Iterator[Entry]:
+        """Yield what the index says of records; of what is damaged nothing, which is found when it is read."""
         first = TILE_WIDTH * tile
         for place, data in enumerate(leaves):
-            marks = self._marks.pop(first + place, None)
-            if marks is None:
+            known = self._marks.pop(first + place, None)
+            if known is None:
                 try:
-                    marks = index.marks_of(decode_leaf(data).body)
+                    leaf = decode_leaf(data)
                 except ValueError:
                     continue
-            yield place, marks
+                known = index.marks_of(leaf.body), leaf.wall_ns
+            yield Entry(place, *known, slices.get(slice_key(first + place), b""))
+
+
+def _put_index(tables: Reading, rows: _Rows, tile: int, found: index.TileIndex) -> None:
+    """Write a tile's index into rows that other tiles have begun, and the times over 256 tiles with the last of them."""
+    rows.update(found.rows)
+    for term, places in (*found.places.items(), *found.tags.items()):
+        key = index.term_key(term, tile)
+        begun = rows[key] if key in rows else tables.get(Table.INDEX, key) if tile % index.GROUP else None
+        rows[key] = index.with_tile(begun or b"", tile, places)
+    if (tile + 1) % TILE_WIDTH == 0:
+        keys = [index.span_key(0, each) for each in range(tile + 1 - TILE_WIDTH, tile + 1)]
+        spans = [row for key in keys if (row := rows.get(key) or tables.get(Table.INDEX, key)) is not None]
+        if len(spans) == TILE_WIDTH:  # else whoever searches looks at those that are there
+            rows[index.span_key(1, tile // TILE_WIDTH)] = index.span_over(spans)
 
 
 def _bundle_slices(tables: Reading, grown: dict[Table, _Rows], tile: int, slices: Mapping[bytes, bytes]) -> None:

@@ -14,7 +14,7 @@ from gatewayd.journal.leaf import decode_leaf
 from gatewayd.journal.log import Journal
 from gatewayd.model.record import AlarmEvent, Body, Kind, OverrideEvent, Start
 from gatewayd.proof.tiles import TILE_WIDTH
-from gatewayd.store.tables import Table, from_u64, u64
+from gatewayd.store.tables import Table, from_u64
 from gatewayd.store.transaction import Reading
 
 TILES_AT_ONCE = 8  # the loop stands still for so many: about two milliseconds
@@ -77,7 +77,8 @@ def _bodies(reading: Reading, tile: int, below: int) -> list[tuple[int, Body | N
 
 def _places(reading: Reading, tile: int) -> Iterator[int]:
     for kind in KINDS:
-        yield from reading.get(Table.INDEX, index.kind_term(kind) + u64(tile)) or b""
+        key = index.term_key(index.kind_term(kind), tile)
+        yield from index.places_in(key, reading.get(Table.INDEX, key), tile)
 
 
 def _body(entries: Entries, seq: int) -> Body | None:

@@ -27,7 +27,8 @@ EVIDENCE_BYTES_MAX = 1 << 20
 PERSONAL_BYTES_MAX = 4096  # per text
 SALT_BYTES = 32
 
-_LEAF_HEAD = bytes((SCHEMA, 0, 0x96))  # the last is msgpack's: an array of six
+LEAF_PREFIX = bytes((SCHEMA, 0))  # schema and flags
+_LEAF_HEAD = LEAF_PREFIX + b"\x96"  # msgpack's array of six
 
 PersonalRow = dict[str, tuple[bytes, str]]  # field -> (salt, text)
 

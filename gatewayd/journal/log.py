@@ -295,7 +295,7 @@ class Journal(Records):
             self._store.write_ahead(batch, use_reserve=True)  # what may be written was chosen by who called
         if not self._note_is_stored:
             self._remember_stored_checkpoint(stored_size)
-        self._bundler.learn(self._tree.size, (draft.marks for item in items for draft in item.drafts))
+        self._bundler.learn(self._tree.size, (draft.marks for item in items for draft in item.drafts), stamp.wall_ns)
         self._tree = grown
         decided = [draft.cycle for item in items for draft in item.drafts if draft.kind == Kind.DECISION]
         self._decided_cycles.extend(decided)

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
+from itertools import islice
 from typing import NamedTuple
 
 from msgspec import Struct
 
 from gatewayd.clock import Clock
 from gatewayd.errors import RequestRefused
-from gatewayd.journal import index, pruned
+from gatewayd.journal import finding, index, pruned
 from gatewayd.journal.bundle import Entries, slice_key, slices_key
 from gatewayd.journal.held import oldest_held
 from gatewayd.journal.leaf import decode_leaf
@@ -155,13 +156,13 @@ async def prune(journal: Journal, planned: Plan, actor: Actor, *, wall_ns: int) 
 
 def _last_decision_id(reading: Reading, end: int) -> int:
     """Return the greatest decision id before a record, by the index; ids rise with places."""
-    term = index.kind_term(Kind.DECISION)
-    rows = reading.scan_back(Table.INDEX, floor=term + u64(0), below=term + u64(end // TILE_WIDTH), limit=1)
-    if not rows:
-        return 0
-    seq = from_u64(rows[0][0][len(term) :]) * TILE_WIDTH + rows[0][1][-1]
-    body = decode_leaf(Entries(reading).leaf(seq) or b"").body
-    return body.decision_id if isinstance(body, Decision) else 0
+    anytime, below = finding.Times(reading, 0, 0), end // TILE_WIDTH
+    while below:
+        tiles, below = finding.step(reading, [index.kind_term(Kind.DECISION)], anytime, finding.Span(0, below), 1)
+        for tile, bits in tiles:
+            body = decode_leaf(Entries(reading).leaf(next(finding.places_back(tile, bits))) or b"").body
+            return body.decision_id if isinstance(body, Decision) else 0
+    return 0
 
 
 async def sweep(journal: Journal, clock: Clock) -> int:
@@ -205,8 +206,10 @@ def _oldest_bundle(reading: Reading, end: int) -> int | None:
 def _rows_of_tile(reading: Reading, tile: int) -> list[Row]:
     """Return every row that belongs to the records of a full tile, its bundle last."""
     first, end = tile * TILE_WIDTH, (tile + 1) * TILE_WIDTH
-    marked = ((leaf.seq - first, index.marks_of(leaf.body)) for leaf in _leaves(reading, first))
-    rows: list[Row] = [(Table.INDEX, key) for key in sorted(index.rows_of(tile, marked))]
+    entries = (
+        index.Entry(leaf.seq - first, index.marks_of(leaf.body), leaf.wall_ns) for leaf in _leaves(reading, first)
+    )
+    rows: list[Row] = [(Table.INDEX, key) for key in sorted(index.index_of(tile, entries).rows)]
     spans = ((Table.PERSONAL, u64(first), u64(end)), (Table.EVIDENCE, slice_key(first), slice_key(end)))
     for table, begin, below in spans:
         rows += [(table, key) for key, _ in reading.scan(table, first=begin, below=below, limit=TILE_WIDTH)]
@@ -223,14 +226,18 @@ def _leaves(reading: Reading, first: int) -> Iterator[Leaf]:
 
 
 def _rows_above(reading: Reading, end: int) -> list[Row]:
-    """Return tiles of higher levels that cover nothing but what was pruned, and checkpoints whose root nobody can tell."""
+    """Return what several tiles share and what covers nothing but what was pruned.
+
+    Tiles of higher levels, rows of the index, and checkpoints whose root nobody can tell any more.
+    """
     found: list[Row] = []
     for level in range(1, LEVELS_MAX):
         below = tile_key(level, end >> TILE_HEIGHT * (level + 1))
         rows = reading.scan(Table.TILE, first=tile_key(level, 0), below=below, limit=ROWS_AT_ONCE)
         found += [(Table.TILE, key) for key, _ in rows]
     rows = reading.scan(Table.CHECKPOINT, below=u64(end), limit=ROWS_AT_ONCE)
-    return found + [(Table.CHECKPOINT, key) for key, _ in rows]
+    found += [(Table.CHECKPOINT, key) for key, _ in rows]
+    return found + [(Table.INDEX, key) for key in islice(index.keys_before(reading, end // TILE_WIDTH), ROWS_AT_ONCE)]
 
 
 def is_swept(store: Store) -> bool:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import partial
+from itertools import islice
 
 import msgspec
 from msgspec import Struct
 
 from gatewayd.errors import StoreError
-from gatewayd.journal import blob, index, tail
+from gatewayd.journal import blob, finding, index, tail
 from gatewayd.journal.bundle import Entries
 from gatewayd.journal.guarded import unguard
 from gatewayd.journal.leaf import decode_leaf, decode_personal, wrong_personal_field
 from gatewayd.journal.pruned import PrunedState, refuse_pruned
 from gatewayd.model.decision import Command
 from gatewayd.model.record import Decision, Kind, Leaf, Outcome
+from gatewayd.model.wanted import EVERYTHING, Wanted
 from gatewayd.proof.merkle import HASH_SIZE, consistency_proof, inclusion_proof
 from gatewayd.proof.tiles import TILE_WIDTH, Tree
 from gatewayd.store.env import Store
@@ -24,7 +27,7 @@ from gatewayd.store.transaction import Reading
 
 READ_LIMIT_MAX = 1024
 OUTCOMES_MAX = 64
-TILES_AT_ONCE = 64
+RECORDS_AT_ONCE = 64  # read in one transaction
 _END = b"\xff" * 9  # behind eight bytes of any key
 LEARNED = "learned/"  # then the kind of detector: keys of the saved state that may be damaged and do no harm
 
@@ -124,17 +127,55 @@ class Records:
         """Return the outcome records of a decision, oldest first."""
         return self._store.read(lambda reading: self._search(reading).outcomes(decision_id))
 
-    def decisions(self, limit: int, before: int | None = None, point: str | None = None) -> list[StoredRecord]:
+    def outcomes_of(self, decision_ids: Sequence[int]) -> dict[int, list[StoredRecord]]:
+        """Return the outcome records of many decisions, oldest first; of one without outcomes none."""
+        return self._store.read(lambda reading: self._search(reading).outcomes_of(decision_ids))
+
+    def decisions(
+        self, limit: int, before: int | None = None, point: str | None = None, wanted: Wanted = EVERYTHING
+    ) -> list[StoredRecord]:
         """Return up to `limit` (at most 1024) decisions, newest first.
 
         Args:
             limit: how many.
             before: only those with a smaller decision id.
             point: only those of this point.
+            wanted: what else they must have in common; says `before` and `point` itself if they are not given.
         """
-        term = index.kind_term(Kind.DECISION) if point is None else index.point_term(point)
-        count = max(0, min(limit, READ_LIMIT_MAX))
-        return self._store.read(lambda reading: self._search(reading).newest(term, count, before))
+        asked = msgspec.structs.replace(wanted, before=before or wanted.before, point=point or wanted.point)
+        return [record for some in self.find(asked, limit) for record in some]
+
+    def find(self, wanted: Wanted, limit: int) -> Iterator[list[StoredRecord]]:
+        """Yield up to `limit` (at most 1024) decisions, newest first, some at a time.
+
+        Each piece is a short transaction of its own, and none is open while the caller has its turn. What becomes durable
+        meanwhile is newer than what was found, so it is left out.
+        """
+        left = max(0, min(limit, READ_LIMIT_MAX))
+        if not left:
+            return
+        found, tile = self._store.read(lambda reading: self._search(reading).young_decisions(wanted, left))
+        yield found
+        left -= len(found)
+        rows = 1
+        while left and tile:
+            tiles, tile = self._store.read(partial(self._step, wanted=wanted, below=tile, rows=rows))
+            rows = finding.ROWS_AT_ONCE
+            places = (place for each, bits in tiles for place in finding.places_back(each, bits))
+            while left and (some := list(islice(places, RECORDS_AT_ONCE))):
+                found = self._store.read(partial(self._wanted_of, places=some, wanted=wanted, limit=left))
+                yield found
+                left -= len(found)
+            yield []
+
+    def _step(self, reading: Reading, *, wanted: Wanted, below: int, rows: int) -> finding.Step:
+        times = finding.Times(reading, wanted.since_ns, wanted.until_ns)
+        return finding.step(
+            reading, finding.terms_of(wanted), times, finding.Span(self.first // TILE_WIDTH, below), rows
+        )
+
+    def _wanted_of(self, reading: Reading, *, places: list[int], wanted: Wanted, limit: int) -> list[StoredRecord]:
+        return self._search(reading).wanted_of(places, wanted, limit)
 
     def newest(self, kind: Kind, limit: int) -> list[StoredRecord]:
         """Return up to `limit` (at most 1024) records of a kind, newest first."""
@@ -230,7 +271,9 @@ class Search:
 
     def record(self, seq: int) -> StoredRecord:
         """Return one record, with its personal texts and evidence."""
-        leaf = decode_leaf(self.leaves(seq, 1)[0])
+        return self._with_all(seq, decode_leaf(self.leaves(seq, 1)[0]))
+
+    def _with_all(self, seq: int, leaf: Leaf) -> StoredRecord:
         return StoredRecord(seq, leaf, _personal_texts(self._reading, seq, leaf), self._evidence(seq, leaf))
 
     def newest(self, term: bytes, limit: int, before: int | None = None) -> list[StoredRecord]:
@@ -253,13 +296,48 @@ class Search:
 
     def outcomes(self, decision_id: int) -> list[StoredRecord]:
         """Return up to 64 outcomes of a decision, oldest first."""
-        prefix = index.outcomes_prefix(decision_id)
-        rows = self._reading.scan(Table.INDEX, first=prefix, below=prefix + _END, limit=OUTCOMES_MAX)
-        places = [seq for key, _ in rows if (seq := from_u64(key[len(prefix) :])) >= self._first]
+        return self.outcomes_of([decision_id]).get(decision_id, [])
+
+    def outcomes_of(self, decision_ids: Sequence[int]) -> dict[int, list[StoredRecord]]:
+        """Return up to 64 outcomes of each decision that has some, oldest first; the young are looked at once for all."""
+        places: dict[int, list[int]] = {decision_id: [] for decision_id in decision_ids}
+        for decision_id, found in places.items():
+            prefix = index.outcomes_prefix(decision_id)
+            rows = self._reading.scan(Table.INDEX, first=prefix, below=prefix + _END, limit=OUTCOMES_MAX)
+            found += [seq for key, _ in rows if (seq := from_u64(key[len(prefix) :])) >= self._first]
         for seq, leaf in self._young():
-            if isinstance(leaf.body, Outcome) and leaf.body.decision_id == decision_id:
-                places.append(seq)
-        return [self.record(seq) for seq in places[:OUTCOMES_MAX]]
+            if isinstance(leaf.body, Outcome) and leaf.body.decision_id in places:
+                places[leaf.body.decision_id].append(seq)
+        return {
+            decision_id: [self.record(seq) for seq in found[:OUTCOMES_MAX]]
+            for decision_id, found in places.items()
+            if found
+        }
+
+    def young_decisions(self, wanted: Wanted, limit: int) -> tuple[list[StoredRecord], int]:
+        """Return those of the records that are in no bundle, newest first, and the tile before which the others stand."""
+        below = self._below(wanted.before or None)
+        places = [seq for seq, leaf in self._young() if seq < below and finding.is_wanted(leaf, wanted)]
+        tile = -(-min(below, self._first_young) // TILE_WIDTH)
+        return self.wanted_of(list(reversed(places)), wanted, limit), tile
+
+    def wanted_of(self, places: Sequence[int], wanted: Wanted, limit: int) -> list[StoredRecord]:
+        """Return up to `limit` of the records at these places: those that are wanted."""
+        found: list[StoredRecord] = []
+        for seq in places:
+            leaf = decode_leaf(self.leaves(seq, 1)[0])
+            if finding.is_wanted(leaf, wanted) and self._has_read(seq, leaf, wanted.tag):
+                found.append(self._with_all(seq, leaf))
+                if len(found) == limit:
+                    break
+        return found
+
+    def _has_read(self, seq: int, leaf: Leaf, tag: str) -> bool:
+        """Say whether a decision read a tag; of one in a bundle whose evidence was pruned the index is believed."""
+        if not tag:
+            return True
+        evidence = self._evidence(seq, leaf)
+        return seq < self._first_young if evidence is None else tag in index.tags_of(evidence)
 
     def _evidence(self, seq: int, leaf: Leaf) -> bytes | None:
         digest = getattr(leaf.body, "evidence", b"")
@@ -285,13 +363,14 @@ class Search:
         if below > self._first_young:
             young = [seq for seq, leaf in self._young() if seq < below and term in index.marks_of(leaf.body).terms]
             yield from reversed(young)
-        last = term + u64(-(-min(below, self._first_young) // TILE_WIDTH))
-        floor = term + u64(self._first // TILE_WIDTH)
-        while rows := self._reading.scan_back(Table.INDEX, floor=floor, below=last, limit=TILES_AT_ONCE):
-            for key, places in rows:
-                tile = from_u64(key[len(term) :])
-                yield from (TILE_WIDTH * tile + place for place in index.places_back(places))
-            last = rows[-1][0]
+        tile, floor = -(-min(below, self._first_young) // TILE_WIDTH), self._first // TILE_WIDTH
+        anytime = finding.Times(self._reading, 0, 0)
+        rows = 1
+        while tile:
+            tiles, tile = finding.step(self._reading, [term], anytime, finding.Span(floor, tile), rows)
+            rows = finding.ROWS_AT_ONCE
+            for each, bits in tiles:
+                yield from finding.places_back(each, bits)
 
 
 def _personal_texts(reading: Reading, seq: int, leaf: Leaf) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 
 from msgspec import Struct
 
@@ -42,28 +43,52 @@ class Tree(Struct, frozen=True):
 
     def grown(self, leaf_hashes: Sequence[bytes]) -> tuple[Tree, list[Tile]]:
         """Return the tree with these leaves appended, and the tiles that became full by it."""
-        size, edge = self.size, list(self.edge)
+        edge = list(self.edge)
         partial = [bytearray(hashes) for hashes in self.partial]
         full: list[Tile] = []
-        for node in leaf_hashes:
-            before, level = size, 0
-            while True:
-                if level % TILE_HEIGHT == 0:
-                    _place(partial, full, level // TILE_HEIGHT, size, node)
-                if not before & 1:
-                    break
-                node = node_hash(edge.pop(), node)
-                before >>= 1
-                level += 1
-            edge.append(node)
-            size += 1
-        return Tree(size, tuple(edge), tuple(bytes(hashes) for hashes in partial)), full
+        for size, node in enumerate(leaf_hashes, start=self.size):
+            _grow(edge, partial, full, size, 0, node)
+        return Tree(self.size + len(leaf_hashes), tuple(edge), tuple(bytes(hashes) for hashes in partial)), full
+
+    def grown_by_tile(self, hashes: bytes) -> tuple[Tree, list[Tile]]:
+        """Return the same for the 256 leaf hashes of a whole tile, back to back; the size must be a multiple of 256."""
+        assert self.size % TILE_WIDTH == 0, self.size
+        assert len(hashes) == TILE_BYTES, len(hashes)
+        edge = list(self.edge)
+        partial = [bytearray(row) for row in self.partial] or [bytearray()]
+        full = [Tile(0, self.size >> TILE_HEIGHT, hashes)]
+        _grow(edge, partial, full, self.size, TILE_HEIGHT, root_of_tile(hashes))
+        return Tree(self.size + TILE_WIDTH, tuple(edge), tuple(bytes(row) for row in partial)), full
 
     def tile(self, level: int, index: int, read_full: ReadTile) -> bytes:
         """Return a tile's hashes: the partial one from here, a full one from `read_full`."""
         if index == self.size >> TILE_HEIGHT * (level + 1):
             return self.partial[level]
         return read_full(level, index)
+
+
+def root_of_tile(hashes: bytes) -> bytes:
+    """Return the node over the 256 hashes of a full tile."""
+    row = hashes
+    while len(row) > HASH_SIZE:
+        row = b"".join(
+            [sha256(b"\x01" + row[at : at + 2 * HASH_SIZE]).digest() for at in range(0, len(row), 2 * HASH_SIZE)]
+        )
+    return row
+
+
+def _grow(edge: list[bytes], partial: list[bytearray], full: list[Tile], size: int, level: int, node: bytes) -> None:
+    """Append a subtree of 2^level leaves to the tree of `size` leaves, a multiple of that."""
+    before = size >> level
+    while True:
+        if level % TILE_HEIGHT == 0:
+            _place(partial, full, level // TILE_HEIGHT, size, node)
+        if not before & 1:
+            break
+        node = node_hash(edge.pop(), node)
+        before >>= 1
+        level += 1
+    edge.append(node)
 
 
 def _place(partial: list[bytearray], full: list[Tile], level: int, leaf: int, node: bytes) -> None:

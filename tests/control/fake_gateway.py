@@ -38,6 +38,7 @@ from gatewayd.model.view import (
     VersionsView,
     WriteView,
 )
+from gatewayd.model.wanted import Wanted
 
 NOW_NS = 1_750_000_000_000_000_000
 MS = 1_000_000
@@ -252,6 +253,7 @@ class FakeGateway:
 
     def __init__(self) -> None:
         self.held = [OVERRIDE]
+        self.wanted = Wanted()
         self.asked: list[tuple[object, Actor]] = []
         self.tags_now = TAGS
         self.fails: Exception | None = None
@@ -265,9 +267,12 @@ class FakeGateway:
         matches = name_matcher(match)
         return tuple(tag for tag in self.tags_now if matches(tag.name, tag.alias))[:limit]
 
-    async def decisions(self, limit: int, before: int, point: str) -> tuple[DecisionView, ...]:
+    async def decisions(self, limit: int, wanted: Wanted) -> tuple[DecisionView, ...]:
+        self.wanted = wanted
         return tuple(
-            one for one in (DECISION, HELD) if (not before or one.id < before) and (not point or one.point == point)
+            one
+            for one in (DECISION, HELD)
+            if (not wanted.before or one.id < wanted.before) and wanted.point in ("", one.point)
         )[:limit]
 
     async def decision(self, decision_id: int) -> DecisionDetail | None:

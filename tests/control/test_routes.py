@@ -11,6 +11,7 @@ from gatewayd.control.routes import ROUTES
 from gatewayd.errors import DeviceTimeout, StoreFull
 from gatewayd.model.record import Actor
 from gatewayd.model.view import ClearRequest, OverrideRequest
+from gatewayd.model.wanted import Wanted
 from tests.control.fake_gateway import TAGS, FakeGateway, tag
 from tests.control.serving import serving
 
@@ -75,9 +76,40 @@ def test_decisions_come_newest_first_by_page_and_by_point(path):
         assert (ids(""), ids("?limit=1"), ids("?before=41"), ids("?point=inlet.valve")) == ([41, 40], [41], [40], [40])
 
 
+def test_decisions_are_asked_for_by_what_they_have_in_common(path):
+    gateway = FakeGateway()
+    with serving(gateway, path) as served:
+        query = (
+            "since_ns=5&until_ns=9&asset=pump_1&tag=pump_1.temp&rule=pump%2Fhot&point=pump_1.speed_sp&limit=3&before=7"
+        )
+        assert ask(served, "GET", f"/v1/decisions?{query}&actor=1001")[0] == 200
+    assert gateway.wanted == Wanted(
+        before=7,
+        since_ns=5,
+        until_ns=9,
+        asset="pump_1",
+        tag="pump_1.temp",
+        rule="pump/hot",
+        point="pump_1.speed_sp",
+        actor_uid=1001,
+    )
+
+
+def test_a_person_is_asked_for_by_the_name_that_the_system_knows(path):
+    """The journal's index holds uids only, so that a name can be redacted."""
+    gateway = FakeGateway()
+    with serving(gateway, path) as served:
+        assert ask(served, "GET", "/v1/decisions?actor=root")[0] == 200
+        status, body = ask(served, "GET", "/v1/decisions?actor=nobody-of-this-name")
+    assert gateway.wanted.actor_uid == 0
+    assert (status, "uid" in body["remedy"]) == (400, True)
+
+
 @pytest.mark.parametrize(
     ("target", "status", "says"),
     [
+        ("/v1/decisions?actor=99999999999", 400, "actor"),
+        ("/v1/decisions?since_ns=noon", 400, "since_ns"),
         ("/v1/decisions/99", 404, "no decision 99"),
         ("/v1/decisions/99/explain", 404, "no decision 99"),
         ("/v1/decisions/-1", 400, "not a decision id"),

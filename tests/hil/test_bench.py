@@ -31,7 +31,11 @@ JOURNAL_FIGURES = {
     "durable_per_s_batch10",
     "durable_per_s_batch100",
     "bytes_per_record",
+    "bytes_per_sample",
     "verify_per_s",
+    "export_per_s",
+    "list_ms_50k",
+    "list_worst_ms_50k",
 }
 KERNEL_FIGURES = {
     "ns_per_tag_decode_10k",
@@ -100,6 +104,8 @@ def test_the_journal_bench_reports_its_figures_and_cleans_up(monkeypatch, tmp_pa
     for part in ("_fsync_ms", "_commit_ms", "_busy_ms"):
         measured = getattr(journal, part)
         monkeypatch.setattr(journal, part, lambda *where, measured=measured: measured(*where[:-1], PART_S))
+    monkeypatch.setattr(journal, "QUICK_SIZES", {"50k": 2_000})
+    monkeypatch.setattr(journal, "SAMPLED_TAGS", 10)
 
     found = report(monkeypatch, tmp_path, "journal")
 

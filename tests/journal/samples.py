@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
+
+import msgspec
 
 from gatewayd.journal.log import CommitMode, Identity, Journal
 from gatewayd.model.decision import Command, NewRecord
@@ -17,6 +20,8 @@ from gatewayd.model.record import (
     ConfigLoaded,
     Decision,
     DeviceEvent,
+    EvidenceRow,
+    EvidenceSlice,
     Gap,
     Genesis,
     GuardResult,
@@ -77,6 +82,17 @@ def decision(decision_id: int, *, point: str = "pump_1.speed", cycle: int = 0) -
     evidence = EVIDENCE % decision_id
     personal = {"reason_text": f"because of {decision_id}", "actor_name": "ana"}
     return NewRecord(decision_body(decision_id, point=point, cycle=cycle, evidence=evidence), personal, evidence)
+
+
+def deciding(
+    decision_id: int, *, point: str = "pump_1.speed", rule: str = "", uid: int | None = None, tags: Sequence[str] = ()
+) -> NewRecord:
+    """A decision that differs from others in what it can be found by."""
+    rows = tuple(EvidenceRow(tag, "plc-1", 1.0, 0, 1, 2, 3) for tag in tags)
+    evidence = msgspec.msgpack.encode(EvidenceSlice(decision_id, "x > 1", rows, ())) if rows else b""
+    actor = None if uid is None else Actor(uid, "operator", "socket")
+    body = decision_body(decision_id, point=point, evidence=evidence)
+    return NewRecord(msgspec.structs.replace(body, rule=rule, actor=actor), {}, evidence)
 
 
 def outcome(decision_id: int) -> NewRecord:

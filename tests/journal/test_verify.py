@@ -13,14 +13,24 @@ import pytest
 from gatewayd.errors import StoreError
 from gatewayd.journal.bundle import slice_key, slices_key
 from gatewayd.journal.guarded import guard
-from gatewayd.journal.index import decision_key, kind_term, outcomes_prefix
+from gatewayd.journal.index import (
+    asset_term,
+    decision_key,
+    kind_term,
+    outcomes_prefix,
+    rule_term,
+    span_key,
+    tag_term,
+    term_key,
+)
 from gatewayd.journal.tail import EDGE_KEY, partial_key, tile_key
 from gatewayd.journal.verify import verify, verify_store
 from gatewayd.model.record import Kind
+from gatewayd.model.wanted import Wanted
 from gatewayd.proof.note import Checkpoint, NoteError, SeedSigner, open_checkpoint, sign_checkpoint
 from gatewayd.proof.note import VerifierKey as Key
 from gatewayd.store.tables import Table, u64
-from tests.journal.samples import ORIGIN, SIGNER, command, decision, gap, open_journal, open_store, outcome
+from tests.journal.samples import ORIGIN, SIGNER, command, deciding, decision, gap, open_journal, open_store, outcome
 
 
 @pytest.fixture
@@ -124,7 +134,10 @@ def test_two_exchanged_bundles_are_found(sound):
         (Table.INTENT, u64(299), 299, "intent"),
         (Table.SAVE, b"k", 0, "save"),
         (Table.INDEX, decision_key(1), 0, "genesis"),
-        (Table.INDEX, kind_term(Kind.DECISION) + u64(1), 256, "decision"),
+        (Table.INDEX, term_key(kind_term(Kind.DECISION), 0), 256, "decision"),
+        (Table.INDEX, term_key(rule_term("bearing-hot"), 0), 256, "decision"),
+        (Table.INDEX, term_key(asset_term("pump_1"), 1), 256, "decision"),
+        (Table.INDEX, span_key(0, 1), 256, "decision"),
         (Table.EVIDENCE, slices_key(0), 1, "decision"),
         (Table.EVIDENCE, slices_key(1), 256, "decision"),
     ],
@@ -133,6 +146,28 @@ def test_a_changed_row_beside_the_records_is_named(sound, table, key, seq, kind)
     change(sound, table, key)
     found = problem(sound)
     assert (found.seq, found.kind) == (seq, kind)
+
+
+@pytest.mark.parametrize("at", [0, 1, 2, 20])
+def test_an_index_row_that_hides_a_record_of_its_first_tile_is_named(sound, at):
+    change(sound, Table.INDEX, term_key(rule_term("bearing-hot"), 0), at=at)
+    assert (problem(sound).seq, problem(sound).kind) == (0, "genesis")
+
+
+async def test_tags_that_were_read_are_compared_with_the_evidence_and_believed_once_it_was_pruned(tmp_path, clock):
+    store = open_store(tmp_path / "tags")
+    journal = open_journal(store, clock)
+    await journal.commit([deciding(n, tags=("a.t",)) for n in range(1, 256)])
+    store.settle()
+    key = term_key(tag_term("a.t"), 0)
+    row = store.get(Table.INDEX, key)
+    store.write(lambda writing: writing.put(Table.INDEX, key, bytes((row[0], 1, 7))))
+    assert problem(store).seq == 0
+    store.write(lambda writing: writing.put(Table.INDEX, key, row))
+    store.write(lambda writing: writing.delete(Table.EVIDENCE, slices_key(0)))
+    assert problem(store) is None
+    assert len(journal.decisions(300, wanted=Wanted(tag="a.t"))) == 255
+    store.close()
 
 
 def test_an_outcome_that_cannot_be_found_is_named(sound):

@@ -74,3 +74,15 @@ def test_a_bundle_gives_its_entries_back_and_a_torn_one_is_refused():
     for torn in (bundle[:-1], bundle + b"\x00", bundle + b"\x00\x01"):
         with pytest.raises(ValueError, match="ends within entry"):
             entries_of_bundle(torn)
+
+
+def test_a_whole_tile_at_once_grows_the_tree_as_its_leaves_do():
+    """257 tiles, so that a tile of the level above becomes full on the way."""
+    one_by_one = at_once = Tree()
+    for number in range(257):
+        hashes = [leaf_hash(number.to_bytes(2, "big") + bytes([leaf])) for leaf in range(256)]
+        one_by_one, full = one_by_one.grown(hashes)
+        at_once, same = at_once.grown_by_tile(b"".join(hashes))
+        assert same == full
+        assert at_once == one_by_one
+    assert at_once.size == 65_792
