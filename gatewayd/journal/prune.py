@@ -134,7 +134,9 @@ async def prune(journal: Journal, planned: Plan, actor: Actor, *, wall_ns: int) 
     assert journal.first == planned.first < planned.end, "a plan of this journal that prunes something"
     mirror = planned.mirrored.cosignatures[0].cosigner
     try:
-        last = journal.store.read(partial(_last_decision_id, end=planned.end))
+        last = journal.store.read(
+            partial(_last_decision_id, span=finding.Span(planned.first // TILE_WIDTH, planned.end // TILE_WIDTH))
+        )
     except ValueError:
         last = journal.last_decision_id()  # the newest decision before the end is damaged: no id may be given twice
     state = PrunedState(planned.end, max(last, journal.pruned.last_decision_id), wall_ns, mirror.name)
@@ -154,11 +156,12 @@ async def prune(journal: Journal, planned: Plan, actor: Actor, *, wall_ns: int) 
     return state
 
 
-def _last_decision_id(reading: Reading, end: int) -> int:
-    """Return the greatest decision id before a record, by the index; ids rise with places."""
-    anytime, below = finding.Times(reading, 0, 0), end // TILE_WIDTH
-    while below:
-        tiles, below = finding.step(reading, [index.kind_term(Kind.DECISION)], anytime, finding.Span(0, below), 1)
+def _last_decision_id(reading: Reading, span: finding.Span) -> int:
+    """Return the greatest decision id in some tiles, by the index, 0 = there is none; ids rise with places."""
+    anytime, decisions = finding.Times(reading, 0, 0), index.kind_term(Kind.DECISION)
+    while span.below:
+        tiles, below = finding.step(reading, [decisions], anytime, span, 1)
+        span = finding.Span(span.floor, below)
         for tile, bits in tiles:
             body = decode_leaf(Entries(reading).leaf(next(finding.places_back(tile, bits))) or b"").body
             return body.decision_id if isinstance(body, Decision) else 0

@@ -38,8 +38,8 @@ class Kind(IntEnum):
     QUALITY = 15
     TRUST = 16
     REDACTED = 17
-    KEY_ROTATED = 18
-    PRUNED = 19
+    KEY_ROTATED = 20
+    PRUNED = 21
 
 
 class ClockQuality(StrEnum):
