@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from gatewayd.clock import Clock
 from gatewayd.errors import JournalDamaged, StoreError
+from gatewayd.journal import columnar
 from gatewayd.journal.log import Journal
 from gatewayd.model.decision import Inputs, NewRecord
 from gatewayd.model.record import BlockSealed
@@ -102,6 +103,7 @@ class Recorder:
         self._waiting: deque[_Open] = deque()
         self._has_waiting = asyncio.Event()
         self._sealing = asyncio.Lock()
+        self._packer = columnar.Packer()
         self.blocks_dropped = 0
         self.blocks_expired = 0
         self.kept_bytes, self._index = journal.store.read(_kept)
@@ -193,7 +195,7 @@ class Recorder:
             self._has_waiting.clear()
 
     async def _seal_one(self, block: _Open) -> None:
-        content, digest = await asyncio.to_thread(_pack, block.cycles)
+        content, digest = await asyncio.to_thread(_pack, self._packer, block.cycles)
         is_cited = self._journal.decided_in(block.first_cycle, block.last_cycle)
         entry = BlockEntry(block.last_cycle, digest, len(content), is_cited)
         expired = self._chosen_to_expire(len(content))
@@ -281,10 +283,12 @@ def _stored_block(reading: Reading, cycle: int) -> tuple[bytes, bytes] | None:
     return None if content is None else (entry.digest, content)
 
 
-def _pack(cycles: list[bytes]) -> tuple[bytes, bytes]:
-    """Return a block's stored bytes and their SHA-256."""
-    plain = _encoder.encode(_Plain(1, [msgspec.Raw(encoded) for encoded in cycles]))
-    content = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL).compress(plain)
+def _pack(packer: columnar.Packer, cycles: list[bytes]) -> tuple[bytes, bytes]:
+    """Return a block's stored bytes and their SHA-256: columns, or else the cycles one after the other."""
+    content = packer.pack(cycles)
+    if content is None:
+        plain = _encoder.encode(_Plain(1, [msgspec.Raw(encoded) for encoded in cycles]))
+        content = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL).compress(plain)
     return content, sha256(content).digest()
 
 
@@ -297,13 +301,30 @@ def unpack(content: bytes, digest: bytes) -> list[msgspec.Raw]:
     if sha256(content).digest() != digest:
         raise _damaged(digest, "it does not have the hash that the journal cites")
     try:
-        claimed = zstandard.frame_content_size(content)
-        if not 0 <= claimed <= PLAIN_BYTES_MAX:
-            raise _damaged(digest, f"it claims to hold {claimed} bytes")
-        plain = zstandard.ZstdDecompressor(max_window_size=PLAIN_BYTES_MAX).decompress(content)
-        return _plain_decoder.decode(plain).cycles
-    except (zstandard.ZstdError, msgspec.MsgspecError) as error:
+        if content[:1] == bytes((columnar.VERSION,)):
+            return columnar.unpack(content)
+        return _unpack_plain(content)
+    except (zstandard.ZstdError, msgspec.MsgspecError, columnar.Malformed) as error:
         raise _damaged(digest, str(error)) from error
+
+
+def _unpack_plain(content: bytes) -> list[msgspec.Raw]:
+    """Return the cycles of a block whose first bytes are those of a zstd frame: its version is 1."""
+    claimed = zstandard.frame_content_size(content)
+    if not 0 <= claimed <= PLAIN_BYTES_MAX:
+        raise columnar.Malformed(f"it claims to hold {claimed} bytes")
+    plain = zstandard.ZstdDecompressor(max_window_size=PLAIN_BYTES_MAX).decompress(content)
+    if _claimed_cycles(plain) > CYCLES_MAX:
+        raise columnar.Malformed(f"it claims to hold {_claimed_cycles(plain)} cycles")
+    return _plain_decoder.decode(plain).cycles
+
+
+def _claimed_cycles(plain: bytes) -> int:
+    """Return the length of the array behind the version: a byte of it becomes an object of many."""
+    head = plain[2:7]
+    if head[:1] == b"\xdd":
+        return int.from_bytes(head[1:], "big")
+    return int.from_bytes(head[1:3], "big") if head[:1] == b"\xdc" else 0
 
 
 def _find(cycle: int, cycles: list[msgspec.Raw]) -> Inputs:

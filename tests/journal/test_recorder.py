@@ -11,7 +11,7 @@ import pytest
 import zstandard
 
 from gatewayd.errors import JournalDamaged, StoreError
-from gatewayd.journal.recorder import BLOCK_BYTES_MAX, WAITING_BLOCKS_MAX, Recorder, unpack
+from gatewayd.journal.recorder import BLOCK_BYTES_MAX, CYCLES_MAX, WAITING_BLOCKS_MAX, Recorder, unpack
 from gatewayd.journal.verify import verify_store
 from gatewayd.model.block import Block, Codec
 from gatewayd.model.decision import Inputs
@@ -156,12 +156,24 @@ async def test_a_changed_block_is_refused(recorder, store, journal):
         zstandard.ZstdCompressor(write_content_size=False).compress(bytes(100)),
         zstandard.ZstdCompressor().compress(b"\xc1"),
         zstandard.ZstdCompressor().compress(msgspec.msgpack.encode({"no": "block"})),
+        zstandard.ZstdCompressor().compress(msgspec.msgpack.encode([1, [0] * (CYCLES_MAX + 1)])),
+        b"\x02" + bytes(40),
     ],
-    ids=["empty", "no zstd", "bomb", "unknown size", "no msgpack", "no block"],
+    ids=["empty", "no zstd", "bomb", "unknown size", "no msgpack", "no block", "a million cycles", "no columns"],
 )
 def test_a_block_with_the_right_hash_and_hostile_content_is_refused(content):
     with pytest.raises(JournalDamaged):
         unpack(content, sha256(content).digest())
+
+
+async def test_cycles_that_fit_no_columns_are_kept_as_they_are(recorder, store):
+    """As those of a clock that stands before 1970."""
+    odd = Inputs(1, -5, 7)
+    recorder.take(odd)
+    await recorder.seal()
+    assert await recorder.read(1) == odd
+    ((_, content),) = store.read(lambda reading: reading.scan(Table.BLOCK, limit=9))
+    assert content.startswith(zstandard.FRAME_HEADER)
 
 
 async def test_cycles_of_another_site_begin_a_block_of_their_own(recorder, journal):
