@@ -32,7 +32,8 @@ SERIES = 6
 READING_BYTES = 64  # at most, of msgpack, besides payload and `lost`
 CYCLE_BYTES = 48
 SMALL_BYTES = 16_384  # of a section that is worth the slowest level
-SMALL_LEVEL, LEVEL = 19, 3
+SMALL_LEVELS = (19,)
+LEVELS = (1, 3)  # differences of registers are shorter with the first, of floats with the second
 TRIED_ROWS_MIN = 4
 TRIED_BYTES = 65_536
 TRIED_AGAIN_AFTER = 64  # blocks: about an hour
@@ -227,8 +228,8 @@ def _section(content: bytes) -> _Section:
 
 def _compressed(content: bytes) -> bytes:
     """Compress without the four bytes that each frame begins with."""
-    level = SMALL_LEVEL if len(content) <= SMALL_BYTES else LEVEL
-    return zstandard.ZstdCompressor(level=level).compress(content)[len(_MAGIC) :]
+    levels = SMALL_LEVELS if len(content) <= SMALL_BYTES else LEVELS
+    return min((zstandard.ZstdCompressor(level=level).compress(content) for level in levels), key=len)[len(_MAGIC) :]
 
 
 # --- unpacking ----------------------------------------------------------------------------------------------------------

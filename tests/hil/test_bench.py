@@ -32,6 +32,8 @@ JOURNAL_FIGURES = {
     "durable_per_s_batch100",
     "bytes_per_record",
     "verify_per_s",
+    "block_bytes_per_sample",
+    "block_cpu_us_per_sample",
 }
 KERNEL_FIGURES = {
     "ns_per_tag_decode_10k",
