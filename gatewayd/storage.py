@@ -23,6 +23,7 @@ from gatewayd.store.tables import Table
 from gatewayd.store.transaction import Writes
 
 MB = 1_000_000
+DAY_NS = 86_400 * 1_000_000_000
 KINDS_MAX = 256
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 CLOCK_SYNCHRONIZED = Path("/run/systemd/timesync/synchronized")  # systemd-timesyncd makes it after the first sync
@@ -158,7 +159,7 @@ class Storage:
             digest: names the plans in the block records.
             clock: for the age of a block.
         """
-        return Recorder(
+        recorder = Recorder(
             self.journal,
             clock,
             config.storage.evidence_mb * MB,
@@ -166,6 +167,8 @@ class Storage:
             samples_per_plan=tuple(len(plan.rows) for plan in plans),
             plans_digest=digest,
         )
+        recorder.kept_ns = round(config.storage.evidence_days * DAY_NS)
+        return recorder
 
     def close(self) -> None:
         """Store a last checkpoint and give the store back."""

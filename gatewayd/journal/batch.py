@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -41,6 +41,13 @@ class Item(Struct, frozen=True):
     def may_use_reserve(self) -> bool:
         """Say whether it is one of the small things that are written even when the store counts as full."""
         return (self.extra is None or self.gives_room) and all(draft.kind in RESERVED_KINDS for draft in self.drafts)
+
+
+def writes_of(items: Sequence[Item]) -> Iterator[tuple[bytes, int]]:
+    """Yield the point, as its term, and the cycle of each decision whose write is about to be sent."""
+    for item in items:
+        written = {intent.decision_id for intent in item.intents}
+        yield from ((draft.marks.terms[1], draft.cycle) for draft in item.drafts if draft.decision_id in written)
 
 
 def apply_items(writing: Writes, items: Sequence[Item], tree: Tree, stamp: Stamp) -> tuple[Tree, list[tuple[int, ...]]]:

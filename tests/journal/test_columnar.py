@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import random
 import struct
-from hashlib import sha256
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -15,7 +13,6 @@ from hypothesis import strategies as st
 from gatewayd.journal import columnar
 from gatewayd.journal.columnar import Malformed, Packer, unpack
 from gatewayd.journal.lanes import Form
-from gatewayd.journal.recorder import unpack as read_block
 from gatewayd.journal.series import Series
 from gatewayd.model.block import Block, Codec
 from gatewayd.model.decision import ClearOverride, Inputs, OutcomeResult, SetOverride, Stop, WriteOutcome
@@ -155,29 +152,6 @@ def test_a_form_is_chosen_by_trial_and_tried_again_later():
         packer.pack([encode(inputs) for inputs in steady(8, plans=1)])
     ((form, tried_in),) = packer._forms.values()
     assert (form, tried_in) == (Form.WORDS, columnar.TRIED_AGAIN_AFTER + 1)
-
-
-GOLDEN = Path(__file__).parent.parent / "golden" / "blocks"
-
-
-@pytest.mark.parametrize("version", [1, 2])
-def test_blocks_of_every_version_are_read_for_ever(version):
-    """Files of once: three cycles of two plans, one of them with an outcome. Only a new version adds a file."""
-    content = (GOLDEN / f"version-{version}.bin").read_bytes()
-    assert [bytes(cycle) for cycle in read_block(content, sha256(content).digest())] == [
-        encode(i) for i in _kept_once()
-    ]
-
-
-def _kept_once() -> list[Inputs]:
-    recorded = []
-    for cycle in range(3):
-        at = cycle * SECOND + 1_000_003 * cycle
-        registers = Block(0, Codec.MODBUS_REGISTERS, 10**18 + at, 10**18 + at + 9, at + 9, bytes((cycle, 7, 1, 255)))
-        text = Block(1, Codec.OPCUA_READ, 10**18 + at, 10**18 + at + 8, at + 8, b"ab" * cycle, 0, ((1, 2, 0x80340000),))
-        outcomes = (WriteOutcome(4, 0, OutcomeResult.VERIFIED, 2.5, 2.5, 8, 9),) if cycle == 1 else ()
-        recorded.append(Inputs((3 << 40) + cycle, 10**18 + at + 100, at + 100, (registers, text), outcomes))
-    return recorded
 
 
 # --- hostile bytes ------------------------------------------------------------------------------------------------------
