@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 
 from gatewayd.clock import Clock
 from gatewayd.control.facade import name_matcher
@@ -70,6 +71,7 @@ class GatewayFacade:
         self._explainer = Explainer(journal)
         self._requests = 0
         self.warnings: tuple[str, ...] = ()
+        self.notices: Callable[[], tuple[str, ...]] = lambda: ()
         self.kernel_form = ""
         self.memory: MemoryView | None = None
         self.rule_sets: RuleSets | None = None
@@ -106,7 +108,7 @@ class GatewayFacade:
             kernels=KernelsView(form=self.kernel_form, digest=self._state.kernel_digest.hex()),
             memory=self.memory,
             loop=self._loop_view(),
-            warnings=self.warnings,
+            warnings=self.warnings + self.notices(),
         )
 
     def _journal_view(self) -> JournalView:

@@ -17,13 +17,13 @@ from msgspec import Struct
 from gatewayd.clock import Clock
 from gatewayd.errors import JournalDamaged, StoreError
 from gatewayd.journal.columnar import Packer
-from gatewayd.journal.gaps import NOT_SEALED, PINS_FILL, TOO_SLOW, Gaps
+from gatewayd.journal.gaps import NOT_SEALED, PINS_FILL, TOO_SLOW, Gaps, lost_tail
 from gatewayd.journal.log import Journal
 from gatewayd.journal.pins import Pins
 from gatewayd.journal.stored_block import CYCLES_MAX, pack
 from gatewayd.journal.stored_block import unpack as unpack
 from gatewayd.model.decision import Inputs, NewRecord
-from gatewayd.model.record import BlockSealed
+from gatewayd.model.record import BlockSealed, Decision, Gap
 from gatewayd.store.tables import Table, from_u64, u64
 from gatewayd.store.transaction import SCAN_ROWS_MAX, Reading, Rows, Writes
 
@@ -146,6 +146,12 @@ class Recorder:
         """Return the last cycle of the block that was sealed last, 0 = none is kept."""
         newest = max(self._index, key=lambda key: key[8:], default=None)
         return 0 if newest is None else self._index[newest].last_cycle
+
+    def lost_tail(self, run: int) -> Gap:
+        """Return what an earlier run that did not end in order has lost: the block that was open, and those behind it."""
+        newest = self._journal.decisions(1)
+        body = newest[0].leaf.body if newest else None
+        return lost_tail(run, self.sealed_cycle, body.cycle if isinstance(body, Decision) else 0)
 
     async def read(self, cycle: int) -> Inputs:
         """Return the recorded inputs of a cycle.

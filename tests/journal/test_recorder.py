@@ -11,13 +11,13 @@ import pytest
 import zstandard
 
 from gatewayd.errors import JournalDamaged, StoreError, StoreFull
-from gatewayd.journal.gaps import NOT_SEALED, PINS_FILL, TOO_SLOW
+from gatewayd.journal.gaps import NOT_SEALED, PINS_FILL, TAIL, TOO_SLOW
 from gatewayd.journal.pins import RETAINED, Retained
 from gatewayd.journal.recorder import BLOCK_BYTES_MAX, WAITING_BLOCKS_MAX, Recorder
 from gatewayd.journal.verify import verify_store
 from gatewayd.model.block import Block, Codec
 from gatewayd.model.decision import Inputs
-from gatewayd.model.record import Kind
+from gatewayd.model.record import Gap, Kind
 from gatewayd.store.tables import Table
 from tests.journal.samples import SIGNER, command, decision, open_journal, open_store, outcome
 
@@ -274,6 +274,17 @@ async def test_the_last_sealed_cycle_is_that_of_the_block_sealed_last(recorder):
     await fill(recorder, 7, 8)
     await fill(recorder, 3, 3)
     assert recorder.sealed_cycle == 3
+
+
+async def test_what_a_run_that_was_cut_off_lost_begins_behind_its_last_block(recorder, journal):
+    run = 2 << 40
+    await fill(recorder, run + 1, run + 2)
+    await journal.commit([decision(1, cycle=run + 2)])
+    assert recorder.lost_tail(2) == Gap("blocks", run + 3, 0, 0, TAIL)
+    await journal.commit([decision(2, cycle=run + 7)])
+    gap = recorder.lost_tail(2)
+    assert (gap.first, gap.last, gap.count) == (run + 3, run + 7, 5)
+    assert recorder.lost_tail(3).first == (3 << 40) + 1
 
 
 async def _refuse(*_: object, **__: object) -> None:
