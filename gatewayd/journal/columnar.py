@@ -134,21 +134,13 @@ class Packer:
         if not cycles or len(cycles) > CYCLES_MAX or not _are_plain(cycles):
             return None
         self._blocks += 1
-        patterns: dict[tuple[_Shape, ...], int] = {}
-        rows: dict[_Shape, list[tuple[_Cycle, Block]]] = {}
-        places = []
-        for cycle in cycles:
-            pattern = tuple([_shape_of(block) for block in cycle.blocks])
-            places.append(patterns.setdefault(pattern, len(patterns)))
-            for shape, block in zip(pattern, cycle.blocks, strict=True):
-                rows.setdefault(shape, []).append((cycle, block))
+        rows, patterns, places = _gathered(cycles)
         shapes = sorted(rows, key=lambda shape: (shape.plan, shape.size))
         number = {shape: place for place, shape in enumerate(shapes)}
-        payloads = {shape: [block.payload for _, block in rows[shape]] for shape in shapes}
-        forms = [self._form(shape, payloads[shape]) for shape in shapes]
-        packed = [
-            series.pack(numbers) for numbers in _numbers(cycles, [row for shape in shapes for row in rows[shape]])
-        ]
+        payloads = [[block.payload for _, block in rows[shape]] for shape in shapes]
+        forms = [self._form(shape, column) for shape, column in zip(shapes, payloads, strict=True)]
+        readings = [row for shape in shapes for row in rows[shape]]
+        packed = [series.pack(numbers) for numbers in _numbers(cycles, readings)]
         head = _Head(
             shapes=shapes,
             forms=forms,
@@ -157,16 +149,15 @@ class Packer:
             series=tuple(form for form, _ in packed),
             rare=_rare(cycles),
         )
+        encoded_head = _encoded(head)
+        if encoded_head is None:
+            return None
         sections = (
-            _encoder.encode(head),
+            encoded_head,
             b"".join(content for form, content in packed if not form.width),
             b"".join(content for form, content in packed if form.width),
-            b"".join(
-                lanes.laid_out(payloads[shape], form) for shape, form in zip(shapes, forms, strict=True) if shape.size
-            ),
+            b"".join(lanes.laid_out(column, form) for column, form in zip(payloads, forms, strict=True) if column[0]),
         )
-        if len(sections[0]) > HEAD_BYTES_MAX or _expanded_bytes(head) > EXPANDED_BYTES_MAX:
-            return None
         return bytes((VERSION,)) + _encoder.encode([_section(content) for content in sections])
 
     def _form(self, shape: _Shape, payloads: list[bytes]) -> Form:
@@ -195,6 +186,32 @@ def _are_plain(cycles: Sequence[_Cycle]) -> bool:
     for block in readings:
         times += (block.request_time_ns, block.response_time_ns, block.response_mono_ns)
     return min(times) >= 0 and max(times) <= TIME_MAX
+
+
+def _gathered(
+    cycles: Sequence[_Cycle],
+) -> tuple[dict[_Shape, list[tuple[_Cycle, Block]]], list[tuple[_Shape, ...]], list[int]]:
+    """Return the readings of each shape, the patterns of shapes that cycles have, and which one each cycle has."""
+    rows: dict[_Shape, list[tuple[_Cycle, Block]]] = {}
+    patterns: dict[tuple[_Shape, ...], int] = {}
+    places = []
+    for cycle in cycles:
+        pattern = tuple([_shape_of(block) for block in cycle.blocks])
+        places.append(patterns.setdefault(pattern, len(patterns)))
+        for shape, block in zip(pattern, cycle.blocks, strict=True):
+            rows.setdefault(shape, []).append((cycle, block))
+    return rows, list(patterns), places
+
+
+def _encoded(head: _Head) -> bytes | None:
+    """Return a head's msgpack; None if times lie so far apart, or it is so large, that it could not be unpacked."""
+    try:
+        encoded = _encoder.encode(head)
+    except OverflowError:
+        return None
+    is_sound = all(each.is_sound for each in head.series)
+    fits = len(encoded) <= HEAD_BYTES_MAX and _expanded_bytes(head) <= EXPANDED_BYTES_MAX
+    return encoded if is_sound and fits else None
 
 
 def _shape_of(block: Block) -> _Shape:

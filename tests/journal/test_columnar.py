@@ -98,8 +98,17 @@ def packed(cycles: list[Inputs]) -> tuple[bytes, list[bytes]]:
 @example([Inputs(1, 2, 3)])
 @example([Inputs(1, 2, 3, (Block(0, Codec.CONFIRMED, 1, 2, 3),))] * 3)
 def test_whatever_cycles_saw_comes_back_byte_for_byte(cycles):
-    content, encoded = packed(cycles)
-    assert [bytes(cycle) for cycle in unpack(content)] == encoded
+    """Clocks that are more than a century apart may be left to the form that takes anything."""
+    encoded = [encode(inputs) for inputs in cycles]
+    content = Packer().pack(encoded)
+    assert [bytes(cycle) for cycle in unpack(content)] == encoded if content is not None else _is_far_apart(cycles)
+
+
+def _is_far_apart(cycles: list[Inputs]) -> bool:
+    found = [time for inputs in cycles for time in (inputs.cycle, inputs.wall_ns, inputs.mono_ns)]
+    for block in (block for inputs in cycles for block in inputs.blocks):
+        found += (block.request_time_ns, block.response_time_ns, block.response_mono_ns)
+    return max(found) - min(found) > 100 * 365 * 86_400 * SECOND
 
 
 @settings(max_examples=30)
