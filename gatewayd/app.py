@@ -222,6 +222,7 @@ class Gateway:
         self._standing_warnings = read_only + self._relaxations() + self._given_up()
         facade.warnings = self._standing_warnings
         facade.notices = self._notices
+        facade.is_recorded = self.recorder.has
         return facade
 
     def _build_rule_sets(self, kernels: Kernels) -> RuleSets:

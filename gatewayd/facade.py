@@ -15,6 +15,7 @@ from gatewayd.cycle import Cycle
 from gatewayd.errors import RequestRefused
 from gatewayd.explain import Explainer
 from gatewayd.journal.log import Journal
+from gatewayd.journal.retention import RetentionDesk
 from gatewayd.model import quality
 from gatewayd.model.config import GatewayFile
 from gatewayd.model.decision import ClearOverride, Reply, SetOverride
@@ -34,6 +35,9 @@ from gatewayd.model.view import (
     OverrideRequest,
     OverrideSummary,
     OverrideView,
+    RetainedView,
+    RetainRequest,
+    RetentionAnswer,
     RulesAnswer,
     StatusView,
     StreamView,
@@ -72,6 +76,7 @@ class GatewayFacade:
         self._requests = 0
         self.warnings: tuple[str, ...] = ()
         self.notices: Callable[[], tuple[str, ...]] = lambda: ()
+        self.is_recorded: Callable[[int], bool] = lambda cycle: False
         self.kernel_form = ""
         self.memory: MemoryView | None = None
         self.rule_sets: RuleSets | None = None
@@ -224,6 +229,22 @@ class GatewayFacade:
 
     def _units(self) -> dict[str, str]:
         return {point.name: self._site.tags[point.row].units for point in self._site.points}
+
+    async def retained(self) -> tuple[RetainedView, ...]:
+        """Return the decisions whose recorded inputs people want kept."""
+        return self._retention.listed()
+
+    async def retain(self, decision_id: int, request: RetainRequest, actor: Actor) -> RetentionAnswer | None:
+        """Return once a decision is retained."""
+        return await self._retention.retain(decision_id, request.reason, actor)
+
+    async def release(self, decision_id: int, request: RetainRequest, actor: Actor) -> RetentionAnswer:
+        """Return once a decision is retained no longer."""
+        return await self._retention.release(decision_id, request.reason, actor)
+
+    @property
+    def _retention(self) -> RetentionDesk:
+        return RetentionDesk(self._journal, self._clock, self.is_recorded)
 
     # --- overrides --------------------------------------------------------------------------------------------------
 

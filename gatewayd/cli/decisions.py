@@ -6,6 +6,7 @@ import click
 
 from gatewayd.cli import explanation, show
 from gatewayd.cli.client import Client, path_of
+from gatewayd.cli.decisions_retain import list_retained, release, retain
 from gatewayd.cli.session import Session, json_option, pass_session
 from gatewayd.model.view import DecisionDetail, DecisionList, DecisionView, Explanation
 
@@ -18,13 +19,18 @@ def decisions() -> None:
     """List, show and explain decisions."""
 
 
+decisions.add_command(retain)
+decisions.add_command(release)
+
+
 @decisions.command("list")
 @click.option("--limit", type=click.IntRange(1, 1_000), default=20, show_default=True, help="At most so many.")
 @click.option("--point", default="", metavar="POINT", help="Only decisions on this point, e.g. pump_1.speed_sp.")
 @click.option("--before", type=_IDS, default=None, metavar="ID", help="Only decisions older than this one.")
+@click.option("--retained", is_flag=True, help="Only those whose recorded inputs a person wants kept.")
 @json_option
 @pass_session
-def list_(session: Session, *, limit: int, point: str, before: int | None, as_json: bool) -> None:
+def list_(session: Session, *, limit: int, point: str, before: int | None, retained: bool, as_json: bool) -> None:
     """List decisions, newest first.
 
     \b
@@ -32,7 +38,11 @@ def list_(session: Session, *, limit: int, point: str, before: int | None, as_js
       gatewayd decisions list
       gatewayd decisions list --point pump_1.speed_sp --limit 50
       gatewayd decisions list --before 1200
+      gatewayd decisions list --retained
     """
+    if retained:
+        list_retained(session, as_json=as_json)
+        return
     target = path_of("decisions", limit=limit, point=point, before=before)
     raw, found = Client(session.socket_path).ask(DecisionList, "GET", target)
     if as_json:

@@ -21,6 +21,8 @@ from gatewayd.model.view import (
     OverrideList,
     OverrideRequest,
     OverrideSummary,
+    RetainedList,
+    RetainRequest,
     StatusView,
     SyncView,
     TagList,
@@ -265,6 +267,22 @@ async def _explain(call: Call) -> Answer:
     return found
 
 
+async def _retained(call: Call) -> Answer:
+    return RetainedList(now_ns=call.clock.wall_ns(), retained=await call.facade.retained())
+
+
+async def _retain(call: Call) -> Answer:
+    request = _decoded(call, RetainRequest)
+    found = await call.facade.retain(_decision_id(call), request, call.caller.actor())
+    if found is None:
+        raise _no_decision(call)
+    return found
+
+
+async def _release(call: Call) -> Answer:
+    return await call.facade.release(_decision_id(call), _decoded(call, RetainRequest), call.caller.actor())
+
+
 async def _overrides(call: Call) -> Answer:
     return OverrideList(now_ns=call.clock.wall_ns(), overrides=await call.facade.overrides())
 
@@ -297,6 +315,9 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", _at("/v1/decisions"), Permission.READ, ("limit", "before", "point"), _decisions),
     Route("GET", _at("/v1/decisions/{id}"), Permission.READ, (), _decision),
     Route("GET", _at("/v1/decisions/{id}/explain"), Permission.READ, (), _explain),
+    Route("POST", _at("/v1/decisions/{id}/retention"), Permission.OPERATE, (), _retain),
+    Route("DELETE", _at("/v1/decisions/{id}/retention"), Permission.OPERATE, (), _release),
+    Route("GET", _at("/v1/retained"), Permission.READ, (), _retained),
     Route("GET", _at("/v1/overrides"), Permission.READ, (), _overrides),
     Route("POST", _at("/v1/overrides"), Permission.OPERATE, (), _set_override),
     Route("DELETE", _at("/v1/overrides/{point}"), Permission.OPERATE, (), _clear_override),

@@ -36,6 +36,7 @@ class Retained(Struct, frozen=True, array_like=True):
     decision_id: int
     cycle: int
     since_ns: int  # wall
+    point: str = ""
 
 
 _retained_decoder = msgspec.msgpack.Decoder(Retained)

@@ -147,6 +147,13 @@ class Recorder:
         newest = max(self._index, key=lambda key: key[8:], default=None)
         return 0 if newest is None else self._index[newest].last_cycle
 
+    def has(self, cycle: int) -> bool:
+        """Say whether a cycle is recorded, sealed or not yet."""
+        unsealed = [*self._waiting, *([self._open] if self._open else [])]
+        if any(block.first_cycle <= cycle <= block.last_cycle for block in unsealed):
+            return True
+        return self._journal.store.read(lambda reading: _entry_of(reading, cycle)) is not None
+
     def lost_tail(self, run: int) -> Gap:
         """Return what an earlier run that did not end in order has lost: the block that was open, and those behind it."""
         newest = self._journal.decisions(1)
@@ -327,15 +334,18 @@ def _readable(rows: Rows) -> dict[bytes, BlockEntry]:
     return entries
 
 
-def _stored_block(reading: Reading, cycle: int) -> tuple[bytes, bytes] | None:
-    """Return digest and bytes of the newest block that holds a cycle."""
+def _entry_of(reading: Reading, cycle: int) -> BlockEntry | None:
+    """Return the newest block that holds a cycle."""
     rows = reading.scan_back(Table.BLOCK_INDEX, below=u64(cycle + 1), limit=LOOKED_BACK)
     found = [(key, entry) for key, entry in _readable(rows).items() if entry.last_cycle >= cycle]
-    if not found:
-        return None
-    _, entry = max(found, key=lambda pair: from_u64(pair[0][8:]))
-    content = reading.get(Table.BLOCK, entry.digest)
-    return None if content is None else (entry.digest, content)
+    return max(found, key=lambda pair: from_u64(pair[0][8:]))[1] if found else None
+
+
+def _stored_block(reading: Reading, cycle: int) -> tuple[bytes, bytes] | None:
+    """Return digest and bytes of the newest block that holds a cycle."""
+    entry = _entry_of(reading, cycle)
+    content = None if entry is None else reading.get(Table.BLOCK, entry.digest)
+    return None if entry is None or content is None else (entry.digest, content)
 
 
 def _find(cycle: int, cycles: list[msgspec.Raw]) -> Inputs:

@@ -37,6 +37,7 @@ class Kind(IntEnum):
     MODE = 14
     QUALITY = 15
     TRUST = 16
+    RETENTION = 25
 
 
 class ClockQuality(StrEnum):
@@ -247,6 +248,17 @@ class TrustUsed(Body, frozen=True, tag=int(Kind.TRUST)):
     trusted: bytes = b""  # over the sorted fingerprints that count for this device; empty when pinned
 
 
+class Retention(Body, frozen=True, tag=int(Kind.RETENTION)):
+    """A person wants the recorded inputs of a decision's cycle kept, or lets them go."""
+
+    decision_id: int
+    cycle: int
+    event: str  # "retained", "released"
+    actor: Actor
+    reason_text: PersonalHash = b""
+    actor_name: PersonalHash = b""
+
+
 _KINDS: dict[object, Kind] = {kind.value: kind for kind in Kind}
 
 
@@ -272,6 +284,7 @@ AnyBody = (
     | ModeChanged
     | QualityEvent
     | TrustUsed
+    | Retention
 )
 
 

@@ -24,6 +24,7 @@ from gatewayd.model.record import (
     Outcome,
     OverrideEvent,
     QualityEvent,
+    Retention,
     RuleEvent,
     Start,
     Stopped,
@@ -110,4 +111,5 @@ def every_body() -> dict[str, Body]:
         "mode": ModeChanged("monitor", "journal full"),
         "quality": QualityEvent("pump_1.bearing_temp", 0x80050000, 0),
         "trust": TrustUsed("scada-1", "trust list", digest, digest[::-1], digest),
+        "retention": Retention(7, 70, "retained", ANA, digest, digest),
     }

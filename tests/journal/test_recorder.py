@@ -269,6 +269,12 @@ async def test_a_gap_that_cannot_be_told_now_is_told_with_the_next_block(recorde
     assert gaps_of(journal) == [(1, 2, 2, NOT_SEALED)]
 
 
+async def test_the_recorder_knows_which_cycles_it_has(recorder):
+    await fill(recorder, 4, 5)
+    recorder.take(inputs(6))
+    assert [recorder.has(cycle) for cycle in (3, 4, 5, 6, 7)] == [False, True, True, True, False]
+
+
 async def test_the_last_sealed_cycle_is_that_of_the_block_sealed_last(recorder):
     assert recorder.sealed_cycle == 0
     await fill(recorder, 7, 8)
