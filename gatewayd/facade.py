@@ -20,6 +20,7 @@ from gatewayd.model import quality
 from gatewayd.model.config import GatewayFile
 from gatewayd.model.decision import ClearOverride, Reply, SetOverride
 from gatewayd.model.record import Actor
+from gatewayd.model.retention_view import RetainedView, RetainRequest, RetentionAnswer
 from gatewayd.model.view import (
     ActorView,
     ClearRequest,
@@ -35,9 +36,6 @@ from gatewayd.model.view import (
     OverrideRequest,
     OverrideSummary,
     OverrideView,
-    RetainedView,
-    RetainRequest,
-    RetentionAnswer,
     RulesAnswer,
     StatusView,
     StreamView,

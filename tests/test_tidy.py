@@ -68,6 +68,7 @@ DECLARATIONS = {  # nothing in them runs
     "gatewayd/model/device.py",
     "gatewayd/model/quality.py",
     "gatewayd/model/record.py",
+    "gatewayd/model/retention_view.py",
     "gatewayd/model/table.py",
     "gatewayd/version.py",
     "kernels/columns.py",

@@ -7,7 +7,8 @@ import click
 from gatewayd.cli import show
 from gatewayd.cli.client import Client, path_of
 from gatewayd.cli.session import Session, json_option, pass_session
-from gatewayd.model.view import REASON_CHARS_MAX, RetainedList, RetainedView, RetainRequest, RetentionAnswer
+from gatewayd.model.retention_view import RetainedList, RetainedView, RetainRequest, RetentionAnswer
+from gatewayd.model.view import REASON_CHARS_MAX
 
 _HEAD = ("ID", "POINT", "CYCLE", "RETAINED", "INPUTS")
 _IDS = click.IntRange(min=1)

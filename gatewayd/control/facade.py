@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from gatewayd.model.record import Actor
+from gatewayd.model.retention_view import RetainedView, RetainRequest, RetentionAnswer
 from gatewayd.model.view import (
     ClearRequest,
     DecisionDetail,
@@ -16,9 +17,6 @@ from gatewayd.model.view import (
     OverrideAnswer,
     OverrideRequest,
     OverrideView,
-    RetainedView,
-    RetainRequest,
-    RetentionAnswer,
     RulesAnswer,
     StatusView,
     SyncView,

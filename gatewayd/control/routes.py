@@ -14,6 +14,7 @@ from gatewayd.control.connection import Request
 from gatewayd.control.facade import Facade
 from gatewayd.control.peer import Caller, Permission
 from gatewayd.errors import AccessDenied, GatewayError, RequestRefused, TransientError
+from gatewayd.model.retention_view import RetainedList, RetainRequest
 from gatewayd.model.view import (
     ClearRequest,
     DecisionList,
@@ -21,8 +22,6 @@ from gatewayd.model.view import (
     OverrideList,
     OverrideRequest,
     OverrideSummary,
-    RetainedList,
-    RetainRequest,
     StatusView,
     SyncView,
     TagList,

@@ -12,7 +12,7 @@ from gatewayd.journal.log import Journal
 from gatewayd.journal.pins import RETAINED, RETAINED_MAX, Retained, retained
 from gatewayd.model.decision import NewRecord
 from gatewayd.model.record import Actor, Decision, Retention
-from gatewayd.model.view import RetainedView, RetentionAnswer
+from gatewayd.model.retention_view import RetainedView, RetentionAnswer
 
 _encoder = msgspec.msgpack.Encoder()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from gatewayd.model.view import RetainRequest
+from gatewayd.model.retention_view import RetainRequest
 
 
 def test_a_decision_is_retained_with_a_reason(gatewayd, daemon, gateway):

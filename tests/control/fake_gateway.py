@@ -6,6 +6,7 @@ from gatewayd.control.facade import name_matcher
 from gatewayd.errors import RequestRefused
 from gatewayd.model import quality
 from gatewayd.model.record import Actor
+from gatewayd.model.retention_view import RetainedView, RetainRequest, RetentionAnswer
 from gatewayd.model.view import (
     ActorView,
     ClearRequest,
@@ -21,9 +22,6 @@ from gatewayd.model.view import (
     OverrideSummary,
     OverrideView,
     ProofView,
-    RetainedView,
-    RetainRequest,
-    RetentionAnswer,
     RulesAnswer,
     SampleView,
     StatusView,

@@ -10,7 +10,8 @@ import pytest
 from gatewayd.control.routes import ROUTES
 from gatewayd.errors import DeviceTimeout, StoreFull
 from gatewayd.model.record import Actor
-from gatewayd.model.view import ClearRequest, OverrideRequest, RetainRequest
+from gatewayd.model.retention_view import RetainRequest
+from gatewayd.model.view import ClearRequest, OverrideRequest
 from tests.control.fake_gateway import TAGS, FakeGateway, tag
 from tests.control.serving import serving
 

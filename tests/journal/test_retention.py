@@ -9,7 +9,7 @@ from gatewayd.journal import retention
 from gatewayd.journal.pins import Pins
 from gatewayd.journal.retention import RetentionDesk
 from gatewayd.model.record import Actor, Kind, Retention
-from gatewayd.model.view import RetainedView
+from gatewayd.model.retention_view import RetainedView
 from tests.journal.samples import decision, open_journal
 
 ANA = Actor(uid=1001, role="operator", method="socket", name="ana")
