@@ -7,6 +7,7 @@ the loop for long.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Sequence
 from enum import IntEnum
 from functools import cache
@@ -23,9 +24,10 @@ class Form(IntEnum):
     CHANGED_COLUMNS = 2  # the same, byte under byte
     WORDS = 3  # differences of 16-bit lanes, small ones first whatever their sign, byte under byte
     LONGS = 4  # of 32-bit lanes
+    LONG_HALVES = 5  # the same, halves under halves: of decimal floats the low half takes few values, not few bits
 
 
-WIDTH = {Form.CHANGED: 1, Form.CHANGED_COLUMNS: 1, Form.WORDS: 2, Form.LONGS: 4}
+WIDTH = {Form.CHANGED: 1, Form.CHANGED_COLUMNS: 1, Form.WORDS: 2, Form.LONGS: 4, Form.LONG_HALVES: 4}
 
 
 class _Masks(NamedTuple):
@@ -55,7 +57,11 @@ def laid_out(payloads: Sequence[bytes], form: Form) -> bytes:
         changes = _by_chunk(_xor, after, before, 1)
     else:
         changes = _by_chunk(_differences, after, before, WIDTH[form])
-    return joined[:size] + (changes if form == Form.CHANGED else _columns(changes, size, WIDTH[form]))
+    if form == Form.LONG_HALVES:
+        changes = _half_columns(changes, size // 2)
+    elif form != Form.CHANGED:
+        changes = _columns(changes, size, WIDTH[form])
+    return joined[:size] + changes
 
 
 def payloads_of(content: bytes, size: int, form: Form) -> list[bytes]:
@@ -67,7 +73,9 @@ def payloads_of(content: bytes, size: int, form: Form) -> list[bytes]:
     assert len(content) % size == 0
     if form != Form.PLAIN and len(content) > size:
         changes = content[size:]
-        if form != Form.CHANGED:
+        if form == Form.LONG_HALVES:
+            changes = _half_rows(changes, size // 2)
+        elif form != Form.CHANGED:
             changes = _rows(changes, size, WIDTH[form])
         return _summed(content[:size], changes, form)
     return [content[at : at + size] for at in range(0, len(content), size)]
@@ -90,6 +98,27 @@ def _rows(columns: bytes, size: int, width: int) -> bytes:
             rows[at::size] = columns[taken : taken + count]
             taken += count
     return bytes(rows)
+
+
+def _half_columns(rows: bytes, halves: int) -> bytes:
+    """As `_columns`, of two bytes at a time: the high half of every 32-bit lane, then the low ones."""
+    columns, units = array("H"), array("H", rows)
+    for half in (0, 1):
+        for at in range(half, halves, 2):
+            columns += units[at::halves]
+    return columns.tobytes()
+
+
+def _half_rows(columns: bytes, halves: int) -> bytes:
+    """Undo `_half_columns`."""
+    units = array("H", columns)
+    rows = array("H", bytes(len(columns)))
+    count, taken = len(units) // halves, 0
+    for half in (0, 1):
+        for at in range(half, halves, 2):
+            rows[at::halves] = units[taken : taken + count]
+            taken += count
+    return rows.tobytes()
 
 
 # --- all lanes of a chunk at once ---------------------------------------------------------------------------------------

@@ -50,6 +50,14 @@ def test_a_difference_is_that_of_plain_arithmetic_in_every_lane(form, width, dat
     assert laid_out([before, after], form) == before + columns
 
 
+def test_halves_of_long_differences_stand_under_halves():
+    payloads = [bytes(8), bytes((0, 1, 0, 2, 0, 3, 0, 4)), bytes((0, 1, 0, 3, 0, 3, 0, 4))]
+    folded = [(2 * 0x10002, 2 * 0x30004), (2, 0)]  # of each cycle, both lanes
+    halves = [[(lane >> shift) & 0xFFFF for lane in lanes] for shift in (16, 0) for lanes in zip(*folded, strict=True)]
+    expected = b"".join(half.to_bytes(2, "big") for column in halves for half in column)
+    assert laid_out(payloads, Form.LONG_HALVES) == bytes(8) + expected
+
+
 def test_a_plant_at_rest_becomes_zeros():
     content = laid_out([bytes(range(100))] * 60, Form.WORDS)
     assert content == bytes(range(100)) + bytes(59 * 100)
