@@ -313,11 +313,10 @@ def _check(head: _Head) -> None:
         raise Malformed("its shapes have no forms")
     if any(after.place <= before.place for before, after in pairwise(head.rare)):
         raise Malformed("what its cycles have besides is out of order")
-    readings = sum(_uses(head))
+    if (readings := sum(_uses(head))) > READINGS_MAX:
+        raise Malformed(f"it claims to hold {readings} readings")
     counts = [len(head.cycles)] * 3 + [readings] * 3
-    if readings > READINGS_MAX or any(
-        not each.is_sound or each.count != count for each, count in zip(head.series, counts, strict=True)
-    ):
+    if any(not each.is_sound or each.count != count for each, count in zip(head.series, counts, strict=True)):
         raise Malformed("its numbers are not as many as its cycles")
     if (claimed := _expanded_bytes(head)) > EXPANDED_BYTES_MAX:
         raise Malformed(f"it claims to hold {claimed} bytes")

@@ -198,7 +198,6 @@ _HEADS = {
     "payloads beyond every bound": {"shapes": [shape(1 << 40)] * 3, "forms": [Form.PLAIN] * 3},
     "rare things out of order": {"rare": [columnar._NOTHING, columnar._NOTHING]},
     "a form that does not fit": {"shapes": [shape(15)] * 3, "forms": [Form.LONGS] * 3},
-    "readings by the million": {"patterns": [[0] * 4096] * 5},
 }
 
 
@@ -206,6 +205,13 @@ _HEADS = {
 def test_a_head_that_does_not_fit_is_refused(changes):
     with pytest.raises(Malformed):
         unpack(with_head(**changes))
+
+
+def test_more_readings_than_a_block_may_have_are_refused_before_one_is_made():
+    readings = Series(100_000)
+    head = with_head(patterns=[[0] * 20_000] * 5, series=(_FIVE, _FIVE, _FIVE, readings, readings, readings))
+    with pytest.raises(Malformed, match="100000 readings"):
+        unpack(head)
 
 
 def test_a_number_beyond_every_clock_is_refused():
