@@ -230,7 +230,7 @@ class Recorder:
         is_cited = self._journal.decided_in(block.first_cycle, block.last_cycle)
         entry = BlockEntry(block.last_cycle, digest, len(content), is_cited)
         expired = self._chosen_to_expire(len(content))
-        self.is_full_of_pins = not expired and self._excess(len(content)) > 0
+        self.is_full_of_pins = bool(self._index) and not expired and self._excess(len(content)) > 0
         if self.is_full_of_pins:
             self._lose(block, PINS_FILL)
             return
