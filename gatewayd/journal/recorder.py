@@ -22,7 +22,7 @@ from gatewayd.journal.log import Journal
 from gatewayd.journal.pins import Pins
 from gatewayd.journal.stored_block import CYCLES_MAX, pack
 from gatewayd.journal.stored_block import unpack as unpack
-from gatewayd.model.decision import Inputs, NewRecord
+from gatewayd.model.decision import Inputs, NewRecord, without_texts
 from gatewayd.model.record import BlockSealed, Decision, Gap
 from gatewayd.store.tables import Table, from_u64, u64
 from gatewayd.store.transaction import SCAN_ROWS_MAX, Reading, Rows, Writes
@@ -107,8 +107,8 @@ class Recorder:
         self.kept_bytes, self._index = journal.store.read(_kept)
 
     def take(self, inputs: Inputs) -> None:
-        """Keep the inputs of one cycle. Call it once per cycle, before the next one begins."""
-        encoded = _encoder.encode(inputs)
+        """Keep the inputs of one cycle, without names and reasons. Call it once per cycle, before the next one begins."""
+        encoded = _encoder.encode(_without_texts(inputs))
         now_ns = self._clock.monotonic_ns()
         if self._open is not None and self._is_due(self._open, len(encoded), now_ns, inputs.cycle):
             self._rotate()
@@ -311,6 +311,12 @@ class Recorder:
             del self._index[key]
             self.kept_bytes -= entry.size
             self.blocks_expired += 1
+
+
+def _without_texts(inputs: Inputs) -> Inputs:
+    if not inputs.requests:
+        return inputs
+    return msgspec.structs.replace(inputs, requests=tuple(without_texts(request) for request in inputs.requests))
 
 
 def _delete(writing: Writes, expired: dict[bytes, BlockEntry]) -> None:
