@@ -54,6 +54,10 @@ from gatewayd.unseen import REMEDY, encode_unseen, saved_unseen, unseen_after
 from gatewayd.version import __version__
 
 STOP_WITHIN_NS = 5 * NS
+RECORDER_FULL = (
+    "new cycles are not recorded: what is open or retained fills the flight recorder; raise storage.evidence_mb, "
+    "or let some go with `gatewayd decisions release`"
+)
 SITE_RUN_KEY = "run"  # how often this store was started; makes cycle numbers unique
 
 
@@ -229,6 +233,8 @@ class Gateway:
         read_only = tuple(f"{name} is read-only: its guard list is incomplete" for name in self.site.read_only)
         self._standing_warnings = read_only + self._relaxations() + self._given_up()
         facade.warnings = self._standing_warnings
+        facade.notices = self._notices
+        facade.is_recorded = self.recorder.has
         return facade
 
     def _build_rule_sets(self, kernels: Kernels) -> RuleSets:
@@ -249,6 +255,10 @@ class Gateway:
             named.append(f"cloud link without TLS, {cloud.insecure}")
         return tuple(named)
 
+    def _notices(self) -> tuple[str, ...]:
+        """Return what a person should do something about for as long as it lasts."""
+        return (RECORDER_FULL,) if self.recorder.is_full_of_pins else ()
+
     def _given_up(self) -> tuple[str, ...]:
         """Say that the journal before this one was damaged, for as long as its store is kept here."""
         previous = self._storage.previous
@@ -264,9 +274,7 @@ class Gateway:
         journal = self._storage.journal
         draft = Draft(self.cycle.number, self._clock.wall_ns(), self._clock.monotonic_ns())
         if not self._storage.was_clean and journal.size > 1:
-            draft.record(
-                Gap(stream="blocks", first=0, last=0, count=0, reason="the unsealed tail of the last run is lost")
-            )
+            draft.record(self.recorder.lost_tail(self._run_number - 1))
         if (previous := self._storage.previous) is not None and journal.size == 1:
             reason = f"{previous.origin} is damaged and kept as {previous.kept_as}: {previous.reason}"
             draft.record(Gap(stream="journal", first=0, last=0, count=0, reason=reason))

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+UNIT_NS = 1_000  # of the machine's clocks
+
 
 class Cancellable(Protocol):
     """A call that can be taken back."""
@@ -37,15 +39,18 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's clocks. CLOCK_BOOTTIME, because CLOCK_MONOTONIC stops in suspend."""
+    """The machine's clocks. CLOCK_BOOTTIME, because CLOCK_MONOTONIC stops in suspend.
+
+    They tell whole microseconds: what is finer is when the scheduler came by, and the flight recorder keeps every bit.
+    """
 
     def wall_ns(self) -> int:
-        """Return CLOCK_REALTIME in nanoseconds."""
-        return time.time_ns()
+        """Return CLOCK_REALTIME in nanoseconds, a multiple of 1000."""
+        return time.time_ns() // UNIT_NS * UNIT_NS
 
     def monotonic_ns(self) -> int:
-        """Return CLOCK_BOOTTIME in nanoseconds."""
-        return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        """Return CLOCK_BOOTTIME in nanoseconds, a multiple of 1000."""
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // UNIT_NS * UNIT_NS
 
     def call_at(self, deadline_ns: int, callback: Callable[[], None]) -> Cancellable:
         """Use the loop's timer; late by the loop's lag."""

@@ -20,11 +20,13 @@ from gatewayd.journal.care import Care
 from gatewayd.journal.log import Journal
 from gatewayd.journal.pruned import RecordPruned, refuse_pruned
 from gatewayd.journal.redact import redact
+from gatewayd.journal.retention import RetentionDesk
 from gatewayd.journal.witness import Exposure
 from gatewayd.model import quality
 from gatewayd.model.config import GatewayFile
 from gatewayd.model.decision import Acknowledge, ClearOverride, Mode, Reply, SetOverride
 from gatewayd.model.record import Actor
+from gatewayd.model.retention_view import RetainedView, RetainRequest, RetentionAnswer
 from gatewayd.model.view import (
     ActorView,
     ClearRequest,
@@ -86,6 +88,8 @@ class GatewayFacade:
         self._explainer = Explainer(journal)
         self._requests = 0
         self.warnings: tuple[str, ...] = ()
+        self.notices: Callable[[], tuple[str, ...]] = lambda: ()
+        self.is_recorded: Callable[[int], bool] = lambda cycle: False
         self.kernel_form = ""
         self.memory: MemoryView | None = None
         self.rule_sets: RuleSets | None = None
@@ -141,7 +145,7 @@ class GatewayFacade:
             kernels=KernelsView(form=self.kernel_form, digest=self._state.kernel_digest.hex()),
             memory=self.memory,
             loop=self._loop_view(),
-            warnings=self._attention() + self.warnings,
+            warnings=self._attention() + self.warnings + self.notices(),
             storage=self.storage(),
         )
 
@@ -280,6 +284,22 @@ class GatewayFacade:
 
     def _units(self) -> dict[str, str]:
         return {point.name: self._site.tags[point.row].units for point in self._site.points}
+
+    async def retained(self) -> tuple[RetainedView, ...]:
+        """Return the decisions whose recorded inputs people want kept."""
+        return self._retention.listed()
+
+    async def retain(self, decision_id: int, request: RetainRequest, actor: Actor) -> RetentionAnswer | None:
+        """Return once a decision is retained."""
+        return await self._retention.retain(decision_id, request.reason, actor)
+
+    async def release(self, decision_id: int, request: RetainRequest, actor: Actor) -> RetentionAnswer:
+        """Return once a decision is retained no longer."""
+        return await self._retention.release(decision_id, request.reason, actor)
+
+    @property
+    def _retention(self) -> RetentionDesk:
+        return RetentionDesk(self._journal, self._clock, self.is_recorded)
 
     # --- overrides --------------------------------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ from gatewayd.store.transaction import Writes
 MB = 1_000_000
 BLOCKS_SHARE_MAX = 0.6  # of the quota, for the flight recorder: the journal can always have the rest
 STATE_SHARE = 0.10  # of the quota, for saved state; beyond that detectors forget, for they can learn again
+DAY_NS = 86_400 * 1_000_000_000
 KINDS_MAX = 256
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 CLOCK_SYNCHRONIZED = Path("/run/systemd/timesync/synchronized")  # systemd-timesyncd makes it after the first sync
@@ -191,7 +192,7 @@ class Storage:
             digest: names the plans in the block records.
             clock: for the age of a block.
         """
-        return Recorder(
+        recorder = Recorder(
             self.journal,
             clock,
             min(config.storage.evidence_mb * MB, int(BLOCKS_SHARE_MAX * config.storage.quota_mb * MB)),
@@ -199,6 +200,8 @@ class Storage:
             samples_per_plan=tuple(len(plan.rows) for plan in plans),
             plans_digest=digest,
         )
+        recorder.kept_ns = round(config.storage.evidence_days * DAY_NS)
+        return recorder
 
     def close(self) -> None:
         """Store a last checkpoint and give the store back."""

@@ -6,6 +6,7 @@ import click
 
 from gatewayd.cli import explanation, show
 from gatewayd.cli.client import Client, path_of
+from gatewayd.cli.decisions_retain import list_retained, release, retain
 from gatewayd.cli.moment import Moment
 from gatewayd.cli.session import Session, json_option, pass_session
 from gatewayd.model.view import DecisionDetail, DecisionList, DecisionView, Explanation
@@ -19,6 +20,10 @@ def decisions() -> None:
     """List, show and explain decisions."""
 
 
+decisions.add_command(retain)
+decisions.add_command(release)
+
+
 @decisions.command("list")
 @click.option("--limit", type=click.IntRange(1, 1_000), default=20, show_default=True, help="At most so many.")
 @click.option("--since", type=Moment(), metavar="TIME", help="Not earlier: 2h (ago) or 2026-11-28T06:00.")
@@ -29,10 +34,18 @@ def decisions() -> None:
 @click.option("--rule", default="", metavar="RULE", help="Only decisions of this rule, e.g. pump_1/bearing-hot.")
 @click.option("--actor", default="", metavar="USER", help="Only decisions that this user asked for: a name or a uid.")
 @click.option("--before", type=_IDS, default=None, metavar="ID", help="Only decisions older than this one.")
+@click.option("--retained", is_flag=True, help="Only those whose recorded inputs a person wants kept.")
 @json_option
 @pass_session
 def list_(
-    session: Session, /, *, since: int | None, until: int | None, as_json: bool, **wanted: str | int | None
+    session: Session,
+    /,
+    *,
+    since: int | None,
+    until: int | None,
+    retained: bool,
+    as_json: bool,
+    **wanted: str | int | None,
 ) -> None:
     """List decisions, newest first. All that is asked for must hold.
 
@@ -43,7 +56,11 @@ def list_(
       gatewayd decisions list --rule pump_1/bearing-hot --since 7d
       gatewayd decisions list --actor ana --until 2026-11-28T06:00
       gatewayd decisions list --before 1200
+      gatewayd decisions list --retained
     """
+    if retained:
+        list_retained(session, as_json=as_json)
+        return
     target = path_of("decisions", since_ns=since, until_ns=until, **wanted)
     raw, found = Client(session.socket_path).ask(DecisionList, "GET", target)
     if as_json:

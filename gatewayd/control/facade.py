@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from gatewayd.model.record import Actor
+from gatewayd.model.retention_view import RetainedView, RetainRequest, RetentionAnswer
 from gatewayd.model.view import (
     ClearRequest,
     DecisionDetail,
@@ -59,6 +60,26 @@ class Facade(Protocol):
 
     async def explain(self, decision_id: int) -> Explanation | None:
         """Return a decision with its evidence, or None if the journal holds no such decision."""
+        ...
+
+    async def retained(self) -> tuple[RetainedView, ...]:
+        """Return the decisions whose recorded inputs people want kept."""
+        ...
+
+    async def retain(self, decision_id: int, request: RetainRequest, actor: Actor) -> RetentionAnswer | None:
+        """Return once it is durable that a decision is retained, or None if the journal holds no such decision.
+
+        Raises:
+            RequestRefused: it is already, or too many are.
+        """
+        ...
+
+    async def release(self, decision_id: int, request: RetainRequest, actor: Actor) -> RetentionAnswer:
+        """Return once it is durable that a decision is retained no longer.
+
+        Raises:
+            RequestRefused: it is not retained.
+        """
         ...
 
     async def overrides(self) -> tuple[OverrideView, ...]:

@@ -15,6 +15,7 @@ from gatewayd.control.connection import Request
 from gatewayd.control.facade import Facade
 from gatewayd.control.peer import Caller, Permission, uid_of
 from gatewayd.errors import AccessDenied, GatewayError, RequestRefused, TransientError
+from gatewayd.model.retention_view import RetainedList, RetainRequest
 from gatewayd.model.view import (
     ClearRequest,
     DecisionList,
@@ -297,6 +298,22 @@ async def _explain(call: Call) -> Answer:
     return found
 
 
+async def _retained(call: Call) -> Answer:
+    return RetainedList(now_ns=call.clock.wall_ns(), retained=await call.facade.retained())
+
+
+async def _retain(call: Call) -> Answer:
+    request = _decoded(call, RetainRequest)
+    found = await call.facade.retain(_decision_id(call), request, call.caller.actor())
+    if found is None:
+        raise _no_decision(call)
+    return found
+
+
+async def _release(call: Call) -> Answer:
+    return await call.facade.release(_decision_id(call), _decoded(call, RetainRequest), call.caller.actor())
+
+
 async def _overrides(call: Call) -> Answer:
     return OverrideList(now_ns=call.clock.wall_ns(), overrides=await call.facade.overrides())
 
@@ -341,6 +358,9 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", _at("/v1/decisions"), Permission.READ, ("limit", *_WANTED), _decisions),
     Route("GET", _at("/v1/decisions/{id}"), Permission.READ, (), _decision),
     Route("GET", _at("/v1/decisions/{id}/explain"), Permission.READ, (), _explain),
+    Route("POST", _at("/v1/decisions/{id}/retention"), Permission.OPERATE, (), _retain),
+    Route("DELETE", _at("/v1/decisions/{id}/retention"), Permission.OPERATE, (), _release),
+    Route("GET", _at("/v1/retained"), Permission.READ, (), _retained),
     Route("GET", _at("/v1/overrides"), Permission.READ, (), _overrides),
     Route("POST", _at("/v1/overrides"), Permission.OPERATE, (), _set_override),
     Route("DELETE", _at("/v1/overrides/{point}"), Permission.OPERATE, (), _clear_override),

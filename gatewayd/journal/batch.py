@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -42,6 +42,13 @@ class Item(Struct, frozen=True):
         if self.extra is not None and not self.gives_room:
             return Reserve.NONE
         return min((draft.reserve for draft in self.drafts), default=Reserve.LAST_WORDS)
+
+
+def writes_of(items: Sequence[Item]) -> Iterator[tuple[bytes, int]]:
+    """Yield the point, as its term, and the cycle of each decision whose write is about to be sent."""
+    for item in items:
+        written = {intent.decision_id for intent in item.intents}
+        yield from ((draft.marks.terms[1], draft.cycle) for draft in item.drafts if draft.decision_id in written)
 
 
 def apply_items(writing: Writes, items: Sequence[Item], tree: Tree, stamp: Stamp) -> tuple[Tree, list[tuple[int, ...]]]:

@@ -19,8 +19,8 @@ from msgspec import Struct
 
 from gatewayd.clock import Clock
 from gatewayd.errors import StoreError, StoreFull
-from gatewayd.journal import blob, rotation, tail
-from gatewayd.journal.batch import Extra, Item, apply_items
+from gatewayd.journal import blob, index, rotation, tail
+from gatewayd.journal.batch import Extra, Item, apply_items, writes_of
 from gatewayd.journal.bundle import Bundler
 from gatewayd.journal.chain import Chain, Handover, stored_chain
 from gatewayd.journal.group import GroupCommit
@@ -90,6 +90,7 @@ class Journal(Records):
         self._failure: StoreError | None = None
         self._commit_ns: deque[int] = deque(maxlen=256)
         self._decided_cycles: deque[int] = deque(maxlen=4096)
+        self._written_in: dict[bytes, int] = {}  # term of a point -> cycle of its last write
         self._bundler = Bundler()
         self._group: GroupCommit[Item, tuple[int, ...]] = GroupCommit(self._commit_batch, threaded=False)
         self.commit_mode: Literal["inline", "thread"] = "inline"
@@ -299,6 +300,7 @@ class Journal(Records):
         self._tree = grown
         decided = [draft.cycle for item in items for draft in item.drafts if draft.kind == Kind.DECISION]
         self._decided_cycles.extend(decided)
+        self._written_in.update(writes_of(items))
         if decided or self._is_checkpoint_due():
             self._want_signature()
         if not is_urgent and any(item.resolves for item in items) and self._lags_since(SETTLE_WITH_OUTCOME_NS):
@@ -493,6 +495,10 @@ class Journal(Records):
     def decided_in(self, first_cycle: int, last_cycle: int) -> bool:
         """Say whether one of the newest decisions was made in one of these cycles."""
         return any(first_cycle <= cycle <= last_cycle for cycle in self._decided_cycles)
+
+    def written_in(self, point: str) -> int:
+        """Return the cycle of the last write to a point that this run journalled, 0 = none."""
+        return self._written_in.get(index.point_term(point), 0)
 
 
 def _genesis(identity: Identity, vkey: str) -> Genesis:

@@ -1,7 +1,8 @@
 """The flight recorder: the raw inputs of every cycle, in compressed blocks under a byte quota.
 
 A sealed block and the record that cites its SHA-256 are one transaction. When the quota is used up, blocks in whose
-cycles nothing was decided go first, then the oldest.
+cycles nothing was decided go first, then the oldest; what is open or retained rests on blocks that stay (`pins`). When
+only those are left, new blocks are lost, as they are when sealing cannot keep up; the journal says which (`gaps`).
 """
 
 from __future__ import annotations
@@ -9,25 +10,25 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextlib import suppress
-from hashlib import sha256
 
 import msgspec
-import zstandard
 from msgspec import Struct
 
 from gatewayd.clock import Clock
 from gatewayd.errors import JournalDamaged, StoreError
+from gatewayd.journal.columnar import Packer
+from gatewayd.journal.gaps import NOT_SEALED, PINS_FILL, TOO_SLOW, Gaps, lost_tail
 from gatewayd.journal.log import Journal
+from gatewayd.journal.pins import Pins
+from gatewayd.journal.stored_block import CYCLES_MAX, pack
+from gatewayd.journal.stored_block import unpack as unpack
 from gatewayd.model.decision import Inputs, NewRecord, without_texts
-from gatewayd.model.record import BlockSealed
+from gatewayd.model.record import BlockSealed, Decision, Gap
 from gatewayd.store.tables import Table, from_u64, u64
 from gatewayd.store.transaction import SCAN_ROWS_MAX, Reading, Rows, Writes
 
 BLOCK_BYTES_MAX = 2 << 20  # of inputs, before compression
-PLAIN_BYTES_MAX = 32 << 20  # one cycle may be larger than a block should be, no more than this
-CYCLES_MAX = 65_536  # per block
 WAITING_BLOCKS_MAX = 4
-COMPRESSION_LEVEL = 3
 LOOKED_BACK = 16  # blocks with an earlier first cycle; cycle numbers may begin again after a start
 EXPIRED_PER_SEAL = 8  # deletions per transaction: each needs free pages of its own
 
@@ -53,15 +54,7 @@ class Expired(Struct, frozen=True):
     last_cycle: int
 
 
-class _Plain(Struct, frozen=True, array_like=True):
-    """A block before compression: `Inputs` of consecutive cycles, each as its own msgpack."""
-
-    version: int
-    cycles: list[msgspec.Raw]
-
-
 _entry_decoder = msgspec.msgpack.Decoder(BlockEntry)
-_plain_decoder = msgspec.msgpack.Decoder(_Plain)
 
 
 class _Open(Struct):
@@ -88,7 +81,9 @@ class Recorder:
 
     Attributes:
         blocks_dropped: blocks lost before they were sealed, because sealing could not keep up or the store was full.
-        blocks_expired: blocks deleted for the quota.
+        blocks_expired: blocks deleted for the quota or for their age.
+        kept_ns: how long blocks are kept, 0 = for as long as there is room.
+        is_full_of_pins: blocks are being lost, because all that are kept must stay.
     """
 
     def __init__(
@@ -111,6 +106,11 @@ class Recorder:
         self._waiting: deque[_Open] = deque()
         self._has_waiting = asyncio.Event()
         self._sealing = asyncio.Lock()
+        self._packer = Packer()
+        self._pins = Pins(journal)
+        self._gaps = Gaps()
+        self.is_full_of_pins = False
+        self.kept_ns = 0
         self.blocks_dropped = 0
         self.blocks_expired = 0
         self.kept_bytes, self._index = journal.store.read(_kept)
@@ -147,6 +147,27 @@ class Recorder:
         if self._open is not None:
             self._rotate()
             await self._seal_waiting()
+        self._gaps.end()
+        await self._tell_gaps()
+
+    @property
+    def sealed_cycle(self) -> int:
+        """Return the last cycle of the block that was sealed last, 0 = none is kept."""
+        newest = max(self._index, key=lambda key: key[8:], default=None)
+        return 0 if newest is None else self._index[newest].last_cycle
+
+    def has(self, cycle: int) -> bool:
+        """Say whether a cycle is recorded, sealed or not yet."""
+        unsealed = [*self._waiting, *([self._open] if self._open else [])]
+        if any(block.first_cycle <= cycle <= block.last_cycle for block in unsealed):
+            return True
+        return self._journal.store.read(lambda reading: _entry_of(reading, cycle)) is not None
+
+    def lost_tail(self, run: int) -> Gap:
+        """Return what an earlier run that did not end in order has lost: the block that was open, and those behind it."""
+        newest = self._journal.decisions(1)
+        body = newest[0].leaf.body if newest else None
+        return lost_tail(run, self.sealed_cycle, body.cycle if isinstance(body, Decision) else 0)
 
     @property
     def quota_bytes(self) -> int:
@@ -192,8 +213,7 @@ class Recorder:
     def _rotate(self) -> None:
         assert self._open is not None
         if len(self._waiting) == WAITING_BLOCKS_MAX:
-            self._waiting.popleft()
-            self.blocks_dropped += 1
+            self._lose(self._waiting.popleft(), TOO_SLOW)
         self._waiting.append(self._open)
         self._open = None
         self._has_waiting.set()
@@ -212,17 +232,34 @@ class Recorder:
                 except JournalDamaged:
                     raise
                 except StoreError:
-                    self.blocks_dropped += 1
+                    self._lose(block, NOT_SEALED)
                     await self._expire_for_room()
                 if self._waiting and self._waiting[0] is block:
                     self._waiting.popleft()
             self._has_waiting.clear()
+            await self._tell_gaps()
+
+    def _lose(self, block: _Open, reason: str) -> None:
+        self.blocks_dropped += 1
+        self._gaps.lose(block.first_cycle, block.last_cycle, len(block.cycles), reason)
+
+    async def _tell_gaps(self) -> None:
+        if gaps := self._gaps.untold():
+            try:
+                await self._journal.commit([NewRecord(gap) for gap in gaps])
+            except StoreError:
+                gaps = ()  # they wait for the next block
+            self._gaps.tell(gaps)
 
     async def _seal_one(self, block: _Open) -> None:
-        content, digest = await asyncio.to_thread(_pack, block.cycles)
+        content, digest = await asyncio.to_thread(pack, self._packer, block.cycles)
         is_cited = self._journal.decided_in(block.first_cycle, block.last_cycle)
         entry = BlockEntry(block.last_cycle, digest, len(content), is_cited)
         expired = self._chosen_to_expire(len(content))
+        self.is_full_of_pins = bool(self._index) and not expired and self._excess(len(content)) > 0
+        if self.is_full_of_pins:
+            self._lose(block, PINS_FILL)
+            return
         record = BlockSealed(
             digest=digest,
             first_cycle=block.first_cycle,
@@ -241,24 +278,51 @@ class Recorder:
         self._forget(expired)
         self._index[u64(block.first_cycle) + u64(seq)] = entry
         self.kept_bytes += len(content)
+        self._gaps.end()
+
+    def _excess(self, incoming_bytes: int) -> int:
+        return self.kept_bytes + incoming_bytes - self._quota_bytes
 
     def _chosen_to_expire(self, incoming_bytes: int) -> dict[bytes, BlockEntry]:
-        """Choose blocks that must go so that `incoming_bytes` more fit: uncited before cited, oldest first."""
-        excess = self.kept_bytes + incoming_bytes - self._quota_bytes
-        if excess <= 0:
+        """Choose a few blocks that must go so that `incoming_bytes` more fit, and those that are too old."""
+        excess = self._excess(incoming_bytes)
+        if excess <= 0 and not self.kept_ns:
             return {}
-        by_age = sorted(self._index, key=lambda key: (self._index[key].is_cited, key[8:]))
-        chosen: dict[bytes, BlockEntry] = {}
-        for key in by_age[:EXPIRED_PER_SEAL]:
-            if excess <= 0:
+        may_go = self._may_go()
+        chosen = self._too_old(may_go) if self.kept_ns else {}
+        excess -= sum(entry.size for entry in chosen.values())
+        for key in may_go:
+            if excess <= 0 or len(chosen) >= EXPIRED_PER_SEAL:
                 break
-            chosen[key] = self._index[key]
-            excess -= chosen[key].size
+            if key not in chosen:
+                chosen[key] = self._index[key]
+                excess -= chosen[key].size
+        return chosen
+
+    def _may_go(self) -> list[bytes]:
+        """Return the blocks that need not stay: uncited before cited, oldest first."""
+        pinned = self._pins.look()
+        keys = [
+            key
+            for key, entry in self._index.items()
+            if not pinned.holds(from_u64(key), entry.last_cycle, is_cited=entry.is_cited)
+        ]
+        return sorted(keys, key=lambda key: (self._index[key].is_cited, key[8:]))
+
+    def _too_old(self, may_go: list[bytes]) -> dict[bytes, BlockEntry]:
+        """Return a few of the blocks that were sealed too long ago; a block's record says when."""
+        since_ns = self._clock.wall_ns() - self.kept_ns
+        chosen: dict[bytes, BlockEntry] = {}
+        for key in sorted(may_go, key=lambda key: key[8:])[:EXPIRED_PER_SEAL]:
+            with suppress(StoreError):  # of a record that is damaged nobody knows the time
+                if self._journal.record(from_u64(key[8:])).leaf.wall_ns > since_ns:
+                    break
+                chosen[key] = self._index[key]
         return chosen
 
     async def _expire_for_room(self) -> None:
         """Give pages back to a store without room."""
-        keys = sorted(self._index, key=lambda key: (self._index[key].is_cited, key[8:]))[:EXPIRED_PER_SEAL]
+        keys = self._may_go()[:EXPIRED_PER_SEAL]
         expired = {key: self._index[key] for key in keys if not self._index[key].is_cited}
         if not expired:
             return
@@ -302,40 +366,18 @@ def _readable(rows: Rows) -> dict[bytes, BlockEntry]:
     return entries
 
 
-def _stored_block(reading: Reading, cycle: int) -> tuple[bytes, bytes] | None:
-    """Return digest and bytes of the newest block that holds a cycle."""
+def _entry_of(reading: Reading, cycle: int) -> BlockEntry | None:
+    """Return the newest block that holds a cycle."""
     rows = reading.scan_back(Table.BLOCK_INDEX, below=u64(cycle + 1), limit=LOOKED_BACK)
     found = [(key, entry) for key, entry in _readable(rows).items() if entry.last_cycle >= cycle]
-    if not found:
-        return None
-    _, entry = max(found, key=lambda pair: from_u64(pair[0][8:]))
-    content = reading.get(Table.BLOCK, entry.digest)
-    return None if content is None else (entry.digest, content)
+    return max(found, key=lambda pair: from_u64(pair[0][8:]))[1] if found else None
 
 
-def _pack(cycles: list[bytes]) -> tuple[bytes, bytes]:
-    """Return a block's stored bytes and their SHA-256."""
-    plain = _encoder.encode(_Plain(1, [msgspec.Raw(encoded) for encoded in cycles]))
-    content = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL).compress(plain)
-    return content, sha256(content).digest()
-
-
-def unpack(content: bytes, digest: bytes) -> list[msgspec.Raw]:
-    """Return the cycles of a block's stored bytes.
-
-    Raises:
-        JournalDamaged: they do not have the hash `digest`, would expand beyond every bound, or are malformed.
-    """
-    if sha256(content).digest() != digest:
-        raise _damaged(digest, "it does not have the hash that the journal cites")
-    try:
-        claimed = zstandard.frame_content_size(content)
-        if not 0 <= claimed <= PLAIN_BYTES_MAX:
-            raise _damaged(digest, f"it claims to hold {claimed} bytes")
-        plain = zstandard.ZstdDecompressor(max_window_size=PLAIN_BYTES_MAX).decompress(content)
-        return _plain_decoder.decode(plain).cycles
-    except (zstandard.ZstdError, msgspec.MsgspecError) as error:
-        raise _damaged(digest, str(error)) from error
+def _stored_block(reading: Reading, cycle: int) -> tuple[bytes, bytes] | None:
+    """Return digest and bytes of the newest block that holds a cycle."""
+    entry = _entry_of(reading, cycle)
+    content = None if entry is None else reading.get(Table.BLOCK, entry.digest)
+    return None if entry is None or content is None else (entry.digest, content)
 
 
 def _find(cycle: int, cycles: list[msgspec.Raw]) -> Inputs:
@@ -350,11 +392,4 @@ def _not_recorded(cycle: int) -> StoreError:
     return StoreError(
         f"the inputs of cycle {cycle} are not recorded",
         remedy="They have expired (raise storage.evidence_mb), or power was cut before their block was sealed.",
-    )
-
-
-def _damaged(digest: bytes, what: str) -> JournalDamaged:
-    return JournalDamaged(
-        f"flight-recorder block {digest.hex()[:16]}: {what}",
-        remedy="Decisions in its cycles are still explained by their own evidence; they cannot be replayed.",
     )

@@ -16,7 +16,7 @@ FAIL_SAFE_SLOT = 5  # of the priority array
 _LAST_WORDS = frozenset(
     {Kind.GENESIS, Kind.START, Kind.CONFIG, Kind.STOP, Kind.MODE, Kind.GAP, Kind.OUTCOME, Kind.KEY_ROTATED, Kind.PRUNED}
 )
-_PEOPLE = frozenset({Kind.OVERRIDE, Kind.ALARM})
+_PEOPLE = frozenset({Kind.OVERRIDE, Kind.ALARM, Kind.RETENTION})
 
 
 class Reserve(IntEnum):

@@ -11,7 +11,8 @@ from gatewayd.journal import blob
 from gatewayd.journal.bundle import Entries
 from gatewayd.journal.leaf import decode_leaf
 from gatewayd.journal.pruned import pruned_state
-from gatewayd.journal.recorder import BlockEntry, unpack
+from gatewayd.journal.recorder import BlockEntry
+from gatewayd.journal.stored_block import unpack
 from gatewayd.model.decision import Inputs
 from gatewayd.model.record import BlockSealed
 from gatewayd.store.env import Store

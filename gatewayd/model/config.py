@@ -36,6 +36,7 @@ class Storage(Config, frozen=True, kw_only=True):
     commit: Literal["auto", "inline", "thread"] = "auto"
     evidence_mb: Annotated[int, Meta(ge=4, le=1_000_000)] = 256
     evidence_block_s: Annotated[float, Meta(ge=1, le=3600)] = 60.0
+    evidence_days: Annotated[float, Meta(ge=0, le=36_500)] = 0.0  # recorded cycles older than this go; 0 = no limit
     # Of quota_mb, or of what the disk has for the store, whichever is nearer; each limit with its way back.
     warn_percent: Annotated[int, Meta(ge=10, le=94)] = 70
     warn_clear_percent: Annotated[int, Meta(ge=5, le=93)] = 65

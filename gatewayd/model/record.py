@@ -40,6 +40,7 @@ class Kind(IntEnum):
     REDACTED = 17
     KEY_ROTATED = 20
     PRUNED = 21
+    RETENTION = 25
 
 
 class ClockQuality(StrEnum):
@@ -288,6 +289,17 @@ class Pruned(Body, frozen=True, tag=int(Kind.PRUNED)):
     actor: Actor
 
 
+class Retention(Body, frozen=True, tag=int(Kind.RETENTION)):
+    """A person wants the recorded inputs of a decision's cycle kept, or lets them go."""
+
+    decision_id: int
+    cycle: int
+    event: str  # "retained", "released"
+    actor: Actor
+    reason_text: PersonalHash = b""
+    actor_name: PersonalHash = b""
+
+
 _KINDS: dict[object, Kind] = {kind.value: kind for kind in Kind}
 
 
@@ -316,6 +328,7 @@ AnyBody = (
     | Redacted
     | KeyRotated
     | Pruned
+    | Retention
 )
 
 

@@ -24,6 +24,7 @@ from gatewayd.model.decision import Command, NewRecord
 from gatewayd.model.record import Actor, Decision, EvidenceRow, EvidenceSlice, EvidenceTerm, GuardResult, Outcome
 from gatewayd.proof.note import SeedSigner
 from gatewayd.store.env import Store
+from hil.bench import blocks
 from hil.bench.goals import ceiling, floor, judged
 from hil.bench.journal_lists import PAGE, export_per_s, long_journal, verify_per_s
 from hil.bench.journal_samples import bytes_per_sample
@@ -62,6 +63,8 @@ def run(quick: bool) -> dict[str, Any]:
                 figures |= _spread("commit", durations)
         _say("decisions with their outcomes, kept and verified")
         figures |= asyncio.run(_kept(folder / "kept", 5_000 if quick else 50_000))
+        _say("cycles of the flight recorder, sealed")
+        figures |= blocks.figures(quick)
         for mode in ("inline", "thread"):
             _say(f"commits {mode} while the loop is busy in slices of 1 ms")
             durations, turns = asyncio.run(_busy_ms(folder / f"busy-{mode}", mode, part_s))

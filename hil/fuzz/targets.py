@@ -1,4 +1,4 @@
-"""What is fuzzed: every decoder that bytes from a device reach, as they reach it.
+"""What is fuzzed: every decoder that bytes from a device or from the disk reach, as they reach it.
 
 A target returns a short word for how the decoder behaved. It raises when the decoder did anything but succeed or say so
 with the error it promises, and when compiled and plain code differ.
@@ -29,7 +29,7 @@ from gatewayd.device.recording import Exchange, Header, RecordingWriter, parse_r
 from gatewayd.errors import ConfigError, DeviceError, DeviceProtocolError
 from gatewayd.model import quality
 from gatewayd.model.block import WireOrder, WireType
-from hil.fuzz import notifications
+from hil.fuzz import blocks, notifications
 from hil.fuzz.columns import GuardedKernel
 from kernels.table import RESPONSE_CELLS
 
@@ -445,5 +445,7 @@ TARGETS: dict[str, Target] = {
         [bytes((place,)) + each for place in range(len(_PATHS)) for each in (*_VALUES, *_STRUCTURES)], _opcua_element
     ),
     "opcua-notifications": Target(notifications.corpus(_VALUES), notifications.into_the_kernel),
+    "blocks": Target(blocks.corpus(), blocks.stored),
+    "block-heads": Target(blocks.heads(), blocks.fitted),
     "opcua-publish": Target(notifications.responses(_VALUES), notifications.from_the_response),
 }

@@ -6,6 +6,7 @@ from gatewayd.control.facade import name_matcher
 from gatewayd.errors import RequestRefused
 from gatewayd.model import quality
 from gatewayd.model.record import Actor
+from gatewayd.model.retention_view import RetainedView, RetainRequest, RetentionAnswer
 from gatewayd.model.view import (
     ActorView,
     ClearRequest,
@@ -254,6 +255,7 @@ class FakeGateway:
     def __init__(self) -> None:
         self.held = [OVERRIDE]
         self.wanted = Wanted()
+        self.retained_ids = [41]
         self.asked: list[tuple[object, Actor]] = []
         self.tags_now = TAGS
         self.fails: Exception | None = None
@@ -280,6 +282,28 @@ class FakeGateway:
 
     async def explain(self, decision_id: int) -> Explanation | None:
         return EXPLANATION if decision_id == 41 else None
+
+    async def retained(self) -> tuple[RetainedView, ...]:
+        return tuple(
+            RetainedView(
+                id=one, cycle=9000 + one, since_ns=NOW_NS - 60 * SECOND, point="inlet.valve", recorded=one == 41
+            )
+            for one in self.retained_ids
+        )
+
+    async def retain(self, decision_id: int, request: RetainRequest, actor: Actor) -> RetentionAnswer | None:
+        self.asked.append((request, actor))
+        if decision_id not in (40, 41):
+            return None
+        self.retained_ids.append(decision_id)
+        return RetentionAnswer(message=f"decision {decision_id} is retained", decision_id=decision_id)
+
+    async def release(self, decision_id: int, request: RetainRequest, actor: Actor) -> RetentionAnswer:
+        self.asked.append((request, actor))
+        if decision_id not in self.retained_ids:
+            raise RequestRefused(f"decision {decision_id} is not retained", remedy="Look at the list.")
+        self.retained_ids.remove(decision_id)
+        return RetentionAnswer(message=f"decision {decision_id} is released", decision_id=decision_id)
 
     async def overrides(self) -> tuple[OverrideView, ...]:
         return tuple(self.held)

@@ -10,6 +10,7 @@ import pytest
 from gatewayd.control.routes import ROUTES
 from gatewayd.errors import DeviceTimeout, StoreFull
 from gatewayd.model.record import Actor
+from gatewayd.model.retention_view import RetainRequest
 from gatewayd.model.view import ClearRequest, OverrideRequest
 from gatewayd.model.wanted import Wanted
 from tests.control.fake_gateway import TAGS, FakeGateway, tag
@@ -237,7 +238,9 @@ BODIES = {
 def statuses(path, *groups: str) -> dict[tuple[str, str], int]:
     found = {}
     for method, target in EVERY_ROUTE:
-        body = BODIES.get(target, {"POST": ASK, "DELETE": {"reason": "flushed"}}.get(method))
+        why = {"reason": "flushed"}
+        usual = {"POST": why if target.endswith("retention") else ASK, "DELETE": why}.get(method)
+        body = BODIES.get(target, usual)
         with serving(FakeGateway(), path, groups=groups, as_uid=SOMEBODY) as served:
             found[method, target] = ask(served, method, target, body)[0]
     return found
@@ -255,3 +258,26 @@ def test_a_viewer_reads_everything_and_changes_nothing(path):
 @pytest.mark.parametrize("group", ["operators", "engineers"])
 def test_operators_and_engineers_may_do_everything_there_is(path, group):
     assert set(statuses(path, group).values()) == {200}
+
+
+def test_a_decision_is_retained_listed_and_released_by_a_person_with_a_reason(path):
+    gateway = FakeGateway()
+    with serving(gateway, path) as served:
+        assert ask(served, "POST", "/v1/decisions/40/retention", {"reason": "inquiry"})[0] == 200
+        assert [one["id"] for one in ask(served, "GET", "/v1/retained")[1]["retained"]] == [41, 40]
+        assert ask(served, "DELETE", "/v1/decisions/41/retention", {"reason": "closed"})[0] == 200
+        assert [one["id"] for one in ask(served, "GET", "/v1/retained")[1]["retained"]] == [40]
+    assert [request for request, _ in gateway.asked] == [
+        RetainRequest(reason="inquiry"),
+        RetainRequest(reason="closed"),
+    ]
+
+
+def test_what_cannot_be_retained_or_released_is_said(path):
+    with serving(FakeGateway(), path) as served:
+        statuses = [
+            ask(served, "POST", "/v1/decisions/7/retention", {"reason": "inquiry"})[0],
+            ask(served, "POST", "/v1/decisions/40/retention", {"reason": ""})[0],
+            ask(served, "DELETE", "/v1/decisions/40/retention", {"reason": "closed"})[0],
+        ]
+    assert statuses == [404, 400, 409]

@@ -36,6 +36,8 @@ JOURNAL_FIGURES = {
     "export_per_s",
     "list_ms_50k",
     "list_worst_ms_50k",
+    "block_bytes_per_sample",
+    "block_cpu_us_per_sample",
 }
 KERNEL_FIGURES = {
     "ns_per_tag_decode_10k",

@@ -32,6 +32,7 @@ from gatewayd.model.record import (
     Pruned,
     QualityEvent,
     Redacted,
+    Retention,
     RuleEvent,
     Start,
     Stopped,
@@ -132,4 +133,5 @@ def every_body() -> dict[str, Body]:
         "key_rotated": KeyRotated(SIGNER.vkey, SeedSigner(ORIGIN, bytes(32)).vkey, ANA),
         "pruned": Pruned(256, 512, 1_750_000_000_000_000_000, 7, "mirror.example+1234abcd+BAAA", 700, ANA),
         "trust": TrustUsed("scada-1", "trust list", digest, digest[::-1], digest),
+        "retention": Retention(7, 70, "retained", ANA, digest, digest),
     }

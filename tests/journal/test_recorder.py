@@ -10,14 +10,16 @@ import msgspec
 import pytest
 import zstandard
 
-from gatewayd.errors import JournalDamaged, StoreError
-from gatewayd.journal.recorder import BLOCK_BYTES_MAX, WAITING_BLOCKS_MAX, Recorder, unpack
+from gatewayd.errors import JournalDamaged, StoreError, StoreFull
+from gatewayd.journal.gaps import NOT_SEALED, PINS_FILL, TAIL, TOO_SLOW
+from gatewayd.journal.pins import RETAINED, Retained
+from gatewayd.journal.recorder import BLOCK_BYTES_MAX, WAITING_BLOCKS_MAX, Recorder
 from gatewayd.journal.verify import verify_store
 from gatewayd.model.block import Block, Codec
 from gatewayd.model.decision import Inputs, SetOverride, without_texts
-from gatewayd.model.record import Kind
+from gatewayd.model.record import Gap, Kind
 from gatewayd.store.tables import Table
-from tests.journal.samples import ANA, SIGNER, decision, open_journal, open_store
+from tests.journal.samples import ANA, SIGNER, command, decision, open_journal, open_store, outcome
 
 SECOND = 1_000_000_000
 
@@ -154,21 +156,14 @@ async def test_a_changed_block_is_refused(recorder, store, journal):
     assert verify_store(store, SIGNER.vkey).problem.kind == "block"
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"not zstd",
-        zstandard.ZstdCompressor().compress(bytes(64 << 20)),
-        zstandard.ZstdCompressor(write_content_size=False).compress(bytes(100)),
-        zstandard.ZstdCompressor().compress(b"\xc1"),
-        zstandard.ZstdCompressor().compress(msgspec.msgpack.encode({"no": "block"})),
-    ],
-    ids=["empty", "no zstd", "bomb", "unknown size", "no msgpack", "no block"],
-)
-def test_a_block_with_the_right_hash_and_hostile_content_is_refused(content):
-    with pytest.raises(JournalDamaged):
-        unpack(content, sha256(content).digest())
+async def test_cycles_that_fit_no_columns_are_kept_as_they_are(recorder, store):
+    """As those of a clock that stands before 1970."""
+    odd = Inputs(1, -5, 7)
+    recorder.take(odd)
+    await recorder.seal()
+    assert await recorder.read(1) == odd
+    ((_, content),) = store.read(lambda reading: reading.scan(Table.BLOCK, limit=9))
+    assert content.startswith(zstandard.FRAME_HEADER)
 
 
 async def test_cycles_of_another_site_begin_a_block_of_their_own(recorder, journal):
@@ -194,3 +189,131 @@ async def test_blocks_in_which_nothing_was_decided_make_room_on_demand_and_say_w
     assert recorder.kept_bytes == kept - expired.size
     assert await recorder.read(2), "what was decided in it stays"
     assert await recorder.make_room() is None
+
+
+# --- what must stay, and what is lost -----------------------------------------------------------------------------------
+
+
+def gaps_of(journal) -> list[tuple[int, int, int, str]]:
+    """First and last cycle, count and reason, oldest first."""
+    bodies = [record.leaf.body for record in reversed(journal.newest(Kind.GAP, 99))]
+    return [(body.first, body.last, body.count, body.reason) for body in bodies if body.stream == "blocks"]
+
+
+async def is_kept(recorder: Recorder, cycle: int) -> bool:
+    try:
+        return (await recorder.read(cycle)).cycle == cycle
+    except StoreError:
+        return False
+
+
+async def fill(recorder: Recorder, first: int, last: int) -> None:
+    """Seal a block of about 10 kB for each cycle."""
+    for cycle in range(first, last + 1):
+        recorder.take(inputs(cycle, os.urandom(10_000)))
+        await recorder.seal()
+
+
+async def test_the_block_of_a_write_in_doubt_stays_until_its_outcome_is_known(journal, clock):
+    recorder = Recorder(journal, clock, 45_000)
+    await journal.commit([decision(1, cycle=1)], intents=[command(1)])
+    await fill(recorder, 1, 1)
+    for number in range(2, 15):  # all cited, so that the oldest would go
+        await journal.commit([decision(number, cycle=number)])
+    await fill(recorder, 2, 7)
+    assert [await is_kept(recorder, cycle) for cycle in (1, 2, 3)] == [True, False, False]
+    await journal.commit([outcome(1)], resolves=[1])
+    await fill(recorder, 8, 14)
+    assert not await is_kept(recorder, 1)
+
+
+async def test_a_retained_block_stays_although_nothing_was_decided_in_it(journal, clock):
+    recorder = Recorder(journal, clock, 45_000)
+    await journal.commit([], saves={f"{RETAINED}9": msgspec.msgpack.encode(Retained(9, 1, 5))})
+    await fill(recorder, 1, 9)
+    assert await is_kept(recorder, 1)
+    assert recorder.kept_bytes <= 45_000
+
+
+async def test_when_all_that_is_kept_must_stay_new_blocks_are_lost_and_the_journal_says_so_once(journal, clock, store):
+    recorder = Recorder(journal, clock, 45_000)
+    rows = {f"{RETAINED}{n}": msgspec.msgpack.encode(Retained(n, n, 5)) for n in range(1, 5)}
+    await journal.commit([], saves=rows)
+    await fill(recorder, 1, 4)
+    assert not recorder.is_full_of_pins
+    recorder.take(inputs(5, os.urandom(10_000)))
+    recorder.change_site(bytes(32))
+    recorder.take(inputs(6, os.urandom(10_000)))
+    await recorder.seal()
+    assert recorder.is_full_of_pins
+    assert recorder.kept_bytes <= 45_000
+    assert gaps_of(journal) == [(5, 5, 1, PINS_FILL), (6, 6, 1, PINS_FILL)]  # the second at the stop
+    await journal.commit([], saves=dict.fromkeys(rows, b""))
+    await fill(recorder, 7, 7)
+    assert not recorder.is_full_of_pins
+    assert await is_kept(recorder, 7)
+    assert verify_store(store, SIGNER.vkey).problem is None
+
+
+async def test_blocks_older_than_their_days_go_and_pinned_ones_do_not(journal, clock):
+    recorder = Recorder(journal, clock, 8 << 20)
+    recorder.kept_ns = 100 * SECOND
+    await journal.commit([decision(2, cycle=2)], intents=[command(2)])
+    await fill(recorder, 1, 3)
+    clock._move_to(clock.monotonic_ns() + 101 * SECOND)
+    await fill(recorder, 4, 4)
+    assert [await is_kept(recorder, cycle) for cycle in (1, 2, 3, 4)] == [False, True, False, True]
+    assert recorder.blocks_expired == 2
+
+
+async def test_blocks_that_sealing_could_not_keep_up_with_are_a_gap_in_the_journal(recorder, journal):
+    for cycle in range(1, WAITING_BLOCKS_MAX + 4):
+        recorder.take(inputs(cycle, bytes(BLOCK_BYTES_MAX)))
+    await recorder.seal()
+    assert gaps_of(journal) == [(1, 2, 2, TOO_SLOW)]
+
+
+async def test_a_block_that_the_store_did_not_take_is_a_gap_in_the_journal(recorder, journal, monkeypatch):
+    monkeypatch.setattr(journal, "commit_with", _refuse)
+    await fill(recorder, 1, 1)
+    monkeypatch.undo()
+    await fill(recorder, 2, 2)
+    assert gaps_of(journal) == [(1, 1, 1, NOT_SEALED)]
+
+
+async def test_a_gap_that_cannot_be_told_now_is_told_with_the_next_block(recorder, journal, monkeypatch):
+    monkeypatch.setattr(journal, "commit_with", _refuse)
+    monkeypatch.setattr(journal, "commit", _refuse)
+    await fill(recorder, 1, 2)
+    monkeypatch.undo()
+    assert gaps_of(journal) == []
+    await fill(recorder, 3, 3)
+    assert gaps_of(journal) == [(1, 2, 2, NOT_SEALED)]
+
+
+async def test_the_recorder_knows_which_cycles_it_has(recorder):
+    await fill(recorder, 4, 5)
+    recorder.take(inputs(6))
+    assert [recorder.has(cycle) for cycle in (3, 4, 5, 6, 7)] == [False, True, True, True, False]
+
+
+async def test_the_last_sealed_cycle_is_that_of_the_block_sealed_last(recorder):
+    assert recorder.sealed_cycle == 0
+    await fill(recorder, 7, 8)
+    await fill(recorder, 3, 3)
+    assert recorder.sealed_cycle == 3
+
+
+async def test_what_a_run_that_was_cut_off_lost_begins_behind_its_last_block(recorder, journal):
+    run = 2 << 40
+    await fill(recorder, run + 1, run + 2)
+    await journal.commit([decision(1, cycle=run + 2)])
+    assert recorder.lost_tail(2) == Gap("blocks", run + 3, 0, 0, TAIL)
+    await journal.commit([decision(2, cycle=run + 7)])
+    gap = recorder.lost_tail(2)
+    assert (gap.first, gap.last, gap.count) == (run + 3, run + 7, 5)
+    assert recorder.lost_tail(3).first == (3 << 40) + 1
+
+
+async def _refuse(*_: object, **__: object) -> None:
+    raise StoreFull("no room", remedy="Make some.")

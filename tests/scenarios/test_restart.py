@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from gatewayd.model.record import Decision, Leaf, Outcome, Start, Stopped
+from gatewayd.model.record import BlockSealed, Decision, Gap, Leaf, Outcome, Start, Stopped
 from hil.daemon import gatewayd
 from hil.plants.client import Plant
 from tests.scenarios.rig import Gateway, plant_writes, pumping_station, replace, running, scratch, steady
@@ -138,6 +138,11 @@ def test_a_kill_is_on_record_and_a_stop_is_told_from_it(gateway: Gateway) -> Non
     gateway.start()
     assert [leaf.body.clean for leaf in gateway.records(Start)] == [True, False, True]
     assert len(gateway.records(Stopped)) == 1
+    (gap,) = [leaf.body for leaf in gateway.records(Gap) if leaf.body.stream == "blocks"]
+    sealed = [leaf.body for leaf in gateway.records(BlockSealed)]
+    assert gap.first == max([1 + (1 << 40), *(1 + body.last_cycle for body in sealed if body.last_cycle < 2 << 40)])
+    assert any(body.first_cycle > 2 << 40 for body in sealed)
+    gateway.verified()  # unpacks every block
 
 
 def test_a_clean_stop_leaves_the_points_it_commands_at_their_fail_safe_values(gateway: Gateway, plant: Plant) -> None:

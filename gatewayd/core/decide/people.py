@@ -30,6 +30,7 @@ class SavedOverride(Struct, frozen=True, array_like=True):
     reason: str
     set_wall_ns: int
     boot_id: bytes = b""
+    cycle: int = 0  # in which it was set; 0 = by a version that did not note it
 
 
 class Ending(NamedTuple):
@@ -200,5 +201,6 @@ def _save(state: State, draft: Draft, plan: PointPlan, override: Override) -> No
             reason=override.reason,
             set_wall_ns=override.set_wall_ns,
             boot_id=state.boot_id,
+            cycle=draft.cycle,
         )
     )

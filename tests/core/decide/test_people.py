@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
+from gatewayd.core.decide.people import SavedOverride
 from gatewayd.core.site import NS
 from gatewayd.model.decision import ClearOverride, Mode, OutcomeResult, SetMode, SetOverride
 from tests.core.scenario import ANA, HOT, Scenario, hot_plant, point
@@ -130,3 +132,12 @@ def test_monitor_and_back_while_a_write_is_under_way_decides_nothing_twice():
     plant.settle()
     plant.sample(temp=90.0)
     assert len(plant.decisions) == 1
+
+
+def test_an_override_remembers_the_cycle_in_which_it_was_set():
+    """The recorded inputs of that cycle stay for as long as it holds."""
+    plant = Scenario()
+    plant.sample(temp=60.0, speed=80.0)
+    plant.override(60.0)
+    (saved,) = [row for key, row in plant.saves.items() if key.startswith("override/")]
+    assert msgspec.msgpack.decode(saved, type=SavedOverride).cycle == plant.decisions[-1].cycle
