@@ -1,13 +1,15 @@
 """The flight recorder: the raw inputs of every cycle, in compressed blocks under a byte quota.
 
 A sealed block and the record that cites its SHA-256 are one transaction. When the quota is used up, blocks in whose
-cycles nothing was decided go first, then the oldest.
+cycles nothing was decided go first, then the oldest. Beside some blocks, and with them, a snapshot of the core before their
+first cycle is kept, so that they can be replayed: see `gatewayd.journal.states`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from hashlib import sha256
 
@@ -16,8 +18,10 @@ import zstandard
 from msgspec import Struct
 
 from gatewayd.clock import Clock
+from gatewayd.core.snapshot import Captured
 from gatewayd.errors import JournalDamaged, StoreError
 from gatewayd.journal.log import Journal
+from gatewayd.journal.states import PackedState, StatePolicy, pack_state
 from gatewayd.model.decision import Inputs, NewRecord
 from gatewayd.model.record import BlockSealed
 from gatewayd.store.tables import Table, from_u64, u64
@@ -40,8 +44,9 @@ class BlockEntry(Struct, frozen=True, array_like=True):
 
     last_cycle: int
     digest: bytes
-    size: int  # bytes, compressed
+    size: int  # bytes, compressed, its snapshot included
     is_cited: bool  # something was decided in its cycles
+    state: bytes = b""  # SHA-256 of the snapshot of the core before its first cycle; empty = none
 
 
 class _Plain(Struct, frozen=True, array_like=True):
@@ -65,6 +70,17 @@ class _Open(Struct):
     samples: int = 0
     size: int = 0
     cycles: list[bytes] = []
+    state: Captured | PackedState | None = None  # before its first cycle
+    is_first: bool = False  # of a run, or of a site
+    records: int = 0  # in the journal before its first cycle
+
+
+class _Next(Struct):
+    """What is known of the next block before its first cycle."""
+
+    state: Captured | PackedState | None = None
+    is_first: bool = False
+    records: int = 0
 
 
 class Recorder:
@@ -78,6 +94,7 @@ class Recorder:
         samples_per_plan: rows of each read plan, to count samples; may be empty.
 
     Attributes:
+        capture: returns a copy of the core's state after the cycle taken last; None = blocks get no snapshots.
         blocks_dropped: blocks lost before they were sealed, because sealing could not keep up or the store was full.
         blocks_expired: blocks deleted for the quota.
     """
@@ -102,29 +119,40 @@ class Recorder:
         self._waiting: deque[_Open] = deque()
         self._has_waiting = asyncio.Event()
         self._sealing = asyncio.Lock()
+        self.capture: Callable[[], Captured] | None = None
+        self._next = _Next()
+        self._states = StatePolicy(quota_bytes)
         self.blocks_dropped = 0
         self.blocks_expired = 0
         self.kept_bytes, self._index = journal.store.read(_kept)
 
+    def begin(self) -> None:
+        """Look at the core before the first cycle of a run, which nothing but a snapshot knows in full."""
+        self._look(is_first=True)
+
     def take(self, inputs: Inputs) -> None:
-        """Keep the inputs of one cycle. Call it once per cycle, before the next one begins."""
+        """Keep the inputs of one cycle. Call it once per cycle, after the cycle and before the next one begins."""
         encoded = _encoder.encode(inputs)
         now_ns = self._clock.monotonic_ns()
-        if self._open is not None and self._is_due(self._open, len(encoded), now_ns, inputs.cycle):
+        if self._open is not None and not self._fits(self._open, len(encoded), inputs.cycle):
             self._rotate()
         if self._open is None:
-            self._open = _Open(first_cycle=inputs.cycle, began_ns=now_ns, plans_digest=self._plans_digest)
+            self._open = self._opened(inputs.cycle, now_ns)
         block = self._open
         block.cycles.append(encoded)
         block.last_cycle = inputs.cycle
         block.size += len(encoded)
         block.samples += sum(self._samples_of(read.plan, read.plans) for read in inputs.blocks)
+        if self._is_due(block, len(encoded), now_ns):  # now, not with the next cycle: the state is as that will find it
+            self._rotate()
+            self._look()
 
     def change_site(self, digest: bytes) -> None:
         """Begin a block of its own for the cycles of another site; its read plans are the same."""
         if self._open is not None:
             self._rotate()
         self._plans_digest = digest
+        self._look(is_first=True)
 
     async def run(self) -> None:
         """Seal blocks as they become due, for as long as the task lives."""
@@ -158,16 +186,37 @@ class Recorder:
 
     # --- taking -------------------------------------------------------------------------------------------------------
 
-    def _is_due(self, block: _Open, more_bytes: int, now_ns: int, cycle: int) -> bool:
-        is_consecutive = cycle > block.last_cycle
+    def _fits(self, block: _Open, more_bytes: int, cycle: int) -> bool:
         is_big = block.size + more_bytes > BLOCK_BYTES_MAX or len(block.cycles) >= CYCLES_MAX
-        return is_big or not is_consecutive or now_ns - block.began_ns >= self._block_ns
+        return cycle > block.last_cycle and not is_big
+
+    def _is_due(self, block: _Open, more_bytes: int, now_ns: int) -> bool:
+        """Say whether a block is old enough, or another cycle of `more_bytes` would not fit."""
+        return now_ns - block.began_ns >= self._block_ns or not self._fits(block, more_bytes, block.last_cycle + 1)
+
+    def _opened(self, cycle: int, now_ns: int) -> _Open:
+        follows, self._next = self._next, _Next()
+        return _Open(
+            first_cycle=cycle,
+            began_ns=now_ns,
+            plans_digest=self._plans_digest,
+            state=follows.state,
+            is_first=follows.is_first,
+            records=follows.records,
+        )
+
+    def _look(self, *, is_first: bool = False) -> None:
+        """Copy the core's state for the block that the next cycle begins; packing it is not for the cycle."""
+        if self.capture is not None:
+            self._next = _Next(self.capture(), is_first, self._journal.size)
+            self._has_waiting.set()
 
     def _rotate(self) -> None:
         assert self._open is not None
         if len(self._waiting) == WAITING_BLOCKS_MAX:
             self._waiting.popleft()
             self.blocks_dropped += 1
+            self._states.lose()
         self._waiting.append(self._open)
         self._open = None
         self._has_waiting.set()
@@ -179,6 +228,9 @@ class Recorder:
 
     async def _seal_waiting(self) -> None:
         async with self._sealing:
+            for coming in (self._next, self._open):
+                if coming is not None:
+                    await self._pack_state(coming)
             while self._waiting:
                 block = self._waiting[0]
                 try:
@@ -187,16 +239,26 @@ class Recorder:
                     raise
                 except StoreError:
                     self.blocks_dropped += 1
+                    self._states.lose()
                     await self._expire_for_room()
                 if self._waiting and self._waiting[0] is block:
                     self._waiting.popleft()
             self._has_waiting.clear()
 
+    async def _pack_state(self, follows: _Next | _Open) -> PackedState | None:
+        """Pack a copied state, which is several times smaller, beside the loop."""
+        if isinstance(follows.state, Captured):
+            follows.state = await asyncio.to_thread(pack_state, follows.state)
+        return follows.state
+
     async def _seal_one(self, block: _Open) -> None:
         content, digest = await asyncio.to_thread(_pack, block.cycles)
         is_cited = self._journal.decided_in(block.first_cycle, block.last_cycle)
-        entry = BlockEntry(block.last_cycle, digest, len(content), is_cited)
-        expired = self._chosen_to_expire(len(content))
+        packed = await self._pack_state(block)
+        state = self._states.choose(packed, is_cited=is_cited, is_first=block.is_first)
+        size = len(content) + len(state.content)
+        entry = BlockEntry(block.last_cycle, digest, size, is_cited, state.digest)
+        expired = self._chosen_to_expire(size)
         record = BlockSealed(
             digest=digest,
             first_cycle=block.first_cycle,
@@ -204,17 +266,23 @@ class Recorder:
             samples=block.samples,
             size=len(content),
             plans_digest=block.plans_digest,
+            state=state.digest,
+            state_size=len(state.content),
+            records=block.records,
         )
 
         def store_block(writing: Writes, seqs: tuple[int, ...]) -> None:
             _delete(writing, expired)
             writing.put(Table.BLOCK, digest, content)
+            if state.digest:
+                writing.put(Table.BLOCK, state.digest, state.content)
             writing.put(Table.BLOCK_INDEX, u64(block.first_cycle) + u64(seqs[0]), _encoder.encode(entry))
 
         (seq,) = await self._journal.commit_with([NewRecord(record)], store_block)
         self._forget(expired)
         self._index[u64(block.first_cycle) + u64(seq)] = entry
-        self.kept_bytes += len(content)
+        self.kept_bytes += size
+        self._states.sealed(state, size=len(content), is_cited=is_cited)
 
     def _chosen_to_expire(self, incoming_bytes: int) -> dict[bytes, BlockEntry]:
         """Choose blocks that must go so that `incoming_bytes` more fit: uncited before cited, oldest first."""
@@ -253,6 +321,8 @@ def _delete(writing: Writes, expired: dict[bytes, BlockEntry]) -> None:
     for key, entry in expired.items():
         writing.delete(Table.BLOCK_INDEX, key)
         writing.delete(Table.BLOCK, entry.digest)
+        if entry.state:
+            writing.delete(Table.BLOCK, entry.state)
 
 
 def _kept(reading: Reading) -> tuple[int, dict[bytes, BlockEntry]]:

@@ -43,6 +43,13 @@ def test_todays_decoder_reads_the_golden_file(name):
     assert leaf.clock_quality == ClockQuality.GNSS
 
 
+def test_a_block_record_from_before_there_were_snapshots_is_read():
+    digest = bytes(range(32))
+    old = msgspec.msgpack.encode([10, digest, 10, 70, 1234, 5678, digest])
+    body = decode_leaf(encode_leaf(4711, STAMP, old)).body
+    assert (body.last_cycle, body.plans_digest, body.state, body.state_size, body.records) == (70, digest, b"", 0, 0)
+
+
 def test_a_leaf_is_two_bytes_and_the_msgpack_of_its_struct():
     body = every_body()["gap"]
     leaf = Leaf(4711, STAMP.wall_ns, STAMP.boot_ns, STAMP.boot_id, STAMP.clock_quality, body)
