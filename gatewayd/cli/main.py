@@ -20,6 +20,7 @@ _COMMANDS = {
     "decisions": ("gatewayd.cli.decisions:decisions", "List, show and explain decisions."),
     "override": ("gatewayd.cli.override:override", "Hold a point by hand, for a time and a reason."),
     "journal": ("gatewayd.cli.journal:journal", "Verify the journal or export it, offline."),
+    "replay": ("gatewayd.cli.replay:replay", "Compute recorded decisions anew and compare them."),
     "sync": ("gatewayd.cli.sync:sync", "See what the cloud has and what waits."),
     "config": ("gatewayd.cli.config:config", "Check a site's configuration."),
     "rules": ("gatewayd.cli.rules:rules", "Check rules, try them on recorded data, apply them."),
