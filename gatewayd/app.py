@@ -29,6 +29,7 @@ from gatewayd.device.link import Link
 from gatewayd.errors import StoreError, StoreFull, TransientError
 from gatewayd.facade import GatewayFacade
 from gatewayd.journal.scrub import scrub
+from gatewayd.journal.states import Camera
 from gatewayd.learned import DetectorMemory
 from gatewayd.memory import refuse_exec_gain
 from gatewayd.model.block import ReadPlan
@@ -120,7 +121,7 @@ class Gateway:
         state.boot_id = storage.boot_id
         state.next_decision_id = storage.journal.last_decision_id() + 1
         self.recorder = storage.recorder(config.gateway, self.site.plans, digest=self.site.digests.site, clock=clock)
-        self.recorder.capture = self._captured
+        self.recorder.camera = Camera(self._captured)
         saves = storage.journal.saves()
         self._run_number = int.from_bytes(saves.get(SITE_RUN_KEY, b""), "big") + 1
         self.cycle = Cycle(
@@ -154,8 +155,9 @@ class Gateway:
     def _hand_over(self, commands: tuple[Command, ...], sampled_ns: int) -> None:
         self.act.hand_over(commands, sampled_ns)
 
-    def _captured(self) -> Captured:
-        return capture(self.cycle.plant.state, self.cycle.plant.site, cycle=self.cycle.number)
+    def _captured(self, buffer: bytearray | None) -> Captured:
+        plant = self.cycle.plant
+        return capture(plant.state, plant.site, cycle=self.cycle.number, buffer=buffer)
 
     def _links(self) -> dict[str, Link]:
         folder = Path(self._config.folder)

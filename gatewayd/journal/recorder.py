@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
 from hashlib import sha256
 
@@ -21,7 +20,7 @@ from gatewayd.clock import Clock
 from gatewayd.core.snapshot import Captured
 from gatewayd.errors import JournalDamaged, StoreError
 from gatewayd.journal.log import Journal
-from gatewayd.journal.states import PackedState, StatePolicy, pack_state
+from gatewayd.journal.states import Camera, PackedState, StatePolicy, pack_state
 from gatewayd.model.decision import Inputs, NewRecord
 from gatewayd.model.record import BlockSealed
 from gatewayd.store.tables import Table, from_u64, u64
@@ -60,27 +59,25 @@ _entry_decoder = msgspec.msgpack.Decoder(BlockEntry)
 _plain_decoder = msgspec.msgpack.Decoder(_Plain)
 
 
+class _Before(Struct):
+    """What is known of a block before its first cycle; one object from then on, whoever packs the state in it."""
+
+    state: Captured | PackedState | None = None
+    is_first: bool = False  # of a run, or of a site
+    records: int = 0  # in the journal
+
+
 class _Open(Struct):
     """A block that still grows, or waits to be sealed."""
 
     first_cycle: int
     began_ns: int
     plans_digest: bytes
+    before: _Before
     last_cycle: int = 0
     samples: int = 0
     size: int = 0
     cycles: list[bytes] = []
-    state: Captured | PackedState | None = None  # before its first cycle
-    is_first: bool = False  # of a run, or of a site
-    records: int = 0  # in the journal before its first cycle
-
-
-class _Next(Struct):
-    """What is known of the next block before its first cycle."""
-
-    state: Captured | PackedState | None = None
-    is_first: bool = False
-    records: int = 0
 
 
 class Recorder:
@@ -94,7 +91,7 @@ class Recorder:
         samples_per_plan: rows of each read plan, to count samples; may be empty.
 
     Attributes:
-        capture: returns a copy of the core's state after the cycle taken last; None = blocks get no snapshots.
+        camera: copies the core's state as it is after the cycle taken last; None = blocks get no snapshots.
         blocks_dropped: blocks lost before they were sealed, because sealing could not keep up or the store was full.
         blocks_expired: blocks deleted for the quota.
     """
@@ -119,8 +116,8 @@ class Recorder:
         self._waiting: deque[_Open] = deque()
         self._has_waiting = asyncio.Event()
         self._sealing = asyncio.Lock()
-        self.capture: Callable[[], Captured] | None = None
-        self._next = _Next()
+        self.camera: Camera | None = None
+        self._next = _Before()
         self._states = StatePolicy(quota_bytes)
         self.blocks_dropped = 0
         self.blocks_expired = 0
@@ -195,20 +192,13 @@ class Recorder:
         return now_ns - block.began_ns >= self._block_ns or not self._fits(block, more_bytes, block.last_cycle + 1)
 
     def _opened(self, cycle: int, now_ns: int) -> _Open:
-        follows, self._next = self._next, _Next()
-        return _Open(
-            first_cycle=cycle,
-            began_ns=now_ns,
-            plans_digest=self._plans_digest,
-            state=follows.state,
-            is_first=follows.is_first,
-            records=follows.records,
-        )
+        before, self._next = self._next, _Before()
+        return _Open(first_cycle=cycle, began_ns=now_ns, plans_digest=self._plans_digest, before=before)
 
     def _look(self, *, is_first: bool = False) -> None:
         """Copy the core's state for the block that the next cycle begins; packing it is not for the cycle."""
-        if self.capture is not None:
-            self._next = _Next(self.capture(), is_first, self._journal.size)
+        if self.camera is not None:
+            self._next = _Before(self.camera.look(), is_first, self._journal.size)
             self._has_waiting.set()
 
     def _rotate(self) -> None:
@@ -228,9 +218,8 @@ class Recorder:
 
     async def _seal_waiting(self) -> None:
         async with self._sealing:
-            for coming in (self._next, self._open):
-                if coming is not None:
-                    await self._pack_state(coming)
+            for before in (self._next, self._open.before if self._open else _Before()):
+                await self._pack_state(before)
             while self._waiting:
                 block = self._waiting[0]
                 try:
@@ -245,17 +234,21 @@ class Recorder:
                     self._waiting.popleft()
             self._has_waiting.clear()
 
-    async def _pack_state(self, follows: _Next | _Open) -> PackedState | None:
+    async def _pack_state(self, before: _Before) -> PackedState | None:
         """Pack a copied state, which is several times smaller, beside the loop."""
-        if isinstance(follows.state, Captured):
-            follows.state = await asyncio.to_thread(pack_state, follows.state)
-        return follows.state
+        captured = before.state
+        if not isinstance(captured, Captured):
+            return captured
+        before.state = packed = await asyncio.to_thread(pack_state, captured)
+        if self.camera is not None:
+            self.camera.take_back(captured)
+        return packed
 
     async def _seal_one(self, block: _Open) -> None:
         content, digest = await asyncio.to_thread(_pack, block.cycles)
         is_cited = self._journal.decided_in(block.first_cycle, block.last_cycle)
-        packed = await self._pack_state(block)
-        state = self._states.choose(packed, is_cited=is_cited, is_first=block.is_first)
+        packed = await self._pack_state(block.before)
+        state = self._states.choose(packed, is_cited=is_cited, is_first=block.before.is_first)
         size = len(content) + len(state.content)
         entry = BlockEntry(block.last_cycle, digest, size, is_cited, state.digest)
         expired = self._chosen_to_expire(size)
@@ -268,7 +261,7 @@ class Recorder:
             plans_digest=block.plans_digest,
             state=state.digest,
             state_size=len(state.content),
-            records=block.records,
+            records=block.before.records,
         )
 
         def store_block(writing: Writes, seqs: tuple[int, ...]) -> None:

@@ -7,6 +7,7 @@ any, one is kept each time the blocks since have become several times as large a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from hashlib import sha256
 from typing import Final, NamedTuple
 
@@ -52,6 +53,27 @@ def unpack_state(content: bytes, digest: bytes) -> bytes:
         return zstandard.ZstdDecompressor(max_window_size=PLAIN_BYTES_MAX).decompress(content)
     except zstandard.ZstdError as error:
         raise _damaged(digest, str(error)) from error
+
+
+class Camera:
+    """Copies the core's state into memory that it keeps: fresh pages would cost a cycle several times what the copy does.
+
+    Args:
+        capture: copies the state as it is after the cycle taken last, into a buffer if there is one.
+    """
+
+    def __init__(self, capture: Callable[[bytearray | None], Captured]) -> None:
+        self._capture = capture
+        self._buffer: bytearray | None = None
+
+    def look(self) -> Captured:
+        """Copy the state, between two cycles."""
+        buffer, self._buffer = self._buffer, None
+        return self._capture(buffer)
+
+    def take_back(self, captured: Captured) -> None:
+        """Use the memory of a copy again, whose columns nobody reads any more."""
+        self._buffer = captured.buffer
 
 
 class StatePolicy:

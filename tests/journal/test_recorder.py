@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from hashlib import sha256
 
 import msgspec
@@ -14,7 +15,7 @@ from gatewayd.core.snapshot import Captured, Column
 from gatewayd.core.texts import HeldTexts
 from gatewayd.errors import JournalDamaged, StoreError
 from gatewayd.journal.recorder import BLOCK_BYTES_MAX, WAITING_BLOCKS_MAX, Recorder, unpack
-from gatewayd.journal.states import unpack_state
+from gatewayd.journal.states import Camera, PackedState, pack_state, unpack_state
 from gatewayd.journal.verify import verify_store
 from gatewayd.model.block import Block, Codec
 from gatewayd.model.decision import Inputs
@@ -187,12 +188,13 @@ class Core:
         self.recorder = recorder
         self.cycle = 0
         self.size = size
-        recorder.capture = self.captured
+        recorder.camera = Camera(self.captured)
         recorder.begin()
 
-    def captured(self) -> Captured:
-        cells = [Column("tag.value", "B", os.urandom(self.size))]
-        return Captured(self.cycle, bytes(32), bytes(32), b"\x80", HeldTexts(1, {}, {}, []), cells)
+    def captured(self, buffer: bytearray | None) -> Captured:
+        buffer = bytearray(os.urandom(self.size))
+        cells = [Column("tag.value", "B", memoryview(buffer))]
+        return Captured(self.cycle, bytes(32), bytes(32), b"\x80", HeldTexts(1, {}, {}, []), cells, buffer)
 
     def two_cycles(self, size: int = 100) -> None:
         """Run two cycles that make a block of their own, since the second comes late."""
@@ -272,6 +274,41 @@ async def test_a_snapshot_goes_with_its_block_and_counts_for_the_quota(journal, 
     assert states == [block.state for block in kept if block.state]
     assert Recorder(journal, clock, 40_000).kept_bytes == recorder.kept_bytes
     assert verify_store(store, SIGNER.vkey).problem is None
+
+
+async def test_a_state_that_is_being_packed_when_its_block_begins_is_not_overwritten(
+    recorder, journal, store, monkeypatch
+):
+    """Its memory is free for the next copy only when the very snapshot that will be kept has been made of it."""
+    may_pack = threading.Event()
+
+    def slowly(captured: Captured) -> PackedState:
+        assert may_pack.wait(10)
+        return pack_state(captured)
+
+    class Reused(Core):
+        def captured(self, buffer: bytearray | None) -> Captured:
+            captured = super().captured(buffer)
+            if buffer is None:
+                return captured
+            buffer[:] = captured.buffer
+            cells = [Column("tag.value", "B", memoryview(buffer))]
+            return captured._replace(columns=cells, buffer=buffer)
+
+    monkeypatch.setattr("gatewayd.journal.recorder.pack_state", slowly)
+    core = Reused(recorder)
+    before = bytes(recorder._next.state.buffer)
+    sealing = asyncio.ensure_future(recorder.seal())
+    await asyncio.sleep(0)
+    recorder.take(inputs(1))
+    may_pack.set()
+    await sealing
+    recorder.take(inputs(2))
+    recorder.change_site(bytes(32))
+    await recorder.seal()
+    block = blocks_of(journal)[0]
+    columns = msgspec.msgpack.decode(unpack_state(store.get(Table.BLOCK, block.state), block.state))[6]
+    assert (core.cycle, columns[0][2]) == (0, before)
 
 
 async def test_a_changed_snapshot_is_refused_and_named_by_its_block(recorder, journal, store):

@@ -10,7 +10,7 @@ import zstandard
 from gatewayd.compiled import load_kernels
 from gatewayd.core.snapshot import capture, restore
 from gatewayd.errors import JournalDamaged
-from gatewayd.journal.states import NO_STATE, PackedState, StatePolicy, pack_state, unpack_state
+from gatewayd.journal.states import NO_STATE, Camera, PackedState, StatePolicy, pack_state, unpack_state
 from tests.core.scenario import FORM, hot_plant
 
 
@@ -42,3 +42,12 @@ def test_a_snapshot_too_large_for_the_quota_is_not_kept():
     small, large = PackedState(bytes(1_000), b"s"), PackedState(bytes(1_001), b"l")
     assert policy.choose(small, is_cited=False, is_first=True) == small
     assert policy.choose(large, is_cited=False, is_first=True) == NO_STATE
+
+
+def test_the_memory_of_a_copy_is_used_again_once_it_is_given_back_and_not_before():
+    plant = hot_plant()
+    camera = Camera(lambda buffer: capture(plant.state, plant.site, cycle=2, buffer=buffer))
+    first, second = camera.look(), camera.look()
+    assert first.buffer is not second.buffer
+    camera.take_back(first)
+    assert camera.look().buffer is first.buffer
