@@ -1,12 +1,10 @@
 """Verify an audit export offline: `python3 verify_export.py DIR [--vkey KEY] [--decision ID]`.
 
-A second opinion: it shares no code with the daemon that wrote the export and needs Python 3.11 with `cryptography`.
-From bytes alone it checks the signature of the checkpoint, each record's hash and place in the tree (RFC 6962), the
-tiles (C2SP tlog-tiles), the proofs (C2SP tlog-proof), the evidence slices, personal texts, and that each outcome
-follows its decision. Exit code 0 if all of it holds; 1 if not, naming the first thing that is bad.
+A second opinion: it shares no code with the daemon that wrote the export and needs Python 3.11 with `cryptography`. From
+bytes alone it checks the signature of the checkpoint, each record's hash and place in the tree (RFC 6962), the tiles (C2SP
+tlog-tiles), the proofs (C2SP tlog-proof), evidence slices, personal texts, files for a replay, and that each outcome follows
+its decision. Exit code 0 if all of it holds; 1 if not, naming the first thing that is bad.
 """
-
-from __future__ import annotations
 
 import argparse
 import base64
@@ -21,14 +19,14 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-WIDTH = 256  # hashes in a tile, entries in a bundle
-GENESIS, DECISION, OUTCOME, OVERRIDE, ALARM, RULE = 1, 5, 6, 7, 8, 9
+GENESIS, CONFIG, DECISION, OUTCOME, OVERRIDE, ALARM, RULE, BLOCK = 1, 4, 5, 6, 7, 8, 9, 10
 EVIDENCE_AT = {DECISION: 18, ALARM: 5, RULE: 4}  # where a record of a kind cites its evidence
+REPLAY_AT = {CONFIG: (1,), BLOCK: (1, 6, 7)}  # block, snapshot, configuration: files that are named by their hash
 PERSONAL_AT = {DECISION: (25, 26), OVERRIDE: (7, 8)}  # salted hashes of (reason_text, actor_name)
 CONSTANTS = {0xC0: None, 0xC2: False, 0xC3: True}  # MessagePack, as far as records use it
 NUMBERS = {0xCA + at: ">" + form for at, form in enumerate("fdBHIQbhiq")}
 SIZED = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4, 0xDC: 2, 0xDD: 4}  # bytes of their length
-FORMAT, PROOF = "gatewayd-export/1", "c2sp.org/tlog-proof@v1"
+FORMAT, PROOF, WIDTH = "gatewayd-export/1", "c2sp.org/tlog-proof@v1", 256  # hashes in a tile, entries in a bundle
 
 
 class Bad(Exception):
@@ -148,9 +146,9 @@ class Export:
 
     def tile(self, level: int | str, index: int, width: int) -> bytes:
         """Return a tile, or a bundle for the level `entries`."""
-        groups = f"{index:,}".split(",")
-        groups = ["x" + group.zfill(3) for group in groups[:-1]] + [groups[-1].zfill(3)]
-        return self.read(f"tile/{level}/{'/'.join(groups)}" + ("" if width == WIDTH else f".p/{width}"))
+        *groups, last = f"{index:,}".split(",")
+        path = "".join(f"x{group.zfill(3)}/" for group in groups) + last.zfill(3)
+        return self.read(f"tile/{level}/{path}" + ("" if width == WIDTH else f".p/{width}"))
 
     def _bundle(self, index: int) -> list[bytes]:
         width = min(WIDTH, self.size - index * WIDTH)
@@ -254,14 +252,17 @@ class Export:
     def check_all(self) -> None:
         """Check the tree, then every exported record, then that there is neither more nor less than the export says."""
         self.check_tree()
-        for seq in range(self.first, self.end):
-            self.check_record(seq)
+        bodies = (self.check_record(seq) for seq in range(self.first, self.end))
+        cited = {body[at].hex() for body in bodies for at in REPLAY_AT.get(body[0], ()) if at < len(body)}
         self.check_personal()
-        evidence, proofs = (sum(1 for _ in (self.folder / name).glob("*")) for name in ("evidence", "proofs"))
-        self.counts["evidence"] = evidence
+        for path in (self.folder / "replay").glob("*"):
+            is_cited = path.name in cited and sha256(path.read_bytes()).hexdigest() == path.name
+            require(is_cited, f"replay/{path.name} is cited by no record, or was altered")
+        self.counts |= {name: len([*(self.folder / name).glob("*")]) for name in ("replay", "evidence")}
         for name, count in self.counts.items():
             require(count == self.says.get(name), f"{count} {name} are here, export.json says {self.says.get(name)}")
-        require(proofs == self.counts["decisions"] + self.counts["outcomes"], "proofs/ holds files of no record")
+        proofs = self.counts["decisions"] + self.counts["outcomes"]
+        require(len([*(self.folder / "proofs").glob("*")]) == proofs, "proofs/ holds files of no record")
 
 
 def check_decision(export: Export, decision_id: int) -> None:

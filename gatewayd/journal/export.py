@@ -18,6 +18,7 @@ from gatewayd.errors import JournalDamaged, StoreError
 from gatewayd.journal import tail
 from gatewayd.journal.bundle import Entries
 from gatewayd.journal.export_folder import ExportFolder, ProvDocument
+from gatewayd.journal.export_replay import ReplayFiles
 from gatewayd.journal.leaf import decode_leaf, decode_personal, wrong_personal_field
 from gatewayd.journal.prov import Lineage, Statement
 from gatewayd.journal.verify import Chunk, Progress, verify_store
@@ -52,6 +53,7 @@ class Request(Struct, frozen=True, kw_only=True):
         first: first record wanted.
         last: last record wanted; None = the newest signed one.
         with_personal: names and reasons too, which otherwise stay salted hashes.
+        for_replay: blocks of inputs, snapshots and configurations too; names and reasons stand in them in plain.
     """
 
     folder: Path
@@ -59,6 +61,7 @@ class Request(Struct, frozen=True, kw_only=True):
     first: int = 0
     last: int | None = None
     with_personal: bool = False
+    for_replay: bool = False
 
 
 class Exported(Struct, frozen=True):
@@ -76,6 +79,8 @@ class Exported(Struct, frozen=True):
         evidence: slices, each a file.
         evidence_missing: records whose slice is no longer kept.
         personal: names and reasons written in plain.
+        replay: blocks, snapshots and configurations, each a file.
+        replay_missing: cited, but no longer kept; 0 where they were not asked for.
     """
 
     format: str
@@ -89,6 +94,8 @@ class Exported(Struct, frozen=True):
     evidence: int = 0
     evidence_missing: int = 0
     personal: int = 0
+    replay: int = 0
+    replay_missing: int = 0
 
 
 class _Signed(Struct, frozen=True):
@@ -128,7 +135,8 @@ def export_store(store: Store, request: Request, *, progress: Progress | None = 
         vkey = _verified(store, request, log, signed, _part_of(progress, 0, end - first))
         log.write_rest(signed.note, vkey)
         empty = Exported(FORMAT, VerifierKey.parse(vkey).name, vkey, signed.size, first, end)
-        records = _RecordFiles(store, folder, log, with_personal=request.with_personal)
+        replay = ReplayFiles(store, folder) if request.for_replay else None
+        records = _RecordFiles(store, folder, log, with_personal=request.with_personal, replay=replay)
         made = records.write(empty, signed.note, _part_of(progress, signed.size, 0))
         folder.write("export.json", msgspec.json.format(msgspec.json.encode(made)) + b"\n")
         for source in auditor_files():
@@ -254,12 +262,15 @@ class _LogFiles:
 class _RecordFiles:
     """What hangs on the records: evidence, proofs, lineage and, where wanted, personal texts."""
 
-    def __init__(self, store: Store, folder: ExportFolder, log: _LogFiles, *, with_personal: bool) -> None:
+    def __init__(
+        self, store: Store, folder: ExportFolder, log: _LogFiles, *, with_personal: bool, replay: ReplayFiles | None
+    ) -> None:
         self._store = store
         self._folder = folder
         self._log = log
         self._nodes = log.nodes()
         self._with_personal = with_personal
+        self._replay = replay
         self._lineage = Lineage()
         self._counts = {"decisions": 0, "outcomes": 0, "evidence": 0, "evidence_missing": 0, "personal": 0}
 
@@ -275,6 +286,8 @@ class _RecordFiles:
             document.finish()
         finally:
             document.close()
+        if self._replay is not None:
+            self._counts |= {"replay": self._replay.written, "replay_missing": self._replay.missing}
         return msgspec.structs.replace(empty, **self._counts)
 
     def _write_record(self, seq: int, leaf: Leaf, note: str, state: Callable[[Statement], None]) -> None:
@@ -290,6 +303,8 @@ class _RecordFiles:
             statements += self._lineage.of_outcome(leaf, body)
         if self._with_personal:
             self._write_personal(seq, leaf)
+        if self._replay is not None:
+            self._replay.take(seq, body)
         for statement in statements:
             state(statement)
 

@@ -16,7 +16,7 @@ from gatewayd.core.site import Site
 from gatewayd.core.snapshot import restore
 from gatewayd.core.state import State
 from gatewayd.core.step import bind, step
-from gatewayd.errors import GatewayError, KernelError, StoreError
+from gatewayd.errors import GatewayError, JournalDamaged, KernelError, StoreError
 from gatewayd.model.decision import Inputs, NewRecord
 from gatewayd.model.record import AlarmEvent, BlockSealed, Decision, RuleEvent
 from gatewayd.replay import compare
@@ -84,6 +84,7 @@ class Replay:
         Raises:
             StoreError: nothing can be replayed.
             KernelError: all of it was recorded with other compiled code.
+            JournalDamaged: a block, a snapshot or a configuration is not what was kept.
         """
         self._first = first
         blocks = self._chosen(first, last)
@@ -130,6 +131,8 @@ class Replay:
             content = state_of(self._source, block)
             site = self._site(block.plans_digest)
             restored = None if content is None else restore(content, site, self._kernels)
+        except JournalDamaged:
+            raise  # what was altered is no gap
         except (KernelError, StoreError) as error:
             self._refused = self._refused or error
             self._give_up(error.message, block)

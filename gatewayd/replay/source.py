@@ -17,6 +17,7 @@ from gatewayd.device.build import plan_reads
 from gatewayd.errors import JournalDamaged, StoreError
 from gatewayd.journal import tail
 from gatewayd.journal.bundle import Entries
+from gatewayd.journal.export_replay import FOLDER as REPLAY_FOLDER
 from gatewayd.journal.leaf import decode_leaf
 from gatewayd.journal.recorder import unpack
 from gatewayd.journal.sealed import sealed_blocks, site_bytes_of
@@ -29,7 +30,6 @@ from gatewayd.store.env import QUOTA_BYTES_MIN, Store
 from gatewayd.store.tables import Table
 
 EXPORT_NAME: Final = "export.json"
-REPLAY_FOLDER: Final = "replay"  # in an export: blocks, snapshots and configurations, each named by its SHA-256
 _inputs_decoder = msgspec.msgpack.Decoder(Inputs)
 
 

@@ -50,6 +50,23 @@ def test_a_difference_is_shown_with_its_inputs_and_the_exit_code_is_1(gatewayd, 
     assert (told["equal"], told["difference"]["fields"][0]["name"]) == (False, "expires_mono_ns")
 
 
+def test_an_export_made_for_it_replays_where_there_is_no_gateway(gatewayd, storage, tmp_path):
+    made = gatewayd("journal", "export", str(storage), str(tmp_path / "audit"), "--for-replay")
+    assert f"gatewayd replay {tmp_path / 'audit'}" in made.out
+    storage.rename(tmp_path / "elsewhere")
+    said = gatewayd("replay", str(tmp_path / "audit"))
+    assert (said.code, said.err) == (0, "")
+    assert "Every decision is equal, bit for bit." in said.out
+
+
+def test_an_export_without_inputs_says_what_it_lacks(gatewayd, storage, tmp_path):
+    made = gatewayd("journal", "export", str(storage), str(tmp_path / "audit"))
+    assert "--for-replay adds" in made.out
+    said = gatewayd("replay", str(tmp_path / "audit"))
+    assert said.code == 4
+    assert "--for-replay" in said.err
+
+
 def test_nothing_to_replay_is_an_error_with_a_remedy(gatewayd, tmp_path):
     said = gatewayd("replay", str(tmp_path))
     assert said.code == 4

@@ -87,7 +87,7 @@ def test_a_whole_export_verifies_against_the_key_of_init(export):
     assert code == 0
     assert f"Verified: {ORIGIN}, 270 records under the signed root " in out
     assert "records 0 to 269 are here" in out
-    counts = {"decisions": 12, "outcomes": 6, "evidence": 13, "evidence_missing": 0, "personal": 23}
+    counts = {"decisions": 12, "outcomes": 6, "evidence": 13, "evidence_missing": 0, "personal": 23, "replay": 0}
     assert json.dumps(counts) in out
     assert "give --vkey" not in out
 
@@ -233,6 +233,8 @@ def test_the_places_of_its_fields_are_those_of_the_records():
     for kind, tag in (("decision", 5), ("override", 7)):
         places = tuple(fields[kind].index(name) + 1 for name in ("reason_text", "actor_name"))
         assert verify_export.PERSONAL_AT[tag] == places
+    for kind, tag, names in (("config", 4, ["site_digest"]), ("block", 10, ["digest", "plans_digest", "state"])):
+        assert verify_export.REPLAY_AT[tag] == tuple(fields[kind].index(name) + 1 for name in names)
     assert {kind for kind, names in fields.items() if "reason_text" in names} == {"decision", "override"}
 
 
