@@ -26,8 +26,11 @@ _SEQ = click.IntRange(min=0)
 )
 @click.option("--from", "first", type=_SEQ, default=0, metavar="SEQ", help="First record wanted.")
 @click.option("--to", "last", type=_SEQ, default=None, metavar="SEQ", help="Last record wanted.")
+@click.option(
+    "--any-kernels", is_flag=True, help="Allow kernels that did not make the recording: do they decide the same?"
+)
 @json_option
-def replay(place: Path, *, first: int, last: int | None, as_json: bool) -> int:
+def replay(place: Path, *, first: int, last: int | None, any_kernels: bool, as_json: bool) -> int:
     """Repeat the cycles that the flight recorder kept, and compare what they decide with the journal, bit for bit.
 
     PLACE is the daemon's storage folder (/var/lib/gatewayd if none is named), the store in it, a site's folder, or an
@@ -46,6 +49,7 @@ def replay(place: Path, *, first: int, last: int | None, as_json: bool) -> int:
       gatewayd replay
       gatewayd replay /var/lib/gatewayd --from 12000 --to 12999
       gatewayd replay audit-2026-11 --json
+      GATEWAYD_KERNELS=python gatewayd replay --any-kernels       (for development: the sources themselves)
     """
     from gatewayd.cli import replay_report
     from gatewayd.cli.interrupt import Ending
@@ -60,7 +64,7 @@ def replay(place: Path, *, first: int, last: int | None, as_json: bool) -> int:
     clock = SystemClock()
     progress, began_ns, ending = Progress(clock, is_on=not as_json), clock.monotonic_ns(), Ending()
     with open_source(place if (place / EXPORT_NAME).exists() else store_of(place)) as source:
-        run = Replay(source, load_kernels(), progress=progress.say)
+        run = Replay(source, load_kernels(), progress=progress.say, any_kernels=any_kernels)
         try:
             run.run(first, last)
         except KeyboardInterrupt:

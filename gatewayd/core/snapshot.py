@@ -146,13 +146,15 @@ def encode(captured: Captured) -> bytes:
     return _encoder.encode(_Snapshot(VERSION, cycle, site, kernels, msgspec.Raw(kept), texts, columns))
 
 
-def restore(content: bytes, site: Site, kernels: Kernels) -> tuple[State, int]:
+def restore(content: bytes, site: Site, kernels: Kernels, *, any_kernels: bool = False) -> tuple[State, int]:
     """Return the state, and the last cycle it has seen.
 
     Args:
         content: what `encode` returned.
         site: compiled, with its digests.
         kernels: compiled code.
+        any_kernels: these need not be the ones it was taken with, as long as their columns are the same; decisions go
+            on citing those.
 
     Raises:
         KernelError: it was taken with other compiled code.
@@ -160,12 +162,13 @@ def restore(content: bytes, site: Site, kernels: Kernels) -> tuple[State, int]:
         JournalDamaged: it is no snapshot.
     """
     try:
-        _require_same(_head_decoder.decode(content), site, kernels)
+        _require_same(_head_decoder.decode(content), site, None if any_kernels else kernels)
         snapshot = _decoder.decode(content)
         kept = _kept_decoder.decode(snapshot.kept)
     except msgspec.MsgspecError as error:
         raise _damaged(str(error)) from error
     state = State(site, kernels, now_mono_ns=1)
+    state.kernel_digest = snapshot.kernels
     _fill(state, snapshot.columns)
     for name in _names:
         setattr(state, name, getattr(kept, name))
@@ -177,18 +180,18 @@ def restore(content: bytes, site: Site, kernels: Kernels) -> tuple[State, int]:
     return state, snapshot.cycle
 
 
-def _require_same(head: _Head, site: Site, kernels: Kernels) -> None:
+def _require_same(head: _Head, site: Site, kernels: Kernels | None) -> None:
     if head.version != VERSION:
         raise StoreError(
             f"the snapshot of cycle {head.cycle} has version {head.version}, this program knows {VERSION}",
             remedy="Replay with the version of gatewayd that recorded it; its `start` record names it.",
         )
-    if head.kernels != kernels.digest:
+    if kernels is not None and head.kernels != kernels.digest:
         raise KernelError(
             f"the snapshot of cycle {head.cycle} was taken with the kernels {head.kernels.hex()[:16]}, "
             f"these are {kernels.digest.hex()[:16]} ({kernels.form})",
-            remedy="Replay with the build of gatewayd that recorded it, for the same processor: its `start` record has "
-            "its version, and each decision the kernels' digest.",
+            remedy="Replay with the build of gatewayd that recorded it, for the same processor (its `start` record has the "
+            "version), or with --any-kernels, to see whether these give the same.",
         )
     if head.site != site.digests.site:
         raise StoreError(

@@ -63,13 +63,17 @@ class Replay:
         source: what was recorded.
         kernels: compiled code.
         progress: is told where it is, now and then.
+        any_kernels: these need not be the ones that made the recording.
     """
 
-    def __init__(self, source: Source, kernels: Kernels, *, progress: Progress = lambda text: None) -> None:
+    def __init__(
+        self, source: Source, kernels: Kernels, *, progress: Progress = lambda text: None, any_kernels: bool = False
+    ) -> None:
         self.report = Report()
         self._source = source
         self._kernels = kernels
         self._progress = progress
+        self._any_kernels = any_kernels
         self._chain: Chain | None = None
         self._left = 0  # the last cycle of the chain before, if there was one
         self._first = 0
@@ -130,7 +134,7 @@ class Replay:
         try:
             content = state_of(self._source, block)
             site = self._site(block.plans_digest)
-            restored = None if content is None else restore(content, site, self._kernels)
+            restored = None if content is None else self._restored(content, site)
         except JournalDamaged:
             raise  # what was altered is no gap
         except (KernelError, StoreError) as error:
@@ -146,6 +150,9 @@ class Replay:
         state, cycle = restored
         self._chain = Chain(state, site, self._kernels, cycle=cycle)
         self._sites.add(block.plans_digest)
+
+    def _restored(self, content: bytes, site: Site) -> tuple[State, int]:
+        return restore(content, site, self._kernels, any_kernels=self._any_kernels)
 
     def _give_up(self, why: str, block: BlockSealed) -> None:
         """Name a block that cannot be replayed; gaps for one reason that follow each other are one."""
@@ -310,6 +317,8 @@ def _why(passed: Passed, first: int, last: int) -> str:
         parts.append("their blocks have expired")
     if passed.unclean:
         parts.append("the unsealed tail of a run is lost: power was cut, or the daemon was killed")
+    if len(passed.starts) > 1:
+        parts.append(f"{len(passed.starts) - 1} whole runs between have no block that can be replayed")
     return "; ".join(parts) or UNSEALED
 
 

@@ -114,6 +114,8 @@ def test_other_kernels_and_another_site_are_refused():
     with pytest.raises(KernelError, match="was taken with the kernels") as caught:
         restore(content, plant.site, kernels)
     assert "build of gatewayd" in caught.value.remedy
+    state, _ = restore(content, plant.site, kernels, any_kernels=True)
+    assert state.kernel_digest == plant.state.kernel_digest, "decisions go on citing what made the recording"
     other = msgspec.structs.replace(plant.site, digests=Digests(b"x" * 32, b"", b""))
     with pytest.raises(StoreError, match="is of the site 7373"):
         restore(content, other, load_kernels(FORM))

@@ -7,11 +7,13 @@ import math
 import msgspec
 import pytest
 
+from gatewayd.compiled import load_kernels
 from gatewayd.core.decide import arbitrate, rules
 from gatewayd.errors import KernelError, StoreError, StoreFull
 from gatewayd.model.decision import ClearOverride, Inputs, SetOverride
 from gatewayd.replay import engine
 from gatewayd.replay.report import Gap
+from gatewayd.replay.source import open_source
 from hil.bench.plc import COUNTER, TOGGLE
 from hil.paper import ANA, NS
 from tests.replay.kept import RUN, replayed, running, some_blocks, without
@@ -257,6 +259,17 @@ async def test_other_kernels_cannot_replay_and_say_so(gateway):
     with pytest.raises(KernelError, match="was taken with the kernels") as caught:
         replayed(gateway.store, gateway.kernels)
     assert "build of gatewayd" in caught.value.remedy
+
+
+async def test_two_forms_of_the_kernels_decide_the_same(gateway):
+    """What is compiled does what its sources say: a recording of one form, replayed by another, is equal in every bit."""
+    await some_blocks(gateway, 2)
+    await gateway.stop()
+    other = load_kernels("aot" if gateway.kernels.form == "python" else "python")
+    with open_source(gateway.store) as source:
+        report = engine.Replay(source, other, any_kernels=True).run()
+    assert (report.difference, report.gaps) == (None, [])
+    assert report.decisions > 5
 
 
 async def test_a_store_without_a_block_says_when_there_will_be_one(gateway):
