@@ -19,6 +19,7 @@ from gatewayd.errors import JournalDamaged, KernelError, StoreError
 from gatewayd.model.decision import Mode
 
 VERSION: Final = 1
+HEAD_SIZE_BYTES: Final = 4
 SCRATCH: Final = frozenset(  # tables that every cycle fills before it reads them
     {"inbox", "response", "stack", "nest", "fresh", "due", "changed", "out"}
 )
@@ -47,11 +48,11 @@ class Kept(Struct, frozen=True):
 
 
 class Column(NamedTuple):
-    """A column's cells: `format` as memoryviews name it, `cells` as they stand in memory, little-endian."""
+    """Where a column's cells stand: as many bytes after those of the column before; `format` as memoryviews name it."""
 
     name: str
     format: str
-    cells: memoryview
+    size: int
 
 
 class Captured(NamedTuple):
@@ -63,8 +64,8 @@ class Captured(NamedTuple):
         kernels: digest of the code that its columns are laid out for.
         kept: msgpack of `Kept`.
         texts: of the side table.
-        columns: all but scratch, in `buffer`.
-        buffer: may be given to another `capture` once this one is encoded.
+        columns: all but scratch, in the order of their cells.
+        cells: of the columns, little-endian; may be given to another `capture` once this one is encoded.
     """
 
     cycle: int
@@ -73,11 +74,11 @@ class Captured(NamedTuple):
     kept: bytes
     texts: HeldTexts
     columns: list[Column]
-    buffer: bytearray
+    cells: bytearray
 
 
 class _Snapshot(Struct, frozen=True, array_like=True):
-    """A captured state in its stored form."""
+    """What stands before the cells."""
 
     version: int
     cycle: int
@@ -115,35 +116,27 @@ def capture(state: State, site: Site, *, cycle: int, buffer: bytearray | None = 
     """
     kept = Kept(**{name: getattr(state, name) for name in _names})
     views = [(name, view) for name, view in state.columns.items() if name.partition(".")[0] not in SCRATCH]
-    size = sum(view.nbytes for _, view in views)
-    if buffer is None or len(buffer) != size:
-        buffer = bytearray(size)
-    columns = _copied(views, memoryview(buffer))
-    return Captured(
-        cycle,
-        site.digests.site,
-        state.kernel_digest,
-        _encoder.encode(kept),
-        state.texts.held(),
-        columns,
-        buffer,
-    )
-
-
-def _copied(views: list[tuple[str, memoryview]], target: memoryview) -> list[Column]:
-    columns, at = [], 0
-    for name, view in views:
-        cells = target[at : at + view.nbytes]
-        cells[:] = view.cast("B")
-        columns.append(Column(name, view.format, cells))
+    columns = [Column(name, view.format, view.nbytes) for name, view in views]
+    size = sum(column.size for column in columns)
+    cells = bytearray(size) if buffer is None or len(buffer) != size else buffer
+    target, at = memoryview(cells), 0
+    for _, view in views:
+        target[at : at + view.nbytes] = view.cast("B")
         at += view.nbytes
-    return columns
+    texts = state.texts.held()
+    return Captured(cycle, site.digests.site, state.kernel_digest, _encoder.encode(kept), texts, columns, cells)
+
+
+def head_of(captured: Captured) -> bytes:
+    """Return the stored form but for the cells, which follow as they are: they are most of it, and need no copy."""
+    cycle, site, kernels, kept, texts, columns, _ = captured
+    head = _encoder.encode(_Snapshot(VERSION, cycle, site, kernels, msgspec.Raw(kept), texts, columns))
+    return len(head).to_bytes(HEAD_SIZE_BYTES, "big") + head
 
 
 def encode(captured: Captured) -> bytes:
     """Return the stored form."""
-    cycle, site, kernels, kept, texts, columns, _ = captured
-    return _encoder.encode(_Snapshot(VERSION, cycle, site, kernels, msgspec.Raw(kept), texts, columns))
+    return head_of(captured) + captured.cells
 
 
 def restore(content: bytes, site: Site, kernels: Kernels, *, any_kernels: bool = False) -> tuple[State, int]:
@@ -161,15 +154,17 @@ def restore(content: bytes, site: Site, kernels: Kernels, *, any_kernels: bool =
         StoreError: it is of another site or version.
         JournalDamaged: it is no snapshot.
     """
+    size = HEAD_SIZE_BYTES + int.from_bytes(content[:HEAD_SIZE_BYTES], "big")
+    head = memoryview(content)[HEAD_SIZE_BYTES:size]
     try:
-        _require_same(_head_decoder.decode(content), site, None if any_kernels else kernels)
-        snapshot = _decoder.decode(content)
+        _require_same(_head_decoder.decode(head), site, None if any_kernels else kernels)
+        snapshot = _decoder.decode(head)
         kept = _kept_decoder.decode(snapshot.kept)
     except msgspec.MsgspecError as error:
         raise _damaged(str(error)) from error
     state = State(site, kernels, now_mono_ns=1)
     state.kernel_digest = snapshot.kernels
-    _fill(state, snapshot.columns)
+    _fill(state, snapshot.columns, memoryview(content)[size:])
     for name in _names:
         setattr(state, name, getattr(kept, name))
     for point in state.points:
@@ -200,15 +195,19 @@ def _require_same(head: _Head, site: Site, kernels: Kernels | None) -> None:
         )
 
 
-def _fill(state: State, columns: list[Column]) -> None:
+def _fill(state: State, columns: list[Column], cells: memoryview) -> None:
     wanted = {name: view for name, view in state.columns.items() if name.partition(".")[0] not in SCRATCH}
-    shapes = {column.name: (column.format, len(column.cells)) for column in columns}
+    shapes = {column.name: (column.format, column.size) for column in columns}
     expected = {name: (view.format, view.nbytes) for name, view in wanted.items()}
-    if shapes != expected:
+    if shapes != expected or len(columns) != len(expected):
         others = sorted({name for name, _ in shapes.items() ^ expected.items()})
         raise _damaged(f"its columns {', '.join(others[:3])} are not those of its site and kernels")
-    for column in columns:
-        wanted[column.name].cast("B")[:] = column.cells
+    if len(cells) != sum(column.size for column in columns):
+        raise _damaged(f"it has {len(cells)} bytes of cells, too many or too few")
+    at = 0
+    for name, _, size in columns:
+        wanted[name].cast("B")[:] = cells[at : at + size]
+        at += size
 
 
 def _tuples(decoded: object) -> tuple[object, ...]:

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 import zstandard
 
-from gatewayd.core.snapshot import Captured, encode
+from gatewayd.core.snapshot import Captured, head_of
 from gatewayd.errors import JournalDamaged
 
 BLOCKS_PER_STATE: Final = 4  # bytes of blocks for each byte of a snapshot, at least: what is kept is mostly inputs
@@ -34,7 +34,9 @@ NO_STATE: Final = PackedState(b"", b"")
 
 def pack_state(captured: Captured) -> PackedState:
     """Return the stored form of a captured state."""
-    content = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL).compress(encode(captured))
+    head = head_of(captured)
+    packing = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL).compressobj(size=len(head) + len(captured.cells))
+    content = packing.compress(head) + packing.compress(captured.cells) + packing.flush()
     return PackedState(content, sha256(content).digest())
 
 
@@ -73,7 +75,7 @@ class Camera:
 
     def take_back(self, captured: Captured) -> None:
         """Use the memory of a copy again, whose columns nobody reads any more."""
-        self._buffer = captured.buffer
+        self._buffer = captured.cells
 
 
 class StatePolicy:

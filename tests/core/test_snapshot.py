@@ -125,13 +125,21 @@ def test_columns_of_another_layout_are_refused():
     """Bytes that fit nowhere must not be poured into a kernel's columns."""
     plant = hot_plant()
     captured = capture(plant.state, plant.site, cycle=1)
-    short = captured._replace(columns=[captured.columns[0]._replace(cells=b""), *captured.columns[1:]])
-    for wrong in (short, captured._replace(columns=captured.columns[1:])):
+    first, *others = captured.columns
+    for wrong in (
+        captured._replace(columns=[first._replace(size=0), *others]),
+        captured._replace(columns=[first._replace(format="B"), *others]),
+        captured._replace(columns=others, cells=captured.cells[first.size :]),
+        captured._replace(columns=[*captured.columns, first], cells=captured.cells + captured.cells[: first.size]),
+    ):
         with pytest.raises(JournalDamaged, match="are not those of its site"):
             restore(encode(wrong), plant.site, load_kernels(FORM))
+    for cells in (captured.cells[:-1], captured.cells + b"x"):
+        with pytest.raises(JournalDamaged, match="bytes of cells"):
+            restore(encode(captured._replace(cells=cells)), plant.site, load_kernels(FORM))
 
 
-@pytest.mark.parametrize("content", [b"", b"\xc1", b"\x94\x01\x02", msgspec.msgpack.encode([1, 2, b"", b"", {}])])
+@pytest.mark.parametrize("content", [b"", b"\xff" * 9, b"\0\0\0\x01\xc1", b"\0\0\0\x03\x94\x01\x02"])
 def test_what_is_no_snapshot_is_refused(content):
     plant = hot_plant()
     with pytest.raises((JournalDamaged, KernelError)):

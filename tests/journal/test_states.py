@@ -48,6 +48,6 @@ def test_the_memory_of_a_copy_is_used_again_once_it_is_given_back_and_not_before
     plant = hot_plant()
     camera = Camera(lambda buffer: capture(plant.state, plant.site, cycle=2, buffer=buffer))
     first, second = camera.look(), camera.look()
-    assert first.buffer is not second.buffer
+    assert first.cells is not second.cells
     camera.take_back(first)
-    assert camera.look().buffer is first.buffer
+    assert camera.look().cells is first.cells
