@@ -19,7 +19,7 @@ from gatewayd.errors import JournalDamaged
 BLOCKS_PER_STATE: Final = 4  # bytes of blocks for each byte of a snapshot, at least: what is kept is mostly inputs
 QUOTA_PER_STATE: Final = 8  # a snapshot larger than this part of the quota would cost too many blocks
 PLAIN_BYTES_MAX: Final = 256 << 20  # 65,536 tags with many detectors are some 60 MB
-COMPRESSION_LEVEL: Final = 3
+COMPRESSION_LEVEL: Final = 1  # a tenth larger than 3, in half the time and a fraction of the memory
 
 
 class PackedState(NamedTuple):
