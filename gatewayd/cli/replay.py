@@ -49,7 +49,7 @@ def replay(place: Path, *, first: int, last: int | None, any_kernels: bool, as_j
       gatewayd replay
       gatewayd replay /var/lib/gatewayd --from 12000 --to 12999
       gatewayd replay audit-2026-11 --json
-      GATEWAYD_KERNELS=python gatewayd replay --any-kernels       (for development: the sources themselves)
+      GATEWAYD_KERNELS=python gatewayd replay --any-kernels
     """
     from gatewayd.cli import replay_report
     from gatewayd.cli.interrupt import Ending

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from itertools import takewhile
 from typing import Final
 
 from gatewayd.core.kernels import BoundKernel, Kernels
@@ -27,7 +28,7 @@ from gatewayd.replay.stream import Entry, Passed, Stream
 RUN_SHIFT: Final = 40  # a cycle number is the run's number and the cycle in it; see `gatewayd.app`
 SITES_KEPT: Final = 2
 NOT_KEPT: Final = "they are older than the first block that can be replayed"
-NO_STATE: Final = "no snapshot that leads to them is kept: the blocks before them have expired"
+NO_STATE: Final = "no snapshot that leads to them is kept: blocks before them have expired, or it was too large to keep"
 UNSEALED: Final = "their inputs are in no sealed block: not yet, or power was cut before"
 
 Progress = Callable[[str], None]
@@ -110,7 +111,9 @@ class Replay:
         blocks = list(self._source.blocks())
         starts = [place for place, block in enumerate(blocks) if block.sealed.state and block.sealed.records <= first]
         begin = max(starts, default=0)
-        return [block for block in blocks[begin:] if last is None or block.sealed.records <= last]
+        if last is None:
+            return blocks[begin:]
+        return list(takewhile(lambda block: block.sealed.records <= last, blocks[begin:]))
 
     def _take(self, block: Block) -> None:
         if self._chain is None or not self._chain.goes_on_with(block.sealed):
