@@ -92,6 +92,15 @@ def test_the_payload_of_a_nan_is_kept():
     assert cycle == 7
 
 
+def test_texts_keep_their_ids():
+    """An id that comes again for another text would be a value that stayed, though the text changed."""
+    plant = hot_plant()
+    running, _ = plant.state.texts.hold(0, "running"), plant.state.texts.hold(1, "stopped")
+    again, _ = restore(encode(capture(plant.state, plant.site, cycle=1)), plant.site, load_kernels(FORM))
+    assert (again.texts.get(running), again.texts.held()) == ("running", plant.state.texts.held())
+    assert again.texts.hold(0, "starting") == plant.state.texts.hold(0, "starting")
+
+
 def test_a_copy_is_not_changed_by_later_cycles():
     plant = hot_plant()
     captured = capture(plant.state, plant.site, cycle=2)

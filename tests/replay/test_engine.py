@@ -207,6 +207,22 @@ async def test_a_decision_too_many_is_a_difference(gateway, monkeypatch):
     assert difference.inputs[-1] == "request set_override"
 
 
+async def test_a_record_behind_the_last_one_of_a_block_is_a_difference_of_its_own(gateway, monkeypatch):
+    """What follows in the journal was made by later cycles, for the block was sealed before them."""
+    await some_blocks(gateway, 2)
+    await gateway.stop()
+    with open_source(gateway.store) as source:
+        last = source.blocks()[0].sealed.last_cycle
+    override = SetOverride(POINT, 1.0, NS, "x", ANA, "1")
+    changed_inputs(
+        monkeypatch,
+        lambda inputs: msgspec.structs.replace(inputs, requests=(override,)) if inputs.cycle == last else inputs,
+    )
+    difference = replayed(gateway.store, gateway.kernels).difference
+    assert (difference.cycle, difference.seq, difference.recorded) == (last, -1, "")
+    assert "was computed, but not journalled" in difference.what
+
+
 async def test_a_decision_too_few_is_a_difference(gateway, monkeypatch):
     await some_blocks(gateway, 1)
     await gateway.stop()
