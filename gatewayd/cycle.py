@@ -34,7 +34,7 @@ from gatewayd.model.decision import (
     SetOverride,
     WriteOutcome,
 )
-from gatewayd.model.record import Actor, Body, ClockStep, ConfigLoaded, Gap
+from gatewayd.model.record import Actor, Body, ClockStep, Gap
 from gatewayd.observe.pace import Pace
 
 BLOCKS_WAITING_MAX = 4096
@@ -133,7 +133,7 @@ class Cycle:
         self._asked: list[tuple[Request, asyncio.Future[Reply] | None]] = []  # of the cycle under way
         self._notes: deque[Body] = deque()
         self._notes_lost = 0
-        self._swap: tuple[Swap, ConfigLoaded, asyncio.Future[int]] | None = None
+        self._swap: tuple[Swap, NewRecord, asyncio.Future[int]] | None = None
         self._unsaved: dict[str, bytes] = {}  # of commits that failed: the state they describe is in force all the same
         self._has_ended = False
         self._wake = asyncio.Event()
@@ -196,12 +196,12 @@ class Cycle:
         self._wake.set()
         return await future
 
-    async def take_rules(self, swap: Swap, body: ConfigLoaded) -> int:
+    async def take_rules(self, swap: Swap, taken: NewRecord) -> int:
         """Take another rule set before the next cycle; return how long cycles waited for it, ns, once it is in force.
 
         Args:
             swap: prepared beside the state in use.
-            body: its record, durable before the first cycle that uses it.
+            taken: its record, durable before the first cycle that uses it.
 
         Raises:
             RequestRefused: another was taken meanwhile, or is being taken, or the daemon stops.
@@ -210,7 +210,7 @@ class Cycle:
         if self._has_ended or self._swap is not None:
             raise _no_rules("the daemon is stopping" if self._has_ended else "another rule set is being taken")
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._swap = (swap, body, future)
+        self._swap = (swap, taken, future)
         self._wake.set()
         return await future
 
@@ -265,10 +265,10 @@ class Cycle:
         if self._blocks:
             self._wake.set()
 
-    async def _follow(self, swap: Swap, body: ConfigLoaded, asked: asyncio.Future[int]) -> None:
+    async def _follow(self, swap: Swap, taken: NewRecord, asked: asyncio.Future[int]) -> None:
         """Let the next cycle be the first of another rule set, if that can be made durable; else nothing changes."""
         draft = Draft(self.number, self._clock.wall_ns(), self._clock.monotonic_ns())
-        draft.record(body)
+        draft.records.append(taken)
         record_ends(swap, draft)
         try:
             if swap.running is not self.plant.state:

@@ -14,6 +14,7 @@ from gatewayd.cycle import Cycle
 from gatewayd.errors import RequestRefused
 from gatewayd.explain import Explainer
 from gatewayd.journal.log import Journal
+from gatewayd.journal.redact import redact
 from gatewayd.model import quality
 from gatewayd.model.config import GatewayFile
 from gatewayd.model.decision import ClearOverride, Reply, SetOverride
@@ -33,6 +34,8 @@ from gatewayd.model.view import (
     OverrideRequest,
     OverrideSummary,
     OverrideView,
+    RedactAnswer,
+    RedactRequest,
     RulesAnswer,
     StatusView,
     StreamView,
@@ -86,6 +89,16 @@ class GatewayFacade:
         """Take the rules as they stand in the site's folder now."""
         assert self.rule_sets is not None
         return await self.rule_sets.apply(actor)
+
+    async def redact(self, request: RedactRequest, actor: Actor) -> RedactAnswer:
+        """Delete a person's name and texts from the journal."""
+        if held := [held.point for held in await self.overrides() if held.by.name == request.name]:
+            raise RequestRefused(
+                f"{request.name} holds {', '.join(held)}",
+                remedy="Clear the override, or wait for its end; then ask again.",
+            )
+        found = await redact(self._journal, request.name, request.reason, actor)
+        return RedactAnswer(records=found.records, texts=found.texts)
 
     # --- status and tags --------------------------------------------------------------------------------------------
 

@@ -9,13 +9,14 @@ import asyncio
 from pathlib import Path
 
 from gatewayd.core.kernels import Kernels
-from gatewayd.core.site import compile_site
+from gatewayd.core.site import Digests, compile_site
 from gatewayd.core.swap import Swap, prepare
 from gatewayd.cycle import Cycle
 from gatewayd.device.build import plan_reads
 from gatewayd.errors import ConfigError, RequestRefused
 from gatewayd.journal.log import Journal
 from gatewayd.model.config import SiteConfig
+from gatewayd.model.decision import NewRecord
 from gatewayd.model.record import Actor, ConfigLoaded
 from gatewayd.model.view import RulesAnswer
 from gatewayd.observe.events import EventLog
@@ -67,13 +68,7 @@ class RuleSets:
             config, swap = await asyncio.to_thread(self._prepared)
             await self._journal.put_blob(site_bytes(config))
             site = swap.site
-            body = ConfigLoaded(
-                site_digest=site.digests.site,
-                policy_digest=site.digests.policy,
-                model_digest=site.digests.model,
-                insecure=self._relaxations,
-            )
-            waited_ns = await self._cycle.take_rules(swap, body)
+            waited_ns = await self._cycle.take_rules(swap, self._record(site.digests, actor))
             self._config = config
             self._log.event("rules_taken", rules=len(site.rules), kept=len(swap.rules), by=actor.name, uid=actor.uid)
         return RulesAnswer(
@@ -83,6 +78,16 @@ class RuleSets:
             ended=len(swap.gone),
             waited_ms=waited_ns / 1e6,
         )
+
+    def _record(self, digests: Digests, actor: Actor) -> NewRecord:
+        body = ConfigLoaded(
+            site_digest=digests.site,
+            policy_digest=digests.policy,
+            model_digest=digests.model,
+            insecure=self._relaxations,
+            actor=actor.without_name(),
+        )
+        return NewRecord(body, {"actor_name": actor.name} if actor.name else {})
 
     def _prepared(self) -> tuple[SiteConfig, Swap]:
         """Load, check, compile and prepare, in a thread: cycles go on meanwhile."""

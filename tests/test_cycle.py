@@ -34,6 +34,7 @@ class HandJournal:
     def __init__(self, story: list[str]) -> None:
         self.story = story
         self.bodies: list[object] = []
+        self.personal: list[dict[str, str]] = []
         self.saves: dict[str, bytes] = {}
         self.fails: StoreError | None = None
         self.broken = False
@@ -55,6 +56,7 @@ class HandJournal:
             raise self.fails
         self.story.append("durable")
         self.bodies += bodies
+        self.personal += [record.personal for record in records if record.personal]
         self.saves |= saves or {}
         return tuple(range(len(records)))
 

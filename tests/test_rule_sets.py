@@ -15,6 +15,7 @@ from gatewayd.core.step import bind
 from gatewayd.cycle import Cycle, Plant
 from gatewayd.device.build import plan_reads
 from gatewayd.errors import ConfigError, RequestRefused, StoreError
+from gatewayd.model.decision import NewRecord
 from gatewayd.model.record import Actor, ConfigLoaded
 from gatewayd.rule_sets import RuleSets
 from gatewayd.site.digest import digests, site_bytes
@@ -100,6 +101,8 @@ async def test_the_rules_of_the_folder_are_taken_and_journalled_before_their_fir
     assert (answer.rules, answer.kept, answer.ended) == (13, 12, 1)
     (record,) = [body for body in running.journal.bodies if isinstance(body, ConfigLoaded)]
     new = running.cycle.plant.site
+    assert record.actor == Actor(ANA.uid, ANA.role, ANA.method), "who is on record; the name only as a hash"
+    assert running.journal.personal == [{"actor_name": ANA.name}]
     assert (record.site_digest, record.policy_digest, record.insecure) == (*new.digests[:2], ("x",))
     assert record.site_digest != running.site.digests.site
     assert running.journal.blob == site_bytes(require_site(running.folder))
@@ -154,7 +157,7 @@ async def test_one_rule_set_is_taken_at_a_time(running):
 
 async def test_a_rule_set_prepared_beside_a_state_that_is_no_longer_in_use_is_refused(running):
     _, swap = running.rule_sets._prepared()
-    body = ConfigLoaded(b"", b"", b"")
+    body = NewRecord(ConfigLoaded(b"", b"", b""))
     first = asyncio.ensure_future(running.cycle.take_rules(swap, body))
     await asyncio.sleep(0)
     await running.cycle.run_once()

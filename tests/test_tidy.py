@@ -64,7 +64,6 @@ DECLARATIONS = {  # nothing in them runs
     "gatewayd/errors.py",
     "gatewayd/model/block.py",
     "gatewayd/model/config.py",
-    "gatewayd/model/decision.py",
     "gatewayd/model/detectors.py",
     "gatewayd/model/device.py",
     "gatewayd/model/quality.py",

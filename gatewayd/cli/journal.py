@@ -10,6 +10,7 @@ import msgspec
 
 from gatewayd.cli import show
 from gatewayd.cli.journal_export import export_
+from gatewayd.cli.journal_redact import redact_
 from gatewayd.cli.session import json_option
 from gatewayd.clock import Clock, SystemClock
 from gatewayd.errors import JournalDamaged
@@ -21,10 +22,11 @@ _SHOW_EVERY_NS = 200_000_000
 
 @click.group()
 def journal() -> None:
-    """Verify the journal, or export it for an auditor, offline."""
+    """Verify the journal, or export it for an auditor, offline; take names out of it."""
 
 
 journal.add_command(export_)
+journal.add_command(redact_)
 
 
 @journal.command("verify")

@@ -25,7 +25,7 @@ _DATA_NAME = "data.mdb"  # what marks a folder as a store
 @click.option(
     "--for-replay",
     is_flag=True,
-    help="Inputs, snapshots and configurations too, for `gatewayd replay DIR`; names and reasons stand in them.",
+    help="Inputs, snapshots and configurations too, for `gatewayd replay DIR`.",
 )
 @click.option("--vkey", metavar="KEY", help="The verifier key that `gatewayd init` printed.")
 @json_option

@@ -30,7 +30,7 @@ def _reason(ctx: click.Context, param: click.Parameter, value: str) -> str:
     return text
 
 
-_reason_option = click.option(
+reason_option = click.option(
     "--reason", required=True, callback=_reason, metavar="TEXT", help="Why; it enters the journal."
 )
 
@@ -44,7 +44,7 @@ def override() -> None:
 @click.argument("point")
 @click.argument("value", type=float)
 @click.option("--for", "duration_s", required=True, type=Duration(), help="How long: 90s, 30m, 1h30m.")
-@_reason_option
+@reason_option
 @json_option
 @pass_session
 def set_(session: Session, point: str, value: float, *, duration_s: float, reason: str, as_json: bool) -> None:
@@ -68,7 +68,7 @@ def set_(session: Session, point: str, value: float, *, duration_s: float, reaso
 
 @override.command()
 @click.argument("point")
-@_reason_option
+@reason_option
 @json_option
 @pass_session
 def clear(session: Session, point: str, *, reason: str, as_json: bool) -> None:

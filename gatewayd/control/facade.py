@@ -16,6 +16,8 @@ from gatewayd.model.view import (
     OverrideAnswer,
     OverrideRequest,
     OverrideView,
+    RedactAnswer,
+    RedactRequest,
     RulesAnswer,
     StatusView,
     SyncView,
@@ -82,6 +84,15 @@ class Facade(Protocol):
             ConfigError: the site has errors, or changes more than that; nothing changed.
             RequestRefused: not now; nothing changed.
             StoreError: it could not be journalled; nothing changed.
+        """
+        ...
+
+    async def redact(self, request: RedactRequest, actor: Actor) -> RedactAnswer:
+        """Delete a person's name and texts from the journal; return once that is durable.
+
+        Raises:
+            RequestRefused: the person holds a point now.
+            StoreError: not all of it could be made durable.
         """
         ...
 

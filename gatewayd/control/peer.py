@@ -23,7 +23,7 @@ class Permission(StrEnum):
 
     GLANCE = "see the status without names"
     READ = "read tags, decisions and overrides"
-    OPERATE = "set and clear overrides, and apply rules"
+    OPERATE = "set and clear overrides, apply rules, and redact names"
 
 
 _GRANTS = {

@@ -21,6 +21,7 @@ from gatewayd.model.view import (
     OverrideList,
     OverrideRequest,
     OverrideSummary,
+    RedactRequest,
     StatusView,
     SyncView,
     TagList,
@@ -282,6 +283,10 @@ async def _apply_rules(call: Call) -> Answer:
     return await call.facade.apply_rules(call.caller.actor())
 
 
+async def _redact(call: Call) -> Answer:
+    return await call.facade.redact(_decoded(call, RedactRequest), call.caller.actor())
+
+
 async def _sync(call: Call) -> Answer:
     return await call.facade.sync_status()
 
@@ -301,6 +306,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", _at("/v1/overrides"), Permission.OPERATE, (), _set_override),
     Route("DELETE", _at("/v1/overrides/{point}"), Permission.OPERATE, (), _clear_override),
     Route("POST", _at("/v1/rules"), Permission.OPERATE, (), _apply_rules),
+    Route("POST", _at("/v1/journal/redactions"), Permission.OPERATE, (), _redact),
     Route("GET", _at("/v1/sync"), Permission.READ, (), _sync),
 )
 

@@ -6,6 +6,7 @@ as the first one did, for the same site and the same compiled code only: columns
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 import msgspec
@@ -16,7 +17,7 @@ from gatewayd.core.site import Site
 from gatewayd.core.state import Override, PointState, RuleState, State
 from gatewayd.core.texts import HeldTexts
 from gatewayd.errors import JournalDamaged, KernelError, StoreError
-from gatewayd.model.decision import Mode
+from gatewayd.model.decision import WITHHELD, Mode
 
 VERSION: Final = 1
 HEAD_SIZE_BYTES: Final = 4
@@ -114,7 +115,7 @@ def capture(state: State, site: Site, *, cycle: int, buffer: bytearray | None = 
         cycle: the last one it has seen.
         buffer: of an earlier capture; fresh pages would cost several times what the copy does.
     """
-    kept = Kept(**{name: getattr(state, name) for name in _names})
+    kept = without_texts(Kept(**{name: getattr(state, name) for name in _names}))
     views = [(name, view) for name, view in state.columns.items() if name.partition(".")[0] not in SCRATCH]
     columns = [Column(name, view.format, view.nbytes) for name, view in views]
     size = sum(column.size for column in columns)
@@ -125,6 +126,31 @@ def capture(state: State, site: Site, *, cycle: int, buffer: bytearray | None = 
         at += view.nbytes
     texts = state.texts.held()
     return Captured(cycle, site.digests.site, state.kernel_digest, _encoder.encode(kept), texts, columns, cells)
+
+
+def without_texts(kept: Kept) -> Kept:
+    """Return a state without people's names and words, which a snapshot could never forget, since a record cites its hash.
+
+    The core decides the same: of a text it only asks whether there is one.
+    """
+    points = [_point_without_texts(point) if point.claims else point for point in kept.points]
+    overrides = {
+        index: replace(each, actor=each.actor.without_name(), reason=_withheld(each.reason))
+        for index, each in kept.overrides.items()
+    }
+    return msgspec.structs.replace(kept, points=points, overrides=overrides)
+
+
+def _point_without_texts(point: PointState) -> PointState:
+    claims = {
+        source: replace(claim, actor=claim.actor and claim.actor.without_name(), text=_withheld(claim.text))
+        for source, claim in point.claims.items()
+    }
+    return replace(point, claims=claims)
+
+
+def _withheld(text: str) -> str:
+    return WITHHELD if text.strip() else ""
 
 
 def head_of(captured: Captured) -> bytes:

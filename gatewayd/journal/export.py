@@ -53,7 +53,7 @@ class Request(Struct, frozen=True, kw_only=True):
         first: first record wanted.
         last: last record wanted; None = the newest signed one.
         with_personal: names and reasons too, which otherwise stay salted hashes.
-        for_replay: blocks of inputs, snapshots and configurations too; names and reasons stand in them in plain.
+        for_replay: blocks of inputs, snapshots and configurations too.
     """
 
     folder: Path

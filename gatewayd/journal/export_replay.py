@@ -1,7 +1,7 @@
 """What a replay of exported records needs beside them: blocks of inputs, snapshots of the core, configurations.
 
-Each is a file named by the SHA-256 that a record cites. They hold what people wrote as reasons, and their names, in plain: that
-is what the gateway was given, and without it nothing could be decided anew. So they go with an export only when asked for.
+Each is a file named by the SHA-256 that a record cites. They are most of the bytes that a gateway keeps, and say in full what a
+plant measured, so they go with an export only when asked for. Names and reasons of people stand in none of them.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from gatewayd.core.snapshot import Captured
 from gatewayd.errors import JournalDamaged, StoreError
 from gatewayd.journal.log import Journal
 from gatewayd.journal.states import Camera, PackedState, StatePolicy, pack_state
-from gatewayd.model.decision import Inputs, NewRecord
+from gatewayd.model.decision import Inputs, NewRecord, without_texts
 from gatewayd.model.record import BlockSealed
 from gatewayd.store.tables import Table, from_u64, u64
 from gatewayd.store.transaction import SCAN_ROWS_MAX, Reading, Rows, Writes
@@ -128,8 +128,8 @@ class Recorder:
         self._look(is_first=True)
 
     def take(self, inputs: Inputs) -> None:
-        """Keep the inputs of one cycle. Call it once per cycle, after the cycle and before the next one begins."""
-        encoded = _encoder.encode(inputs)
+        """Keep the inputs of one cycle, without names and reasons. Call it once per cycle, before the next one begins."""
+        encoded = _encoder.encode(_without_texts(inputs))
         now_ns = self._clock.monotonic_ns()
         if self._open is not None and not self._fits(self._open, len(encoded), inputs.cycle):
             self._rotate()
@@ -308,6 +308,12 @@ class Recorder:
             del self._index[key]
             self.kept_bytes -= entry.size
             self.blocks_expired += 1
+
+
+def _without_texts(inputs: Inputs) -> Inputs:
+    if not inputs.requests:
+        return inputs
+    return msgspec.structs.replace(inputs, requests=tuple(without_texts(request) for request in inputs.requests))
 
 
 def _delete(writing: Writes, expired: dict[bytes, BlockEntry]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+import msgspec
 from msgspec import Struct
 
 from gatewayd.model.block import Block
@@ -71,6 +72,9 @@ class Command(Struct, frozen=True, array_like=True):
     readback_tolerance: float
     readback_within_ns: int
     expires_mono_ns: int  # not sent after this
+
+
+WITHHELD = "-"  # stands where a person's text was
 
 
 class WriteOutcome(Struct, frozen=True, array_like=True):
@@ -170,3 +174,14 @@ class Effects(Struct, frozen=True):
     replies: tuple[Reply, ...] = ()
     saves: dict[str, bytes] = {}
     next_mono_ns: int = 0
+
+
+def without_texts(request: Request) -> Request:
+    """Return a request without a person's name and words: all that the flight recorder may keep, for its blocks are sealed.
+
+    The core decides the same from it, for of a text it only asks whether there is one.
+    """
+    if not isinstance(request, SetOverride | ClearOverride):
+        return request
+    actor, reason = request.actor.without_name(), WITHHELD if request.reason.strip() else ""
+    return msgspec.structs.replace(request, actor=actor, reason=reason)

@@ -37,6 +37,7 @@ class Kind(IntEnum):
     MODE = 14
     QUALITY = 15
     TRUST = 16
+    REDACTED = 17
 
 
 class ClockQuality(StrEnum):
@@ -56,6 +57,10 @@ class Actor(Struct, frozen=True, array_like=True):
     role: str
     method: str  # "socket", "core"
     name: str = ""
+
+    def without_name(self) -> Actor:
+        """Return who it was as a leaf keeps it."""
+        return Actor(self.uid, self.role, self.method)
 
 
 class GuardResult(Struct, frozen=True, array_like=True):
@@ -106,6 +111,8 @@ class ConfigLoaded(Body, frozen=True, tag=int(Kind.CONFIG)):
     policy_digest: bytes
     model_digest: bytes
     insecure: tuple[str, ...] = ()  # every relaxation somebody accepted, in so many words
+    actor: Actor | None = None  # who applied it while the gateway ran; None = it was there at the start
+    actor_name: PersonalHash = b""
 
 
 class Decision(Body, frozen=True, tag=int(Kind.DECISION)):
@@ -253,6 +260,18 @@ class TrustUsed(Body, frozen=True, tag=int(Kind.TRUST)):
     trusted: bytes = b""  # over the sorted fingerprints that count for this device; empty when pinned
 
 
+class Redacted(Body, frozen=True, tag=int(Kind.REDACTED)):
+    """Personal texts of some records between two were deleted; their hashes stand."""
+
+    first_seq: int
+    last_seq: int
+    records: int
+    texts: int
+    actor: Actor
+    reason_text: PersonalHash = b""
+    actor_name: PersonalHash = b""
+
+
 _KINDS: dict[object, Kind] = {kind.value: kind for kind in Kind}
 
 
@@ -278,6 +297,7 @@ AnyBody = (
     | ModeChanged
     | QualityEvent
     | TrustUsed
+    | Redacted
 )
 
 

@@ -12,6 +12,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 OVERRIDE_S_MAX = 259_200  # 72 h, the longest a person may ask for; a point's own limit is usually lower
+NAME_CHARS_MAX = 256
 REASON_CHARS_MAX = 500
 
 
@@ -357,6 +358,20 @@ class ClearRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Body of DELETE /v1/overrides/POINT."""
 
     reason: Annotated[str, Meta(min_length=3, max_length=REASON_CHARS_MAX)]
+
+
+class RedactRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of POST /v1/journal/redactions."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=NAME_CHARS_MAX)]  # exactly as journalled
+    reason: Annotated[str, Meta(min_length=3, max_length=REASON_CHARS_MAX)]
+
+
+class RedactAnswer(View, frozen=True, kw_only=True):
+    """Answer to it: what was deleted. The hashes in the records stay."""
+
+    records: int
+    texts: int
 
 
 class ProbeRequest(View, frozen=True, kw_only=True):

@@ -14,7 +14,8 @@ from gatewayd.model.record import Body, EvidenceSlice, kind_of
 from gatewayd.replay.report import FieldDifference, Sample
 from gatewayd.replay.stream import Entry
 
-PERSONAL: Final = ("reason_text", "actor_name")  # salted hashes: the salt is chance, the text is not told
+NAME: Final = "actor_name"
+PERSONAL: Final = ("reason_text", NAME)  # salted hashes: the salt is chance, the text is not told
 SAMPLES_SHOWN: Final = 16
 _encoder = msgspec.msgpack.Encoder()
 _slice_decoder = msgspec.msgpack.Decoder(EvidenceSlice)
@@ -26,10 +27,13 @@ def is_same(record: NewRecord, entry: Entry) -> bool:
 
 
 def body_like(record: NewRecord, recorded: Body) -> Body:
-    """Return a computed body with the salted hashes of the journalled one, where both have a text."""
-    if not record.personal or type(record.body) is not type(recorded):
+    """Return a computed body with the salted hashes of the journalled one: of a reason only where both have one.
+
+    Inputs and snapshots keep no names and no words of people, only whether there was a reason.
+    """
+    if type(record.body) is not type(recorded):
         return record.body
-    hashes = {name: getattr(recorded, name, b"") for name in PERSONAL if name in record.personal}
+    hashes = {name: getattr(recorded, name, b"") for name in PERSONAL if name in record.personal or name == NAME}
     return msgspec.structs.replace(record.body, **{name: digest for name, digest in hashes.items() if digest})
 
 

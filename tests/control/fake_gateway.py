@@ -21,6 +21,8 @@ from gatewayd.model.view import (
     OverrideSummary,
     OverrideView,
     ProofView,
+    RedactAnswer,
+    RedactRequest,
     RulesAnswer,
     SampleView,
     StatusView,
@@ -297,6 +299,12 @@ class FakeGateway:
         if self.fails is not None:
             raise self.fails
         return RulesAnswer(site="5e" * 32, rules=13, kept=12, ended=1, waited_ms=0.25)
+
+    async def redact(self, request: RedactRequest, actor: Actor) -> RedactAnswer:
+        self.asked.append((request, actor))
+        if self.fails is not None:
+            raise self.fails
+        return RedactAnswer(records=3, texts=5)
 
     async def sync_status(self) -> SyncView | None:
         return SYNC

@@ -59,7 +59,7 @@ def test_the_export_verifies_and_replays_on_its_own(gateway, tmp_path):
 
 
 def test_without_being_asked_no_inputs_leave(gateway, tmp_path):
-    """Reasons and names of people stand in them."""
+    """They are most of the bytes, and say in full what the plant measured."""
     made = export(gateway.store, Request(folder=tmp_path / "out", vkey=gateway.vkey))
     assert (made.replay, made.replay_missing) == (0, 0)
     assert not (tmp_path / "out" / "replay").exists()

@@ -18,10 +18,10 @@ from gatewayd.journal.recorder import BLOCK_BYTES_MAX, WAITING_BLOCKS_MAX, Recor
 from gatewayd.journal.states import Camera, PackedState, pack_state, unpack_state
 from gatewayd.journal.verify import verify_store
 from gatewayd.model.block import Block, Codec
-from gatewayd.model.decision import Inputs
+from gatewayd.model.decision import Inputs, SetOverride, without_texts
 from gatewayd.model.record import BlockSealed, Kind
 from gatewayd.store.tables import Table
-from tests.journal.samples import SIGNER, decision, open_journal, open_store
+from tests.journal.samples import ANA, SIGNER, decision, open_journal, open_store
 
 SECOND = 1_000_000_000
 
@@ -48,6 +48,13 @@ async def test_a_cycle_is_read_back_before_and_after_its_block_is_sealed(recorde
     stored = store.get(Table.BLOCK, body.digest)
     assert (len(stored), sha256(stored).digest()) == (body.size, body.digest)
     assert verify_store(store, SIGNER.vkey).problem is None
+
+
+async def test_names_and_reasons_are_not_kept_for_a_sealed_block_cannot_forget(recorder):
+    request = SetOverride("pump_1.speed", 40.0, SECOND, "bearing check", ANA, "1")
+    recorder.take(Inputs(1, 1, 2, requests=(request,)))
+    (kept,) = (await recorder.read(1)).requests
+    assert kept == without_texts(request)
 
 
 async def test_a_block_is_sealed_when_it_is_old_enough(recorder, journal, clock):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from gatewayd.model.record import Decision, Leaf, Outcome, Start, Stopped
+from hil.daemon import gatewayd
 from hil.plants.client import Plant
 from tests.scenarios.rig import Gateway, plant_writes, pumping_station, replace, running, scratch, steady
 
@@ -91,6 +93,27 @@ def test_a_write_in_doubt_that_did_not_take_is_a_mismatch_on_record(in_doubt: Le
 def test_a_point_in_doubt_gets_no_new_write_before_the_doubt_is_resolved(in_doubt: Leaf, plant: Plant) -> None:
     writes = [write for write in plant.writes() if write["tag"] == VALVE and write["value"] == 40]
     assert len([write for write in writes if 0 <= in_doubt.wall_ns - write["wall_ns"] < 10**10]) == 1
+
+
+def test_who_holds_a_point_can_be_forgotten_only_afterwards(gateway: Gateway) -> None:
+    gateway.override(PUMP, 55)
+    (held,) = gateway.overrides()
+    wanted = (
+        "--socket",
+        str(gateway.socket_path),
+        "journal",
+        "redact",
+        held["by"]["name"],
+        "--reason",
+        "asked",
+        "--yes",
+    )
+
+    assert f"holds {PUMP}" in gatewayd(*wanted, check=False)
+    gateway.release(PUMP)
+    assert "their hashes stay" in gatewayd(*wanted)
+    decided = [gateway.get(f"/v1/decisions/{shown['id']}/explain") for shown in gateway.decisions()]
+    assert "a scenario" not in json.dumps(decided)
 
 
 def test_an_override_goes_on_after_a_kill_with_the_time_it_had_left_and_still_ends(gateway: Gateway) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import msgspec
-
 from gatewayd.core.decide.draft import Draft
 from gatewayd.core.decide.evidence import slice_of
 from gatewayd.core.decide.guards import SLOT_FAIL_SAFE, Judgement, judge_proposal, observe
@@ -219,7 +217,7 @@ def _decision(state: State, site: Site, draft: Draft, verdict: Verdict) -> tuple
         guards=tuple(judgement.results),
         rule=rule.id if rule else "",
         override_id=claim.override_id,
-        actor=msgspec.structs.replace(claim.actor, name="") if claim.actor else None,
+        actor=claim.actor.without_name() if claim.actor else None,
         parent=point.last_decision if _CONTINUES.intersection(reasons) else 0,
         evidence=draft.cite(evidence),
         site_digest=site.digests.site,

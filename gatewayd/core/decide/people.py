@@ -139,7 +139,7 @@ def _refuse(draft: Draft, request: SetOverride, message: str = "", remedy: str =
             point=request.point[:128],
             value=request.value,
             expires_ns=0,
-            actor=_nameless(request.actor),
+            actor=request.actor.without_name(),
         ),
         reason_text=request.reason,
         actor_name=request.actor.name,
@@ -165,7 +165,7 @@ def _record(draft: Draft, plan: PointPlan, override: Override, ending: Ending) -
             point=plan.name,
             value=override.value,
             expires_ns=override.expires_wall_ns,
-            actor=_nameless(ending.actor),
+            actor=ending.actor.without_name(),
         ),
         reason_text=ending.reason,
         actor_name=ending.actor.name,
@@ -181,7 +181,7 @@ def _record_reset(draft: Draft, plan: PointPlan, request: ClearOverride) -> None
             point=plan.name,
             value=math.nan,
             expires_ns=0,
-            actor=_nameless(request.actor),
+            actor=request.actor.without_name(),
         ),
         reason_text=request.reason,
         actor_name=request.actor.name,
@@ -202,7 +202,3 @@ def _save(state: State, draft: Draft, plan: PointPlan, override: Override) -> No
             boot_id=state.boot_id,
         )
     )
-
-
-def _nameless(actor: Actor) -> Actor:
-    return msgspec.structs.replace(actor, name="")

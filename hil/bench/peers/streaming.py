@@ -11,6 +11,7 @@ import numpy as np
 
 from gatewayd.core.detect.defaults import COMMITTEE
 from hil.bench.baselines import hold_off, peak_hold
+from hil.bench.detectors import Committee
 from hil.bench.peers import streaming_scores
 from hil.bench.peers.install import BUILD, environment
 from hil.bench.processes import BenchError
@@ -48,7 +49,7 @@ def add_peers(series: Sequence[Series], report: Report, *, quick: bool) -> None:
 
 
 def _share(name: str, series: Sequence[Series]) -> list[Series]:
-    """As many series as a slow peer is through with in minutes; the figures of such a share are not ours to compare."""
+    """As many series as a slow peer is through with in minutes; ours of the same share is told beside."""
     room, share = ROWS_MAX.get(name), []
     if room is None:
         return list(series)
@@ -67,6 +68,8 @@ def _measure(name: str, packages: tuple[str, ...], series: Sequence[Series], rep
     report.put(f"ns_per_sample_{name}", 1e9 * seconds / rows)
     made_of = "" if name not in ROWS_MAX else "_of_a_share"
     corpus = Corpus(series)
+    if made_of:
+        report.put(f"nab_standard_committee_on_the_share_of_{name}", corpus.score(_ours(series), "standard").score)
     report.put(f"nab_standard_{name}{made_of}", corpus.score(scores, "standard").score)
     held = {file: hold_off(said, COMMITTEE.hold) for file, said in scores.items()}
     report.put(f"nab_standard_{name}{made_of}_held", corpus.score(held, "standard").score)
@@ -74,6 +77,11 @@ def _measure(name: str, packages: tuple[str, ...], series: Sequence[Series], rep
     report.put(f"nab_vus_pr_{name}{made_of}_held", float(np.mean(areas)) if areas else float("nan"))
     setup = streaming_scores.MAKERS[name].__doc__
     report.settings.setdefault("peers", {})[name] = {"packages": packages, "setup": setup, "rows": rows}
+
+
+def _ours(series: Sequence[Series]) -> dict[str, Any]:
+    committee = Committee()
+    return {one.name: committee.scores(one.time_ns, one.values).event for one in series}
 
 
 def _run(name: str, python: Path, series: Sequence[Series]) -> tuple[dict[str, Any], float]:
