@@ -19,10 +19,10 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-GENESIS, CONFIG, DECISION, OUTCOME, OVERRIDE, ALARM, RULE, BLOCK = 1, 4, 5, 6, 7, 8, 9, 10
+GENESIS, CONFIG, DECISION, OUTCOME, OVERRIDE, ALARM, RULE, BLOCK, REDACTED = 1, 4, 5, 6, 7, 8, 9, 10, 17
 EVIDENCE_AT = {DECISION: 18, ALARM: 5, RULE: 4}  # where a record of a kind cites its evidence
 REPLAY_AT = {CONFIG: (1,), BLOCK: (1, 6, 7)}  # block, snapshot, configuration: files that are named by their hash
-PERSONAL_AT = {DECISION: (25, 26), OVERRIDE: (7, 8)}  # salted hashes of (reason_text, actor_name)
+PERSONAL_AT = {CONFIG: (0, 6), DECISION: (25, 26), OVERRIDE: (7, 8), REDACTED: (6, 7)}  # (reason_text, actor_name)
 CONSTANTS = {0xC0: None, 0xC2: False, 0xC3: True}  # MessagePack, as far as records use it
 NUMBERS = {0xCA + at: ">" + form for at, form in enumerate("fdBHIQbhiq")}
 SIZED = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4, 0xDC: 2, 0xDD: 4}  # bytes of their length
