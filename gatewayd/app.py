@@ -19,6 +19,7 @@ from gatewayd.core.decide.draft import Draft
 from gatewayd.core.decide.lifecycle import UNSEEN_KEY, await_outcomes, restore
 from gatewayd.core.kernels import Kernels
 from gatewayd.core.site import NS, compile_site
+from gatewayd.core.snapshot import Captured, capture
 from gatewayd.core.state import State
 from gatewayd.core.step import bind
 from gatewayd.cycle import Cycle, Plant
@@ -29,6 +30,7 @@ from gatewayd.errors import GatewayError, StoreError, StoreFull, TransientError
 from gatewayd.facade import GatewayFacade
 from gatewayd.inhibits import Inhibit
 from gatewayd.journal.scrub import scrub
+from gatewayd.journal.states import Camera
 from gatewayd.learned import DetectorMemory
 from gatewayd.memory import refuse_exec_gain
 from gatewayd.model.block import ReadPlan
@@ -127,6 +129,7 @@ class Gateway:
         state.boot_id = storage.boot_id
         state.next_decision_id = storage.journal.last_decision_id() + 1
         self.recorder = storage.recorder(config.gateway, self.site.plans, digest=self.site.digests.site, clock=clock)
+        self.recorder.camera = Camera(self._captured)
         saves = storage.journal.saves()
         self._run_number = int.from_bytes(saves.get(SITE_RUN_KEY, b""), "big") + 1
         self.cycle = Cycle(
@@ -166,6 +169,10 @@ class Gateway:
 
     def _hand_over(self, commands: tuple[Command, ...], sampled_ns: int) -> None:
         self.act.hand_over(commands, sampled_ns)
+
+    def _captured(self, buffer: bytearray | None) -> Captured:
+        plant = self.cycle.plant
+        return capture(plant.state, plant.site, cycle=self.cycle.number, buffer=buffer)
 
     def _links(self) -> dict[str, Link]:
         folder = Path(self._config.folder)
@@ -324,6 +331,7 @@ class Gateway:
         """Serve until told to stop, then send what we command to its fail-safe values and say goodbye."""
         self._catch_signals()
         await self._journal_opening()
+        self.recorder.begin()
         cloud_name = "" if self.uplink is None else " with cloud link"
         self._log.event("gateway_started", tags=len(self.site.tags), points=len(self.site.points))
         server = self._server()

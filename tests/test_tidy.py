@@ -71,6 +71,7 @@ DECLARATIONS = {  # nothing in them runs
     "gatewayd/model/retention_view.py",
     "gatewayd/model/table.py",
     "gatewayd/model/wanted.py",
+    "gatewayd/replay/report.py",
     "gatewayd/version.py",
     "kernels/columns.py",
 }

@@ -1,10 +1,8 @@
 """Verify an audit export offline: `python3 verify_export.py DIR [--vkey KEY] [--decision ID]`.
 
 It shares no code with the daemon and needs Python 3.11 with `cryptography`. From bytes alone it checks keys, checkpoint,
-records and tree (RFC 6962), proofs, evidence, texts. Exit code 0 if all holds; 1 if not, naming the first bad thing.
+records and tree (RFC 6962), proofs, evidence, texts, files for a replay. Exit code 0 if all holds; 1 names the first bad.
 """
-
-from __future__ import annotations
 
 import argparse
 import base64
@@ -22,9 +20,21 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 Bad = AssertionError  # raised for the first thing that does not hold
 WIDTH, FORMAT, PROOF = 256, "gatewayd-export/1", "c2sp.org/tlog-proof@v1"  # 256 hashes in a tile, entries in a bundle
-GENESIS, DECISION, OUTCOME, OVERRIDE, ALARM, RULE, KEY_ROTATED = 1, 5, 6, 7, 8, 9, 20
+GENESIS, CONFIG, DECISION, OUTCOME, OVERRIDE, ALARM, RULE, BLOCK, REDACTED, KEY_ROTATED = (
+    1,
+    4,
+    5,
+    6,
+    7,
+    8,
+    9,
+    10,
+    17,
+    20,
+)
 EVIDENCE_AT = {DECISION: 18, ALARM: 5, RULE: 4}  # where a record of a kind cites its evidence
-PERSONAL_AT = {DECISION: (25, 26), OVERRIDE: (7, 8)}  # salted hashes of (reason_text, actor_name)
+REPLAY_AT = {CONFIG: (1,), BLOCK: (1, 6, 7)}  # block, snapshot, configuration: files that are named by their hash
+PERSONAL_AT = {CONFIG: (0, 6), DECISION: (25, 26), OVERRIDE: (7, 8), REDACTED: (6, 7), 25: (5, 6)}  # (reason, actor)
 CONSTANTS = {0xC0: None, 0xC2: False, 0xC3: True}  # MessagePack, as far as records use it
 NUMBERS = {0xCA + at: ">" + form for at, form in enumerate("fdBHIQbhiq")}
 SIZED = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4, 0xDC: 2, 0xDD: 4}  # bytes of their length
@@ -148,9 +158,9 @@ class Export:
 
     def tile(self, level: int | str, index: int, width: int) -> bytes:
         """Return a tile, or a bundle for the level `entries`."""
-        groups = f"{index:,}".split(",")
-        groups = ["x" + group.zfill(3) for group in groups[:-1]] + [groups[-1].zfill(3)]
-        return self.read(f"tile/{level}/{'/'.join(groups)}" + ("" if width == WIDTH else f".p/{width}"))
+        *groups, last = f"{index:,}".split(",")
+        path = "".join(f"x{group.zfill(3)}/" for group in groups) + last.zfill(3)
+        return self.read(f"tile/{level}/{path}" + ("" if width == WIDTH else f".p/{width}"))
 
     def _bundle(self, index: int) -> list[bytes]:
         width = min(WIDTH, self.size - index * WIDTH)
@@ -249,8 +259,11 @@ class Export:
     def check_all(self) -> None:
         """Check the tree, every exported record and text, and that there is neither more nor less than the export says."""
         self.check_tree()
-        for seq in range(self.first, self.end):
-            self.check_record(seq)
+        bodies = (self.check_record(seq) for seq in range(self.first, self.end))
+        cited = {body[at].hex() for body in bodies for at in REPLAY_AT.get(body[0], ()) if at < len(body)}
+        for path in (self.folder / "replay").glob("*"):
+            is_cited = path.name in cited and sha256(path.read_bytes()).hexdigest() == path.name
+            require(is_cited, f"replay/{path.name} is cited by no record, or was altered")
         texts = self.read("personal.jsonl").splitlines() if self.says.get("personal") else []
         for told in map(json.loads, texts):
             body, plain = body_of(self.entry(told["record"]), told["record"]), told["text"].encode()
@@ -258,7 +271,8 @@ class Export:
             is_told = sha256(bytes.fromhex(told["salt"]) + plain).digest() == hash_
             require(is_told, f"record {told['record']}: its text of {told['field']} was altered")
         self.counts["personal"] = len(texts)
-        self.counts["evidence"], proofs = (len(list((self.folder / name).glob("*"))) for name in ("evidence", "proofs"))
+        here = {name: len([*(self.folder / name).glob("*")]) for name in ("replay", "evidence", "proofs")}
+        proofs, self.counts = here.pop("proofs"), self.counts | here
         for name, count in self.counts.items():
             require(count == self.says.get(name), f"{count} {name} are here, export.json says {self.says.get(name)}")
         require(proofs == self.counts["decisions"] + self.counts["outcomes"], "proofs/ holds files of no record")

@@ -22,6 +22,11 @@ _DATA_NAME = "data.mdb"  # what marks a folder as a store
 @click.option("--from", "first", type=click.IntRange(min=0), default=0, metavar="SEQ", help="First record wanted.")
 @click.option("--to", "last", type=click.IntRange(min=0), default=None, metavar="SEQ", help="Last record wanted.")
 @click.option("--with-personal", is_flag=True, help="Names and reasons too; else only their salted hashes leave.")
+@click.option(
+    "--for-replay",
+    is_flag=True,
+    help="Inputs, snapshots and configurations too, for `gatewayd replay DIR`.",
+)
 @click.option("--vkey", metavar="KEY", help="The verifier key that `gatewayd init` printed.")
 @json_option
 def export_(source: Path, directory: Path, *, vkey: str | None, as_json: bool, **wanted: Any) -> None:
@@ -35,6 +40,7 @@ def export_(source: Path, directory: Path, *, vkey: str | None, as_json: bool, *
     \b
     Examples:
       gatewayd journal export /etc/gatewayd audit-2026-11
+      gatewayd journal export /etc/gatewayd audit-2026-11 --for-replay
       gatewayd journal export /var/lib/gatewayd audit --from 12000 --to 12999 --json
     """
     import msgspec
@@ -44,7 +50,7 @@ def export_(source: Path, directory: Path, *, vkey: str | None, as_json: bool, *
     from gatewayd.journal.export import Request, export
 
     progress = Progress(SystemClock(), is_on=not as_json)
-    request = Request(folder=directory, vkey=vkey, **wanted)  # first, last, with_personal
+    request = Request(folder=directory, vkey=vkey, **wanted)  # first, last, with_personal, for_replay
     try:
         made = export(store_of(source), request, progress=lambda done, total: progress.say(_share(done, total)))
     finally:
@@ -83,9 +89,17 @@ def _page(made: Exported, directory: Path, *, is_key_given: bool) -> str:
         ("Proofs", f"{made.decisions} decisions, {made.outcomes} outcomes"),
         ("Evidence", _evidence(made)),
         ("Personal", f"{made.personal} names and reasons in plain" if made.personal else "salted hashes only"),
+        ("Replay", _replay(made, directory)),
         ("Verify", f"python3 {directory / 'verify_export.py'} {directory} --vkey KEY"),
     ]
     return f"{show.heading(f'Exported to {directory}.')}\n{show.pairs(rows)}"
+
+
+def _replay(made: Exported, directory: Path) -> str:
+    if not made.replay:
+        return "not with these files: --for-replay adds what it needs"
+    missing = f"; {made.replay_missing} more have expired" if made.replay_missing else ""
+    return f"gatewayd replay {directory}  ({made.replay} blocks, snapshots and configurations{missing})"
 
 
 def _evidence(made: Exported) -> str:

@@ -21,6 +21,7 @@ _COMMANDS = {
     "override": ("gatewayd.cli.override:override", "Hold a point by hand, for a time and a reason."),
     "resume": ("gatewayd.cli.resume:resume", "Let automatic writes come back after a damaged journal."),
     "journal": ("gatewayd.cli.journal:journal", "Verify the journal, export it, have it witnessed."),
+    "replay": ("gatewayd.cli.replay:replay", "Compute recorded decisions anew and compare them."),
     "sync": ("gatewayd.cli.sync:sync", "See what the cloud has and what waits."),
     "config": ("gatewayd.cli.config:config", "Check a site's configuration."),
     "rules": ("gatewayd.cli.rules:rules", "Check rules, try them on recorded data, apply them."),

@@ -10,9 +10,27 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
+from msgspec import Struct
+
 TEXTS_MAX: Final = 65_536
 TEXT_BYTES_MAX: Final = 8 << 20  # as UTF-8
 NO_ROOM: Final = 0
+
+
+class HeldTexts(Struct, frozen=True, array_like=True):
+    """What a table of texts holds, apart from it.
+
+    Args:
+        next_id: of the next new text.
+        texts: id -> text.
+        held: row -> id.
+        idle: ids that no row holds, the longest idle first.
+    """
+
+    next_id: int
+    texts: dict[int, str]
+    held: dict[int, int]
+    idle: list[int]
 
 
 class Texts:
@@ -57,6 +75,20 @@ class Texts:
             self._holders[text_id] += 1
             self._idle.pop(text_id, None)
         return text_id
+
+    def held(self) -> HeldTexts:
+        """Return a copy of everything, in an order that restores it."""
+        return HeldTexts(self._next_id, dict(self._texts), dict(self._held), list(self._idle))
+
+    def take_up(self, held: HeldTexts) -> None:
+        """Hold what another table held, instead of what this one did."""
+        self._next_id = held.next_id
+        self._texts = dict(held.texts)
+        self._ids = {text: text_id for text_id, text in self._texts.items()}
+        self._bytes = sum(len(text.encode(errors="replace")) for text in self._ids)
+        self._held = dict(held.held)
+        self._holders = Counter(self._held.values())
+        self._idle = dict.fromkeys(held.idle)
 
     def _release(self, row: int) -> None:
         text_id = self._held.pop(row, None)

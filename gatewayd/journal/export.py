@@ -19,6 +19,7 @@ from gatewayd.journal import tail
 from gatewayd.journal.bundle import Entries
 from gatewayd.journal.chain import handovers
 from gatewayd.journal.export_folder import ExportFolder, ProvDocument
+from gatewayd.journal.export_replay import ReplayFiles
 from gatewayd.journal.leaf import decode_leaf, decode_personal, wrong_personal_field
 from gatewayd.journal.prov import Lineage, Statement
 from gatewayd.journal.pruned import PrunedState, first_tree, pruned_state, refuse_pruned
@@ -54,6 +55,7 @@ class Request(Struct, frozen=True, kw_only=True):
         first: first record wanted.
         last: last record wanted; None = the newest signed one.
         with_personal: names and reasons too, which otherwise stay salted hashes.
+        for_replay: blocks of inputs, snapshots and configurations too.
     """
 
     folder: Path
@@ -61,6 +63,7 @@ class Request(Struct, frozen=True, kw_only=True):
     first: int = 0
     last: int | None = None
     with_personal: bool = False
+    for_replay: bool = False
 
 
 class Exported(Struct, frozen=True):
@@ -80,6 +83,8 @@ class Exported(Struct, frozen=True):
         personal: names and reasons written in plain.
         keys: (first size, verifier key) of each key up to the one that signed the checkpoint.
         min_index: first record that the gateway still has; of those before, the tree stays (C2SP tlog-tiles, Pruning).
+        replay: blocks, snapshots and configurations, each a file.
+        replay_missing: cited, but no longer kept; 0 where they were not asked for.
     """
 
     format: str
@@ -95,6 +100,8 @@ class Exported(Struct, frozen=True):
     personal: int = 0
     keys: tuple[tuple[int, str], ...] = ()
     min_index: int = 0
+    replay: int = 0
+    replay_missing: int = 0
 
 
 class _Signed(Struct, frozen=True):
@@ -139,7 +146,8 @@ def export_store(store: Store, request: Request, *, progress: Progress | None = 
         empty = Exported(
             FORMAT, VerifierKey.parse(vkey).name, vkey, signed.size, first, end, keys=keys, min_index=kept.size
         )
-        records = _RecordFiles(store, folder, log, with_personal=request.with_personal)
+        replay = ReplayFiles(store, folder) if request.for_replay else None
+        records = _RecordFiles(store, folder, log, with_personal=request.with_personal, replay=replay)
         made = records.write(empty, signed.note, _part_of(progress, signed.size, 0))
         folder.write("export.json", msgspec.json.format(msgspec.json.encode(made)) + b"\n")
         for source in auditor_files():
@@ -280,12 +288,15 @@ class _LogFiles:
 class _RecordFiles:
     """What hangs on the records: evidence, proofs, lineage and, where wanted, personal texts."""
 
-    def __init__(self, store: Store, folder: ExportFolder, log: _LogFiles, *, with_personal: bool) -> None:
+    def __init__(
+        self, store: Store, folder: ExportFolder, log: _LogFiles, *, with_personal: bool, replay: ReplayFiles | None
+    ) -> None:
         self._store = store
         self._folder = folder
         self._log = log
         self._nodes = log.nodes()
         self._with_personal = with_personal
+        self._replay = replay
         self._lineage = Lineage()
         self._counts = {"decisions": 0, "outcomes": 0, "evidence": 0, "evidence_missing": 0, "personal": 0}
 
@@ -301,6 +312,8 @@ class _RecordFiles:
             document.finish()
         finally:
             document.close()
+        if self._replay is not None:
+            self._counts |= {"replay": self._replay.written, "replay_missing": self._replay.missing}
         return msgspec.structs.replace(empty, **self._counts)
 
     def _write_record(self, seq: int, leaf: Leaf, note: str, state: Callable[[Statement], None]) -> None:
@@ -316,6 +329,8 @@ class _RecordFiles:
             statements += self._lineage.of_outcome(leaf, body)
         if self._with_personal:
             self._write_personal(seq, leaf)
+        if self._replay is not None:
+            self._replay.take(seq, body)
         for statement in statements:
             state(statement)
 

@@ -2,7 +2,9 @@
 
 A sealed block and the record that cites its SHA-256 are one transaction. When the quota is used up, blocks in whose
 cycles nothing was decided go first, then the oldest; what is open or retained rests on blocks that stay (`pins`). When
-only those are left, new blocks are lost, as they are when sealing cannot keep up; the journal says which (`gaps`).
+only those are left, new blocks are lost, as they are when sealing cannot keep up; the journal says which (`gaps`). Beside
+some blocks, and with them, a snapshot of the core before their first cycle is kept, so that they can be replayed: see
+`gatewayd.journal.states`.
 """
 
 from __future__ import annotations
@@ -15,11 +17,13 @@ import msgspec
 from msgspec import Struct
 
 from gatewayd.clock import Clock
+from gatewayd.core.snapshot import Captured
 from gatewayd.errors import JournalDamaged, StoreError
 from gatewayd.journal.columnar import Packer
 from gatewayd.journal.gaps import NOT_SEALED, PINS_FILL, TOO_SLOW, Gaps, lost_tail
 from gatewayd.journal.log import Journal
 from gatewayd.journal.pins import Pins
+from gatewayd.journal.states import Camera, PackedState, StatePolicy, pack_state
 from gatewayd.journal.stored_block import CYCLES_MAX, pack
 from gatewayd.journal.stored_block import unpack as unpack
 from gatewayd.model.decision import Inputs, NewRecord, without_texts
@@ -41,8 +45,9 @@ class BlockEntry(Struct, frozen=True, array_like=True):
 
     last_cycle: int
     digest: bytes
-    size: int  # bytes, compressed
+    size: int  # bytes, compressed, its snapshot included
     is_cited: bool  # something was decided in its cycles
+    state: bytes = b""  # SHA-256 of the snapshot of the core before its first cycle; empty = none
 
 
 class Expired(Struct, frozen=True):
@@ -57,12 +62,21 @@ class Expired(Struct, frozen=True):
 _entry_decoder = msgspec.msgpack.Decoder(BlockEntry)
 
 
+class _Before(Struct):
+    """What is known of a block before its first cycle; one object from then on, whoever packs the state in it."""
+
+    state: Captured | PackedState | None = None
+    is_first: bool = False  # of a run, or of a site
+    records: int = 0  # in the journal
+
+
 class _Open(Struct):
     """A block that still grows, or waits to be sealed."""
 
     first_cycle: int
     began_ns: int
     plans_digest: bytes
+    before: _Before
     last_cycle: int = 0
     samples: int = 0
     size: int = 0
@@ -80,6 +94,7 @@ class Recorder:
         samples_per_plan: rows of each read plan, to count samples; may be empty.
 
     Attributes:
+        camera: copies the core's state as it is after the cycle taken last; None = blocks get no snapshots.
         blocks_dropped: blocks lost before they were sealed, because sealing could not keep up or the store was full.
         blocks_expired: blocks deleted for the quota or for their age.
         kept_ns: how long blocks are kept, 0 = for as long as there is room.
@@ -111,29 +126,40 @@ class Recorder:
         self._gaps = Gaps()
         self.is_full_of_pins = False
         self.kept_ns = 0
+        self.camera: Camera | None = None
+        self._next = _Before()
+        self._states = StatePolicy(quota_bytes)
         self.blocks_dropped = 0
         self.blocks_expired = 0
         self.kept_bytes, self._index = journal.store.read(_kept)
+
+    def begin(self) -> None:
+        """Look at the core before the first cycle of a run, which nothing but a snapshot knows in full."""
+        self._look(is_first=True)
 
     def take(self, inputs: Inputs) -> None:
         """Keep the inputs of one cycle, without names and reasons. Call it once per cycle, before the next one begins."""
         encoded = _encoder.encode(_without_texts(inputs))
         now_ns = self._clock.monotonic_ns()
-        if self._open is not None and self._is_due(self._open, len(encoded), now_ns, inputs.cycle):
+        if self._open is not None and not self._fits(self._open, len(encoded), inputs.cycle):
             self._rotate()
         if self._open is None:
-            self._open = _Open(first_cycle=inputs.cycle, began_ns=now_ns, plans_digest=self._plans_digest)
+            self._open = self._opened(inputs.cycle, now_ns)
         block = self._open
         block.cycles.append(encoded)
         block.last_cycle = inputs.cycle
         block.size += len(encoded)
         block.samples += sum(self._samples_of(read.plan, read.plans) for read in inputs.blocks)
+        if self._is_due(block, len(encoded), now_ns):  # now, not with the next cycle: the state is as that will find it
+            self._rotate()
+            self._look()
 
     def change_site(self, digest: bytes) -> None:
         """Begin a block of its own for the cycles of another site; its read plans are the same."""
         if self._open is not None:
             self._rotate()
         self._plans_digest = digest
+        self._look(is_first=True)
 
     async def run(self) -> None:
         """Seal blocks as they become due, for as long as the task lives."""
@@ -205,10 +231,23 @@ class Recorder:
 
     # --- taking -------------------------------------------------------------------------------------------------------
 
-    def _is_due(self, block: _Open, more_bytes: int, now_ns: int, cycle: int) -> bool:
-        is_consecutive = cycle > block.last_cycle
+    def _fits(self, block: _Open, more_bytes: int, cycle: int) -> bool:
         is_big = block.size + more_bytes > BLOCK_BYTES_MAX or len(block.cycles) >= CYCLES_MAX
-        return is_big or not is_consecutive or now_ns - block.began_ns >= self._block_ns
+        return cycle > block.last_cycle and not is_big
+
+    def _is_due(self, block: _Open, more_bytes: int, now_ns: int) -> bool:
+        """Say whether a block is old enough, or another cycle of `more_bytes` would not fit."""
+        return now_ns - block.began_ns >= self._block_ns or not self._fits(block, more_bytes, block.last_cycle + 1)
+
+    def _opened(self, cycle: int, now_ns: int) -> _Open:
+        before, self._next = self._next, _Before()
+        return _Open(first_cycle=cycle, began_ns=now_ns, plans_digest=self._plans_digest, before=before)
+
+    def _look(self, *, is_first: bool = False) -> None:
+        """Copy the core's state for the block that the next cycle begins; packing it is not for the cycle."""
+        if self.camera is not None:
+            self._next = _Before(self.camera.look(), is_first, self._journal.size)
+            self._has_waiting.set()
 
     def _rotate(self) -> None:
         assert self._open is not None
@@ -225,6 +264,8 @@ class Recorder:
 
     async def _seal_waiting(self) -> None:
         async with self._sealing:
+            for before in (self._next, self._open.before if self._open else _Before()):
+                await self._pack_state(before)
             while self._waiting:
                 block = self._waiting[0]
                 try:
@@ -241,6 +282,7 @@ class Recorder:
 
     def _lose(self, block: _Open, reason: str) -> None:
         self.blocks_dropped += 1
+        self._states.lose()
         self._gaps.lose(block.first_cycle, block.last_cycle, len(block.cycles), reason)
 
     async def _tell_gaps(self) -> None:
@@ -251,12 +293,25 @@ class Recorder:
                 gaps = ()  # they wait for the next block
             self._gaps.tell(gaps)
 
+    async def _pack_state(self, before: _Before) -> PackedState | None:
+        """Pack a copied state, which is several times smaller, beside the loop."""
+        captured = before.state
+        if not isinstance(captured, Captured):
+            return captured
+        before.state = packed = await asyncio.to_thread(pack_state, captured)
+        if self.camera is not None:
+            self.camera.take_back(captured)
+        return packed
+
     async def _seal_one(self, block: _Open) -> None:
         content, digest = await asyncio.to_thread(pack, self._packer, block.cycles)
         is_cited = self._journal.decided_in(block.first_cycle, block.last_cycle)
-        entry = BlockEntry(block.last_cycle, digest, len(content), is_cited)
-        expired = self._chosen_to_expire(len(content))
-        self.is_full_of_pins = bool(self._index) and not expired and self._excess(len(content)) > 0
+        packed = await self._pack_state(block.before)
+        state = self._states.choose(packed, is_cited=is_cited, is_first=block.before.is_first)
+        size = len(content) + len(state.content)
+        entry = BlockEntry(block.last_cycle, digest, size, is_cited, state.digest)
+        expired = self._chosen_to_expire(size)
+        self.is_full_of_pins = bool(self._index) and not expired and self._excess(size) > 0
         if self.is_full_of_pins:
             self._lose(block, PINS_FILL)
             return
@@ -267,17 +322,23 @@ class Recorder:
             samples=block.samples,
             size=len(content),
             plans_digest=block.plans_digest,
+            state=state.digest,
+            state_size=len(state.content),
+            records=block.before.records,
         )
 
         def store_block(writing: Writes, seqs: tuple[int, ...]) -> None:
             _delete(writing, expired)
             writing.put(Table.BLOCK, digest, content)
+            if state.digest:
+                writing.put(Table.BLOCK, state.digest, state.content)
             writing.put(Table.BLOCK_INDEX, u64(block.first_cycle) + u64(seqs[0]), _encoder.encode(entry))
 
         (seq,) = await self._journal.commit_with([NewRecord(record)], store_block)
         self._forget(expired)
         self._index[u64(block.first_cycle) + u64(seq)] = entry
-        self.kept_bytes += len(content)
+        self.kept_bytes += size
+        self._states.sealed(state, size=len(content), is_cited=is_cited)
         self._gaps.end()
 
     def _excess(self, incoming_bytes: int) -> int:
@@ -349,6 +410,8 @@ def _delete(writing: Writes, expired: dict[bytes, BlockEntry]) -> None:
     for key, entry in expired.items():
         writing.delete(Table.BLOCK_INDEX, key)
         writing.delete(Table.BLOCK, entry.digest)
+        if entry.state:
+            writing.delete(Table.BLOCK, entry.state)
 
 
 def _kept(reading: Reading) -> tuple[int, dict[bytes, BlockEntry]]:

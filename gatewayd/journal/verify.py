@@ -327,6 +327,11 @@ class _Verification:
             raise _bad(leaf, error.message) from error
         if len(content) != block.size or not cycles:
             raise _bad(leaf, f"its block has {len(content)} bytes and {len(cycles)} cycles, not what it says")
+        state = reading.get(Table.BLOCK, block.state) if block.state else b""
+        if state is None:
+            self._evidence_missing += 1
+        elif state and (sha256(state).digest(), len(state)) != (block.state, block.state_size):
+            raise _bad(leaf, "the snapshot beside its block does not have the hash that it cites")
 
     def _check_evidence(self, entries: Entries, leaf: Leaf) -> bytes | None:
         digest = getattr(leaf.body, "evidence", b"")

@@ -195,7 +195,10 @@ class RuleEvent(Body, frozen=True, tag=int(Kind.RULE)):
 
 
 class BlockSealed(Body, frozen=True, tag=int(Kind.BLOCK)):
-    """A flight-recorder block was sealed: cycles [first, last], SHA-256 of its stored bytes."""
+    """A flight-recorder block was sealed: cycles [first, last], SHA-256 of its stored bytes.
+
+    `state` is SHA-256 of a snapshot of the core before the first cycle, empty if none is kept beside the block.
+    """
 
     digest: bytes
     first_cycle: int
@@ -203,6 +206,9 @@ class BlockSealed(Body, frozen=True, tag=int(Kind.BLOCK)):
     samples: int
     size: int
     plans_digest: bytes = b""
+    state: bytes = b""
+    state_size: int = 0
+    records: int = 0  # the first record that its cycles can have made; 0 = not known
 
 
 class Gap(Body, frozen=True, tag=int(Kind.GAP)):

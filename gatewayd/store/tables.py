@@ -18,7 +18,7 @@ class Table(StrEnum):
     INTENT = "intent"  # decision id -> Command: writes whose outcome is not journalled yet
     PERSONAL = "personal"  # seq -> {field: [salt, text]}; may be deleted without breaking a proof
     EVIDENCE = "evidence"  # b"r" + seq -> evidence slice; b"t" + tile index -> those of a full tile, compressed
-    BLOCK = "block"  # SHA-256 -> sealed flight-recorder block
+    BLOCK = "block"  # SHA-256 -> sealed flight-recorder block, or a snapshot of the core before one
     BLOCK_INDEX = "block_index"  # first cycle + seq of the block record -> BlockEntry
     INDEX = "index"  # see journal/index.py
     SAVE = "save"  # key -> state that must survive a restart

@@ -19,6 +19,7 @@ BENCHES = {
     "journal": "durable records per second, and what a commit costs",
     "modbus": "Modbus TCP tags per second, CPU per tag and lateness, beside pymodbus, libmodbus and a C client",
     "anomaly": "what the anomaly detectors find of NAB, SKAB and Tennessee Eastman, and what they cost",
+    "replay": "recorded cycles decided again: times real time, differences, what snapshots cost",
     "opcua": "OPC UA values per second and CPU per value, beside asyncua",
 }
 HAVE_PEERS = ("anomaly", "modbus", "opcua")

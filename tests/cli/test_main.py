@@ -80,7 +80,7 @@ def command_at(path: tuple[str, ...]) -> click.Command:
 def test_the_root_offers_every_noun_of_the_product():
     assert {path[0] for path in EVERY_COMMAND} == {
         "init", "run", "status", "tags", "decisions", "override", "journal", "sync", "config", "device", "trust",
-        "cloud", "completion", "rules", "resume",
+        "cloud", "completion", "rules", "replay", "resume",
     }  # fmt: skip
 
 

@@ -9,6 +9,10 @@ from hypothesis import strategies as st
 
 from gatewayd.core.texts import NO_ROOM, Texts
 
+STEPS = st.lists(
+    st.tuples(st.integers(0, 5), st.sampled_from(["a", "bb", "on", "off", "\u00e4" * 12, ""])), max_size=30
+)
+
 
 def test_equal_texts_have_one_id_and_different_ones_differ() -> None:
     texts = Texts()
@@ -63,3 +67,15 @@ def test_the_table_keeps_its_limits_and_gives_the_same_ids_again(samples: list[t
         assert len(first) <= 3
         assert first.size_bytes <= 6
         assert all(first.hold(other, kept) != NO_ROOM for other, kept in held.items())
+
+
+@given(before=STEPS, after=STEPS)
+def test_what_another_table_took_up_goes_on_with_the_same_ids(
+    before: list[tuple[int, str]], after: list[tuple[int, str]]
+):
+    first, second = Texts(texts_max=4, bytes_max=40), Texts(texts_max=4, bytes_max=40)
+    for row, text in before:
+        first.hold(row, text)
+    second.take_up(first.held())
+    assert [second.hold(row, text) for row, text in after] == [first.hold(row, text) for row, text in after]
+    assert (second.size_bytes, second.held()) == (first.size_bytes, first.held())

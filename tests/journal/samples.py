@@ -123,7 +123,7 @@ def every_body() -> dict[str, Body]:
         "override": override,
         "alarm": AlarmEvent("bearing-hot", "unack", "high", "Bearing overheating", digest),
         "rule": RuleEvent("bearing-hot", "active", "inactive", digest),
-        "block": BlockSealed(digest, 10, 70, 1234, 5678, digest),
+        "block": BlockSealed(digest, 10, 70, 1234, 5678, digest, digest[::-1], 4321, 99),
         "gap": Gap("blocks", 1, 2, 2, "queue full"),
         "device": DeviceEvent("plc-1", "lost", 0x808A0000, "connection reset"),
         "redacted": Redacted(3, 9, 2, 4, ANA, digest, digest),

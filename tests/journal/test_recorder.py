@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from hashlib import sha256
 
 import msgspec
 import pytest
 import zstandard
 
+from gatewayd.core.snapshot import Captured, Column
+from gatewayd.core.texts import HeldTexts
 from gatewayd.errors import JournalDamaged, StoreError, StoreFull
 from gatewayd.journal.gaps import NOT_SEALED, PINS_FILL, TAIL, TOO_SLOW
 from gatewayd.journal.pins import RETAINED, Retained
 from gatewayd.journal.recorder import BLOCK_BYTES_MAX, WAITING_BLOCKS_MAX, Recorder
+from gatewayd.journal.states import Camera, PackedState, pack_state, unpack_state
 from gatewayd.journal.verify import verify_store
 from gatewayd.model.block import Block, Codec
 from gatewayd.model.decision import Inputs, SetOverride, without_texts
-from gatewayd.model.record import Gap, Kind
+from gatewayd.model.record import BlockSealed, Gap, Kind
 from gatewayd.store.tables import Table
 from tests.journal.samples import ANA, SIGNER, command, decision, open_journal, open_store, outcome
 
@@ -66,7 +70,7 @@ async def test_a_block_is_sealed_when_it_is_old_enough(recorder, journal, clock)
         while not journal.newest(Kind.BLOCK, 1):  # noqa: ASYNC110 - the journal tells nobody
             await asyncio.sleep(0)
     body = journal.newest(Kind.BLOCK, 1)[0].leaf.body
-    assert (body.first_cycle, body.last_cycle) == (1, 2)
+    assert (body.first_cycle, body.last_cycle) == (1, 3)
     assert await recorder.read(3) == inputs(3)
     task.cancel()
 
@@ -121,11 +125,11 @@ async def test_under_the_quota_blocks_without_decisions_go_first_then_the_oldest
 async def test_what_waits_to_be_sealed_is_bounded_and_its_loss_counted(recorder):
     for cycle in range(1, WAITING_BLOCKS_MAX + 4):
         recorder.take(inputs(cycle, bytes(BLOCK_BYTES_MAX)))
-    assert recorder.blocks_dropped == 2
+    assert recorder.blocks_dropped == 3
     await recorder.seal()
     with pytest.raises(StoreError):
-        await recorder.read(2)
-    assert (await recorder.read(3)).cycle == 3
+        await recorder.read(3)
+    assert (await recorder.read(4)).cycle == 4
 
 
 async def test_a_full_store_loses_blocks_makes_room_and_goes_on(tmp_path, clock):
@@ -317,3 +321,148 @@ async def test_what_a_run_that_was_cut_off_lost_begins_behind_its_last_block(rec
 
 async def _refuse(*_: object, **__: object) -> None:
     raise StoreFull("no room", remedy="Make some.")
+
+
+# --- snapshots of the core beside the blocks ----------------------------------------------------------------------------
+
+
+class Core:
+    """Stands for the core: a state of so many bytes that nothing makes smaller, after the cycle taken last."""
+
+    def __init__(self, recorder: Recorder, size: int = 100) -> None:
+        self.recorder = recorder
+        self.cycle = 0
+        self.size = size
+        recorder.camera = Camera(self.captured)
+        recorder.begin()
+
+    def captured(self, buffer: bytearray | None) -> Captured:
+        cells = bytearray(os.urandom(self.size))
+        columns = [Column("tag.value", "B", self.size)]
+        return Captured(self.cycle, bytes(32), bytes(32), b"\x80", HeldTexts(1, {}, {}, []), columns, cells)
+
+    def two_cycles(self, size: int = 100) -> None:
+        """Run two cycles that make a block of their own, since the second comes late."""
+        for _ in range(2):
+            self.cycle += 1
+            self.recorder.take(inputs(self.cycle, os.urandom(size)))
+            self.recorder._clock._move_to(self.recorder._clock.monotonic_ns() + 10 * SECOND)
+
+    async def sealed_block(self, size: int = 100) -> None:
+        self.two_cycles(size)
+        await self.recorder.seal()
+
+
+def blocks_of(journal) -> list[BlockSealed]:
+    return [record.leaf.body for record in reversed(journal.newest(Kind.BLOCK, 99))]
+
+
+def seen_by(store, block: BlockSealed) -> int:
+    """The last cycle that the snapshot of a block has seen."""
+    content = unpack_state(store.get(Table.BLOCK, block.state), block.state)
+    return msgspec.msgpack.decode(content[4 : 4 + int.from_bytes(content[:4], "big")])[1]
+
+
+async def test_the_first_block_of_a_run_has_the_state_before_its_first_cycle(recorder, journal, store):
+    core = Core(recorder)
+    await core.sealed_block()
+    (block,) = blocks_of(journal)
+    assert (block.first_cycle, block.last_cycle, seen_by(store, block)) == (1, 2, 0)
+    assert block.records == 1, "the genesis record is not of a cycle"
+    assert len(store.get(Table.BLOCK, block.state)) == block.state_size
+    assert verify_store(store, SIGNER.vkey).problem is None
+
+
+async def test_a_block_has_a_snapshot_when_its_way_from_the_last_is_long(recorder, journal, store):
+    """Of what is kept most are inputs: four bytes of blocks, or more, for each byte of a snapshot."""
+    core = Core(recorder, size=1900)
+    for _ in range(12):
+        await core.sealed_block(1000)
+    kept = [block for block in blocks_of(journal) if block.state]
+    assert [block.first_cycle for block in kept] == [1, 9, 17]
+    assert [seen_by(store, block) for block in kept] == [0, 8, 16]
+
+
+async def test_a_block_with_decisions_behind_one_that_expires_before_it_has_a_snapshot(recorder, journal):
+    core = Core(recorder, size=1_000)
+    await journal.commit([decision(1, cycle=1), decision(2, cycle=3), decision(3, cycle=8), decision(4, cycle=9)])
+    for _ in range(5):
+        await core.sealed_block(10)
+    assert [bool(block.state) for block in blocks_of(journal)] == [True, False, False, True, False]
+
+
+async def test_the_block_behind_one_that_was_lost_has_a_snapshot(recorder, journal):
+    core = Core(recorder)
+    for _ in range(WAITING_BLOCKS_MAX + 2):
+        core.two_cycles()
+    assert recorder.blocks_dropped == 2
+    await recorder.seal()
+    first = blocks_of(journal)[0]
+    assert (first.first_cycle, bool(first.state)) == (5, True)
+
+
+async def test_the_first_block_of_another_site_has_a_snapshot(recorder, journal, store):
+    core = Core(recorder)
+    await core.sealed_block()
+    core.recorder.change_site(bytes([7]) * 32)
+    await core.sealed_block()
+    assert [seen_by(store, block) for block in blocks_of(journal)] == [0, 2]
+
+
+async def test_a_snapshot_goes_with_its_block_and_counts_for_the_quota(journal, clock, store):
+    recorder = Recorder(journal, clock, 40_000, block_s=10)
+    core = Core(recorder, size=2_000)
+    for _ in range(9):
+        await core.sealed_block(4_000)
+        assert recorder.kept_bytes <= 40_000
+    kept = [block for block in blocks_of(journal) if store.get(Table.BLOCK, block.digest) is not None]
+    states = [block.state for block in blocks_of(journal) if block.state and store.get(Table.BLOCK, block.state)]
+    assert states == [block.state for block in kept if block.state]
+    assert Recorder(journal, clock, 40_000).kept_bytes == recorder.kept_bytes
+    assert verify_store(store, SIGNER.vkey).problem is None
+
+
+async def test_a_state_that_is_being_packed_when_its_block_begins_is_not_overwritten(
+    recorder, journal, store, monkeypatch
+):
+    """Its memory is free for the next copy only when the very snapshot that will be kept has been made of it."""
+    may_pack = threading.Event()
+
+    def slowly(captured: Captured) -> PackedState:
+        assert may_pack.wait(10)
+        return pack_state(captured)
+
+    class Reused(Core):
+        def captured(self, buffer: bytearray | None) -> Captured:
+            captured = super().captured(buffer)
+            if buffer is None:
+                return captured
+            buffer[:] = captured.cells
+            return captured._replace(cells=buffer)
+
+    monkeypatch.setattr("gatewayd.journal.recorder.pack_state", slowly)
+    core = Reused(recorder)
+    before = bytes(recorder._next.state.cells)
+    sealing = asyncio.ensure_future(recorder.seal())
+    await asyncio.sleep(0)
+    recorder.take(inputs(1))
+    may_pack.set()
+    await sealing
+    recorder.take(inputs(2))
+    recorder.change_site(bytes(32))
+    await recorder.seal()
+    block = blocks_of(journal)[0]
+    kept = unpack_state(store.get(Table.BLOCK, block.state), block.state)
+    assert (core.cycle, kept[-len(before) :]) == (0, before)
+
+
+async def test_a_changed_snapshot_is_refused_and_named_by_its_block(recorder, journal, store):
+    core = Core(recorder)
+    await core.sealed_block()
+    (block,) = blocks_of(journal)
+    content = store.get(Table.BLOCK, block.state)
+    changed = content[:-1] + bytes([content[-1] ^ 1])
+    store.write(lambda writing: writing.put(Table.BLOCK, block.state, changed))
+    with pytest.raises(JournalDamaged, match="hash"):
+        unpack_state(changed, block.state)
+    assert "snapshot" in verify_store(store, SIGNER.vkey).problem.what

@@ -15,8 +15,8 @@ from tests.journal.conftest import open_journal, open_store
 from tests.journal.samples import SIGNER, command, decision, decision_body, every_body, gap
 
 KINDS = {
-    Reserve.LAST_WORDS: {"genesis", "start", "config", "stop", "mode", "gap", "outcome"},
-    Reserve.PEOPLE: {"override", "alarm"},
+    Reserve.LAST_WORDS: {"genesis", "start", "config", "stop", "mode", "gap", "outcome", "key_rotated", "pruned"},
+    Reserve.PEOPLE: {"override", "alarm", "retention"},
 }
 
 

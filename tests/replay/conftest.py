@@ -1,0 +1,3 @@
+from tests.journal.conftest import clock, journal, store
+
+__all__ = ["clock", "journal", "store"]
