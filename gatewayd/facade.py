@@ -12,7 +12,7 @@ from gatewayd.core.site import NS, Site
 from gatewayd.core.state import State
 from gatewayd.cycle import Cycle
 from gatewayd.errors import RequestRefused
-from gatewayd.explain import Explainer
+from gatewayd.explain.gather import Explainer
 from gatewayd.journal.log import Journal
 from gatewayd.model import quality
 from gatewayd.model.config import GatewayFile
@@ -67,7 +67,7 @@ class GatewayFacade:
         self._clock = clock
         self._config = config
         self._started_mono_ns = clock.monotonic_ns()
-        self._explainer = Explainer(journal)
+        self._explainer = Explainer(journal, journal.checkpoint)
         self._requests = 0
         self.warnings: tuple[str, ...] = ()
         self.kernel_form = ""

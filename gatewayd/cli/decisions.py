@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
+import msgspec
 
 from gatewayd.cli import explanation, show
 from gatewayd.cli.client import Client, path_of
 from gatewayd.cli.session import Session, json_option, pass_session
+from gatewayd.errors import ConfigError
 from gatewayd.model.view import DecisionDetail, DecisionList, DecisionView, Explanation
 
 _HEAD = ("ID", "WHEN", "POINT", "FROM", "TO", "OUTCOME", "BY", "REASONS")
@@ -60,18 +64,44 @@ def show_(session: Session, decision_id: int, *, as_json: bool) -> None:
 
 @decisions.command()
 @click.argument("decision_id", metavar="ID", type=_IDS)
+@click.option(
+    "--storage",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Read this storage folder rather than ask the daemon, which may be stopped.",
+)
 @json_option
 @pass_session
-def explain(session: Session, decision_id: int, *, as_json: bool) -> None:
+def explain(session: Session, decision_id: int, *, storage: Path | None, as_json: bool) -> None:
     """Explain one decision from the samples it read to the value read back.
 
     \b
-    Example:
+    Examples:
       gatewayd decisions explain 41
+      gatewayd decisions explain 41 --storage /var/lib/gatewayd
     """
-    target = path_of("decisions", str(decision_id), "explain")
-    raw, found = Client(session.socket_path).ask(Explanation, "GET", target)
+    raw, found = _stored(storage, decision_id) if storage else _asked(session, decision_id)
     click.echo(raw if as_json else explanation.page(found))
+
+
+def _asked(session: Session, decision_id: int) -> tuple[bytes, Explanation]:
+    target = path_of("decisions", str(decision_id), "explain")
+    return Client(session.socket_path).ask(Explanation, "GET", target)
+
+
+def _stored(storage: Path, decision_id: int) -> tuple[bytes, Explanation]:
+    """Explain as the daemon would, from the store alone."""
+    from gatewayd.explain.gather import Explainer
+    from gatewayd.explain.stored import open_journal
+
+    with open_journal(storage) as journal:
+        found = Explainer(journal, journal.checkpoint).explain(decision_id, {})
+    if found is None:
+        raise ConfigError(
+            f"the journal in {storage} holds no decision {decision_id}",
+            remedy="Ids count from 1; `gatewayd journal verify` says how many decisions it holds.",
+        )
+    return msgspec.json.encode(found), found
 
 
 def _row(decision: DecisionView, now_ns: int) -> tuple[str, ...]:

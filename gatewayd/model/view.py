@@ -11,6 +11,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from gatewayd.model.account import Account
+
 OVERRIDE_S_MAX = 259_200  # 72 h, the longest a person may ask for; a point's own limit is usually lower
 REASON_CHARS_MAX = 500
 
@@ -300,6 +302,7 @@ class Explanation(View, frozen=True, kw_only=True):
     terms: tuple[TermView, ...]
     samples: tuple[SampleView, ...]
     evidence_intact: bool | None  # the stored slice hashes to the cited digest; null = none was cited
+    account: Account | None = None  # null from a daemon of before
 
 
 # --- overrides and probes ---------------------------------------------------------------------------------------------
