@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import os
 
 from gatewayd.clock import Clock
+from gatewayd.compiled import load_kernels
 from gatewayd.control.facade import name_matcher
 from gatewayd.core.detectors import instances
 from gatewayd.core.site import NS, Site
@@ -13,6 +15,7 @@ from gatewayd.core.state import State
 from gatewayd.cycle import Cycle
 from gatewayd.errors import RequestRefused
 from gatewayd.explain.gather import Explainer
+from gatewayd.explain.trend import with_history
 from gatewayd.journal.log import Journal
 from gatewayd.model import quality
 from gatewayd.model.config import GatewayFile
@@ -216,9 +219,13 @@ class GatewayFacade:
         """Return a decision's record."""
         return self._explainer.detail(decision_id, self._units())
 
-    async def explain(self, decision_id: int) -> Explanation | None:
-        """Return a decision with its evidence."""
-        return self._explainer.explain(decision_id, self._units())
+    async def explain(self, decision_id: int, *, with_trend: bool = False) -> Explanation | None:
+        """Return a decision with its evidence; the recorder's blocks are unpacked and decoded in a thread."""
+        found = self._explainer.explain(decision_id, self._units())
+        if found is None or not with_trend:
+            return found
+        kernels = load_kernels(self.kernel_form or None)
+        return await asyncio.to_thread(with_history, self._journal.store, found, kernels)
 
     def _units(self) -> dict[str, str]:
         return {point.name: self._site.tags[point.row].units for point in self._site.points}

@@ -211,21 +211,15 @@ def _person(found: DecisionDetail) -> list[str]:
 
 def _samples(samples: Sequence[SampleView], decided_ns: int) -> str:
     """Return each sample on two lines: what it was, then its three times as seen from the decision."""
-    head = ("  TAG", "VALUE", "DEVICE", "CODE", "QUALITY")
+    head = ("  TAG", "VALUE", "QUALITY")
     rows = [
-        (
-            f"  {show.clean(sample.tag)}",
-            show.number(sample.value, sample.units),
-            show.clean(sample.device),
-            f"{sample.status & 0xFFFFFFFF:08X}",
-            show.state(sample.quality),
-        )
+        (f"  {show.clean(sample.tag)}", show.number(sample.value, sample.units), show.state(sample.quality))
         for sample in samples
     ]
     first, *lines = show.table(head, rows, right=(1,)).split("\n")
     told = [first]
     for line, sample in zip(lines, samples, strict=True):
-        told += [line, f"    {_times(sample, decided_ns)}"]
+        told += [line, _hanging("  ", 2, show.clean(_times(sample, decided_ns)))]
         told += [_item(f"unusual: {show.clean(why)}") for why in sample.unusual]
     return "\n".join(told)
 
@@ -236,9 +230,9 @@ def _times(sample: SampleView, decided_ns: int) -> str:
         ("ingest", sample.ingest_time_ns),
         ("processed", sample.processing_time_ns),
     )
-    found = anomaly(sample.anomaly, sample.score)
-    told = "  ".join(f"{name} {_before(time_ns, decided_ns)}" for name, time_ns in times)
-    return f"{told}  anomaly {found}"
+    told = ", ".join(f"{name} {_before(time_ns, decided_ns)}" for name, time_ns in times)
+    code = f"code 0x{sample.status & 0xFFFFFFFF:08X}"
+    return f"{sample.device}; {told}; {code}; anomaly {anomaly(sample.anomaly, sample.score)}"
 
 
 def _before(time_ns: int, decided_ns: int) -> str:
@@ -308,16 +302,19 @@ def _versions(versions: VersionsView, gateway: str = "") -> str:
 
 
 def _proof(proof: ProofView, intact: bool | None, inclusion: str = "") -> list[str]:
-    words = {
+    verdict = {
         True: click.style("intact", fg="green"),
         False: click.style("ALTERED: the stored slice does not match", fg="red"),
         None: "",
     }
-    evidence = f"{proof.evidence[:16]} {words[intact]}".strip() if proof.evidence else "none cited"
-    rows = [("Record", f"{proof.seq}"), ("Leaf hash", proof.leaf_hash), ("Evidence", evidence)]
+    evidence = f"{show.clean(proof.evidence)[:16]} {verdict[intact]}".strip() if proof.evidence else "none cited"
+    rows = [("Record", f"{proof.seq}"), ("Leaf hash", show.clean(proof.leaf_hash)), ("Evidence", evidence)]
     rows.append(("Checkpoint", show.clean(proof.checkpoint) or "not covered by a checkpoint yet"))
     if inclusion:
         origin, _, rest = proof.checkpoint.partition(" ")
-        rows[3:] = [("Checkpoint", show.clean(origin) or rows[3][1]), *_some("", show.clean(rest))]
+        rows[3:] = [
+            ("Checkpoint", show.clean(origin) or rows[3][1]),
+            *(("", show.clean(part)) for part in rest.split()),
+        ]
         rows.append(("Inclusion", inclusion))
     return [show.heading("Proof"), show.pairs(rows)]

@@ -166,3 +166,8 @@ def truth(value: float | None, *, is_condition: bool) -> str:
 def approvals(found: DecisionDetail) -> str:
     """Return who approved."""
     return ", ".join(person(actor) for actor in found.approvals) or "none needed or given"
+
+
+def plain(text: str) -> str:
+    """Return text without control characters, which neither a page nor a terminal may be driven by."""
+    return "".join(char if char.isprintable() else " " for char in text)

@@ -300,7 +300,7 @@ class FakeGateway:
     async def decision(self, decision_id: int) -> DecisionDetail | None:
         return {41: DETAIL, 40: HELD_DETAIL}.get(decision_id)
 
-    async def explain(self, decision_id: int) -> Explanation | None:
+    async def explain(self, decision_id: int, *, with_trend: bool = False) -> Explanation | None:
         return EXPLANATION if decision_id == 41 else None
 
     async def overrides(self) -> tuple[OverrideView, ...]:
