@@ -121,7 +121,11 @@ def _why(found: Explanation, account: Account) -> list[str]:
     if account.traces:
         lines += [_trace(one) for one in account.traces]
     elif found.expression:
-        lines.append(_told(_programs("As written", found.expression) + _programs("With values", found.filled_in)))
+        terms = "\n".join(
+            f"{one.text} = {words.truth(one.value, is_condition=False)}" for one in found.terms if "\n" not in one.text
+        )
+        written = _programs("As written", found.expression) + _programs("With values", found.filled_in)
+        lines.append(_told(written + _programs("Terms", terms)))
     return lines
 
 
@@ -279,7 +283,8 @@ def _slots(found: DecisionDetail) -> str:
 def _write(write: WriteView | None, decided_ns: int, *, is_written: bool) -> str:
     if write is None:
         return "  no outcome on record yet" if is_written else "  nothing was written"
-    sent = _before(write.sent_ns, decided_ns) if write.sent_ns else "never sent"
+    unsent = f"time {words.NOT_RECORDED}" if write.recovered else "never sent"
+    sent = _before(write.sent_ns, decided_ns) if write.sent_ns else unsent
     rows = [
         ("Result", show.state(write.result) + (" (recovered after a restart)" if write.recovered else "")),
         ("Sent", f"{show.number(write.value)}, {sent}"),

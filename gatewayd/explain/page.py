@@ -174,8 +174,14 @@ def _samples(found: Explanation) -> str:
         for sample in found.samples
     ]
     unusual = [f"{sample.tag}: {why}" for sample in found.samples for why in sample.unusual]
-    judged = "Unusual, by its detectors:" if unusual else "No detector found a sample unusual."
+    judged = "Unusual, by its detectors:" if unusual else _not_unusual(found)
     return f"{_table(head, rows)}<p>{_text(judged)}</p>{_list(unusual)}" if rows else ""
+
+
+def _not_unusual(found: Explanation) -> str:
+    if all(sample.anomaly is None for sample in found.samples):
+        return "No detector had judged these samples."
+    return "No detector found a sample unusual."
 
 
 def _seen(time_ns: int, decided_ns: int) -> str:
@@ -231,7 +237,7 @@ def _writes(found: Explanation, account: Account, zone: tzinfo | None) -> str:
         (
             one.result + (" (recovered after a restart)" if one.recovered else ""),
             words.number(one.value, units),
-            _moment(one.sent_ns, zone) if one.sent_ns else "never sent",
+            _moment(one.sent_ns, zone) if one.sent_ns else words.unsent(one),
             words.number(one.read_back, units),
             _moment(one.answered_ns, zone),
             one.detail,

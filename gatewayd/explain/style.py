@@ -19,7 +19,7 @@ dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem;margin:.3re
 dt{color:var(--faint)}dd{margin:0;overflow-wrap:anywhere}
 .answer{border-left:.35rem solid var(--faint);padding:.3rem 0 .3rem 1rem;font-size:1.05rem}
 .answer.good{border-color:var(--good)}.answer.bad{border-color:var(--bad)}
-.wide{overflow-x:auto}table{border-collapse:collapse;margin:.5rem 0;font-size:.9rem;font-variant-numeric:tabular-nums}
+.wide{overflow-x:auto}table{min-width:min(26rem,100%);border-collapse:collapse;margin:.5rem 0;font-size:.9rem;font-variant-numeric:tabular-nums}
 caption{text-align:left;color:var(--faint);padding:.2rem 0;overflow-wrap:anywhere}
 th,td{text-align:left;padding:.2rem .8rem .2rem 0;border-bottom:1px solid var(--rule);vertical-align:top}
 th{color:var(--faint);font-weight:600}figure{margin:0}figcaption{color:var(--faint);font-size:.9rem}

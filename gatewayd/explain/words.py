@@ -112,8 +112,8 @@ def result(found: Explanation) -> str:
             return "IN DOUBT: no outcome is journalled; the plant may or may not have taken it"
         return "the plant was left as it was"
     recovered = " (found in doubt after a restart, settled by reading back)" if write.recovered else ""
-    if write.sent_ns == 0:
-        return f"{write.result}: never sent{recovered}"
+    if write.sent_ns == 0 and not write.recovered:
+        return f"{write.result}: never sent"
     read = "nothing was read back"
     if write.read_back is not None:
         at = after(write.answered_ns, decision.time_ns)
@@ -123,12 +123,17 @@ def result(found: Explanation) -> str:
 
 def attempt(one: Attempt, units: str, decided_ns: int) -> str:
     """Return one outcome, its times as seen from the decision."""
-    sent = f"sent {number(one.value, units)} at {after(one.sent_ns, decided_ns)}" if one.sent_ns else "never sent"
+    sent = f"sent {number(one.value, units)} at {after(one.sent_ns, decided_ns)}" if one.sent_ns else unsent(one)
     back = "nothing read back"
     if one.read_back is not None:
         back = f"read back {number(one.read_back, units)} at {after(one.answered_ns, decided_ns)}"
     detail = f"; {one.detail}" if one.detail else ""
     return f"{one.result}: {sent}, {back}{detail}{' (recovered after a restart)' if one.recovered else ''}"
+
+
+def unsent(one: Attempt) -> str:
+    """Return why an outcome has no time of sending: a restart lost it, or nothing went out."""
+    return f"when it was sent is {NOT_RECORDED}" if one.recovered else "never sent"
 
 
 def held(fact: OverrideFact, until: str, units: str) -> str:

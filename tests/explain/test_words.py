@@ -31,3 +31,12 @@ def test_a_result_says_what_was_read_back_and_what_was_not():
 def test_an_unknown_reason_is_shown_as_it_is():
     decision = msgspec.structs.replace(DETAIL.decision, reasons=("of_tomorrow",))
     assert words.reasons(msgspec.structs.replace(DETAIL, decision=decision)) == "of_tomorrow (see the manual)"
+
+
+def test_a_write_settled_after_a_restart_is_not_called_unsent():
+    """Its outcome has no time of sending because the power cut lost it."""
+    told = words.result(with_write(sent_ns=0, recovered=True))
+    assert told == "verified: read back 52.5 % at +0.014 s (found in doubt after a restart, settled by reading back)"
+    one = msgspec.structs.replace(EXPLANATION.account.attempts[0], sent_ns=0, recovered=True)
+    assert "when it was sent is not recorded, read back 52.5 %" in words.attempt(one, "%", 0)
+    assert "never sent, " in words.attempt(msgspec.structs.replace(one, recovered=False), "%", 0)
