@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from gatewayd.model.decision import OutcomeResult
+import msgspec
+
+from gatewayd.model.decision import NewRecord, OutcomeResult
 from tests.core.scenario import Scenario, hot_plant, rule
 from tests.explain.made import answer, explained, hot, journalled, keep
 
@@ -48,6 +50,23 @@ async def test_the_neighbours_on_the_point_are_found_among_many(storage):
         account = explained(storage, decision_id).account
         assert (account.before.id if account.before else 0) == (ids[place - 1] if place else 0)
         assert (account.after.id if account.after else 0) == (ids[place + 1] if place + 1 < len(ids) else 0)
+
+
+async def test_neighbours_are_found_across_the_decisions_of_other_points(storage):
+    plant = await hot(storage)
+    ids = [1]
+    for decision_id in range(2, 60):
+        is_ours = decision_id in {3, 4, 11, 29, 30, 31, 57}
+        ids += [decision_id] if is_ours else []
+        body = plant.decisions[0]
+        point = body.point if is_ours else "pump.other"
+        await storage.journal.commit(
+            (NewRecord(body=msgspec.structs.replace(body, decision_id=decision_id, point=point, evidence=b"")),)
+        )
+    for before, decision_id, after in zip([0, *ids], ids, [*ids[1:], 0], strict=False):
+        account = explained(storage, decision_id).account
+        assert (account.before.id if account.before else 0) == before
+        assert (account.after.id if account.after else 0) == after
 
 
 async def test_what_is_not_kept_is_said_and_not_invented(storage):
