@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from gatewayd.clock import Clock
+from gatewayd.compiled import load_kernels
 from gatewayd.control.facade import name_matcher
 from gatewayd.core.detectors import instances
 from gatewayd.core.site import NS, Site
 from gatewayd.core.state import State
 from gatewayd.cycle import Cycle
 from gatewayd.errors import RequestRefused
-from gatewayd.explain import Explainer
+from gatewayd.explain.gather import Explainer
+from gatewayd.explain.trend import with_history
 from gatewayd.inhibits import Inhibit
 from gatewayd.journal.care import Care
 from gatewayd.journal.log import Journal
@@ -85,7 +88,7 @@ class GatewayFacade:
         self._clock = clock
         self._config = config
         self._started_mono_ns = clock.monotonic_ns()
-        self._explainer = Explainer(journal)
+        self._explainer = Explainer(journal, journal.checkpoint)
         self._requests = 0
         self.warnings: tuple[str, ...] = ()
         self.notices: Callable[[], tuple[str, ...]] = lambda: ()
@@ -277,10 +280,14 @@ class GatewayFacade:
         with told_when_pruned():
             return self._explainer.detail(decision_id, self._units())
 
-    async def explain(self, decision_id: int) -> Explanation | None:
-        """Return a decision with its evidence."""
+    async def explain(self, decision_id: int, *, with_trend: bool = False) -> Explanation | None:
+        """Return a decision with its evidence; the recorder's blocks are unpacked and decoded in a thread."""
         with told_when_pruned():
-            return self._explainer.explain(decision_id, self._units())
+            found = self._explainer.explain(decision_id, self._units())
+        if found is None or not with_trend:
+            return found
+        kernels = load_kernels(self.kernel_form or None)
+        return await asyncio.to_thread(with_history, self._journal.store, found, kernels)
 
     def _units(self) -> dict[str, str]:
         return {point.name: self._site.tags[point.row].units for point in self._site.points}

@@ -62,6 +62,8 @@ DECLARATIONS = {  # nothing in them runs
     "gatewayd/core/kernels.py",
     "gatewayd/device/link.py",
     "gatewayd/errors.py",
+    "gatewayd/explain/style.py",
+    "gatewayd/model/account.py",
     "gatewayd/model/block.py",
     "gatewayd/model/config.py",
     "gatewayd/model/detectors.py",

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
+import msgspec
 
 from gatewayd.cli import explanation, show
 from gatewayd.cli.client import Client, path_of
 from gatewayd.cli.decisions_retain import list_retained, release, retain
 from gatewayd.cli.moment import Moment
 from gatewayd.cli.session import Session, json_option, pass_session
+from gatewayd.errors import ConfigError
 from gatewayd.model.view import DecisionDetail, DecisionList, DecisionView, Explanation
 
 _HEAD = ("ID", "WHEN", "POINT", "FROM", "TO", "OUTCOME", "BY", "REASONS")
@@ -88,18 +92,72 @@ def show_(session: Session, decision_id: int, *, as_json: bool) -> None:
 
 @decisions.command()
 @click.argument("decision_id", metavar="ID", type=_IDS)
+@click.option(
+    "--storage",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Read this storage folder rather than ask the daemon, which may be stopped.",
+)
+@click.option(
+    "--html",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write one page with a trend of the tags: works offline, and printed.",
+)
 @json_option
 @pass_session
-def explain(session: Session, decision_id: int, *, as_json: bool) -> None:
+def explain(session: Session, decision_id: int, *, storage: Path | None, html: Path | None, as_json: bool) -> None:
     """Explain one decision from the samples it read to the value read back.
 
     \b
-    Example:
+    Examples:
       gatewayd decisions explain 41
+      gatewayd decisions explain 41 --storage /var/lib/gatewayd
+      gatewayd decisions explain 41 --html decision-41.html
     """
-    target = path_of("decisions", str(decision_id), "explain")
-    raw, found = Client(session.socket_path).ask(Explanation, "GET", target)
-    click.echo(raw if as_json else explanation.page(found))
+    with_trend = as_json or html is not None
+    if storage is not None:
+        raw, found = _stored(storage, decision_id, with_trend=with_trend)
+    else:
+        raw, found = _asked(session, decision_id, with_trend=with_trend)
+    if html is not None:
+        _write_page(html, found)
+    if as_json or html is None:
+        click.echo(raw if as_json else explanation.page(found))
+
+
+def _write_page(file: Path, found: Explanation) -> None:
+    from gatewayd.explain.page import page
+
+    try:
+        file.write_text(page(found), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be written: {error.strerror}", remedy="Choose another file.") from error
+    click.echo(f"Wrote {file}: open it in a browser.", err=True)
+
+
+def _asked(session: Session, decision_id: int, *, with_trend: bool) -> tuple[bytes, Explanation]:
+    target = path_of("decisions", str(decision_id), "explain", trend=1 if with_trend else None)
+    return Client(session.socket_path).ask(Explanation, "GET", target)
+
+
+def _stored(storage: Path, decision_id: int, *, with_trend: bool) -> tuple[bytes, Explanation]:
+    """Explain as the daemon would, from the store alone."""
+    from gatewayd.compiled import load_kernels
+    from gatewayd.explain.gather import Explainer
+    from gatewayd.explain.stored import open_journal
+    from gatewayd.explain.trend import with_history
+
+    with open_journal(storage) as journal:
+        found = Explainer(journal, journal.checkpoint).explain(decision_id, {})
+        if found is not None and with_trend:
+            found = with_history(journal.store, found, load_kernels())
+    if found is None:
+        raise ConfigError(
+            f"the journal in {storage} holds no decision {decision_id}",
+            remedy="Ids count from 1; `gatewayd journal verify` says how many decisions it holds.",
+        )
+    return msgspec.json.encode(found), found
 
 
 def _row(decision: DecisionView, now_ns: int) -> tuple[str, ...]:

@@ -58,8 +58,13 @@ class Facade(Protocol):
         """Return a decision's record, or None if the journal holds no such decision."""
         ...
 
-    async def explain(self, decision_id: int) -> Explanation | None:
-        """Return a decision with its evidence, or None if the journal holds no such decision."""
+    async def explain(self, decision_id: int, *, with_trend: bool = False) -> Explanation | None:
+        """Return a decision with its evidence, or None if the journal holds no such decision.
+
+        Args:
+            decision_id: which.
+            with_trend: also how its tags went around it; this reads the flight recorder, beside the loop.
+        """
         ...
 
     async def retained(self) -> tuple[RetainedView, ...]:

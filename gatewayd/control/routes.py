@@ -292,7 +292,7 @@ async def _decision(call: Call) -> Answer:
 
 
 async def _explain(call: Call) -> Answer:
-    found = await call.facade.explain(_decision_id(call))
+    found = await call.facade.explain(_decision_id(call), with_trend=_integer(call, "trend", 0, 0, 1) == 1)
     if found is None:
         raise _no_decision(call)
     return found
@@ -357,7 +357,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", _at("/v1/tags/watch"), Permission.READ, ("match", "interval_ms"), _watch),
     Route("GET", _at("/v1/decisions"), Permission.READ, ("limit", *_WANTED), _decisions),
     Route("GET", _at("/v1/decisions/{id}"), Permission.READ, (), _decision),
-    Route("GET", _at("/v1/decisions/{id}/explain"), Permission.READ, (), _explain),
+    Route("GET", _at("/v1/decisions/{id}/explain"), Permission.READ, ("trend",), _explain),
     Route("POST", _at("/v1/decisions/{id}/retention"), Permission.OPERATE, (), _retain),
     Route("DELETE", _at("/v1/decisions/{id}/retention"), Permission.OPERATE, (), _release),
     Route("GET", _at("/v1/retained"), Permission.READ, (), _retained),

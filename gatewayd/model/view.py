@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from gatewayd.model.account import Account
+
 OVERRIDE_S_MAX = 259_200  # 72 h, the longest a person may ask for; a point's own limit is usually lower
 NAME_CHARS_MAX = 256
 REASON_CHARS_MAX = 500
@@ -335,6 +337,7 @@ class Explanation(View, frozen=True, kw_only=True):
     terms: tuple[TermView, ...]
     samples: tuple[SampleView, ...]
     evidence_intact: bool | None  # the stored slice hashes to the cited digest; null = none was cited
+    account: Account | None = None  # null from a daemon of before
 
 
 # --- overrides and probes ---------------------------------------------------------------------------------------------

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-import msgspec
+import asyncio
+from pathlib import Path
 
+import msgspec
+import pytest
+
+from gatewayd.journal.keys import create_identity
+from gatewayd.model.config import Gateway, GatewayFile, Storage
 from gatewayd.model.view import Explanation
 from gatewayd.model.wanted import Wanted
+from gatewayd.storage import Storage as Opened
 from tests.cli.golden import golden
+from tests.clock import ManualClock
 from tests.control.fake_gateway import EXPLANATION
+from tests.core.scenario import FORM
+from tests.explain.made import answer, hot
 
 
 def test_the_list_reads_like_this(gatewayd, daemon):
@@ -41,3 +51,49 @@ def test_whatever_they_have_in_common_is_asked_of_the_daemon(gatewayd, daemon, g
     assert gateway.wanted == Wanted(
         asset="pump_1", tag="pump_1.temp", rule="pump_1/hot", actor_uid=1001, since_ns=day_ns, until_ns=2 * day_ns
     )
+
+
+def test_a_page_is_written_to_a_file(gatewayd, daemon, tmp_path):
+    said = gatewayd("decisions", "explain", "41", "--html", str(tmp_path / "41.html"))
+    assert (said.code, said.out) == (0, "")
+    assert "Wrote " in said.err
+    assert "<h1>Decision 41: pump_1.speed_sp</h1>" in (tmp_path / "41.html").read_text()
+
+
+def test_a_page_that_cannot_be_written_says_so(gatewayd, daemon, tmp_path):
+    said = gatewayd("decisions", "explain", "41", "--html", str(tmp_path / "no" / "41.html"))
+    assert said.code != 0
+    assert "cannot be written" in said.err
+
+
+def test_a_terminal_of_80_columns_is_enough(gatewayd, daemon):
+    lines = gatewayd("decisions", "explain", "41").out.splitlines()
+    assert [line for line in lines if len(line) > 80] == []
+
+
+def test_the_store_is_read_where_the_daemon_is_stopped(gatewayd, stopped):
+    """No daemon, no socket: the storage folder alone."""
+    folder, decision_id = stopped
+    said = gatewayd("decisions", "explain", str(decision_id), "--storage", str(folder))
+    assert said.code == 0
+    assert "pump.speed was set to 40" in said.out
+    found = gatewayd("decisions", "explain", str(decision_id), "--storage", str(folder), "--json").out
+    assert msgspec.json.decode(found, type=Explanation).account.trends[0].source == "evidence"
+    assert "holds no decision 999" in gatewayd("decisions", "explain", "999", "--storage", str(folder)).err
+
+
+@pytest.fixture
+def stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, int]:
+    """The storage of a gateway that made one decision and stopped."""
+    monkeypatch.setenv("GATEWAYD_KERNELS", FORM)
+    create_identity(tmp_path, "test.example/gw/one")
+    config = GatewayFile(gateway=Gateway(name="test.example/gw/one"), storage=Storage(path=str(tmp_path), quota_mb=16))
+
+    async def run() -> int:
+        storage = Opened.open(config, ManualClock())
+        plant = await hot(storage)
+        await answer(storage, plant)
+        storage.close()
+        return plant.decisions[0].decision_id
+
+    return tmp_path, asyncio.run(run())

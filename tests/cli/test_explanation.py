@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 import msgspec
 
-from gatewayd.cli.explanation import _REASONS, detail_page, page
+from gatewayd.cli.explanation import detail_page, page
+from gatewayd.explain.words import REASONS
 from gatewayd.model.decision import Reason
 from tests.control.fake_gateway import DETAIL, EXPLANATION, HELD, HELD_DETAIL
 
@@ -17,7 +18,12 @@ def test_altered_evidence_is_shouted():
 
 def test_an_unknown_term_is_unknown_and_never_a_number():
     term = msgspec.structs.replace(EXPLANATION.terms[0], value=None)
-    assert "bearing_temp = unknown" in click.unstyle(page(msgspec.structs.replace(EXPLANATION, terms=(term,))))
+    from_before = msgspec.structs.replace(EXPLANATION, terms=(term,), account=None)  # an older daemon tells no parts
+    assert "bearing_temp = unknown" in click.unstyle(page(from_before))
+    step = msgspec.structs.replace(EXPLANATION.account.traces[0].steps[0], value=None)
+    trace = msgspec.structs.replace(EXPLANATION.account.traces[0], steps=(step,))
+    told = msgspec.structs.replace(EXPLANATION, account=msgspec.structs.replace(EXPLANATION.account, traces=(trace,)))
+    assert "unknown  bearing_temp" in click.unstyle(page(told))
 
 
 def test_a_redacted_person_keeps_uid_and_role():
@@ -38,7 +44,7 @@ def test_a_relinquished_point_shows_its_default_as_the_winner():
 
 
 def test_every_reason_of_the_core_has_its_words():
-    assert {reason.value for reason in Reason} == set(_REASONS)
+    assert {reason.value for reason in Reason} == set(REASONS)
 
 
 def test_a_write_waiting_for_its_outcome_is_not_called_unwritten():
@@ -47,7 +53,7 @@ def test_a_write_waiting_for_its_outcome_is_not_called_unwritten():
 
 def test_both_programs_of_a_decision_are_shown_line_by_line():
     two = msgspec.structs.replace(
-        EXPLANATION, expression="temp > 85\nmin(sp, 40)", filled_in="temp [86] > 85\nmin(sp [62], 40)"
+        EXPLANATION, account=None, expression="temp > 85\nmin(sp, 40)", filled_in="temp [86] > 85\nmin(sp [62], 40)"
     )
     shown = page(two)
     assert "As written   temp > 85\n               min(sp, 40)" in shown

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gatewayd.control.facade import name_matcher
 from gatewayd.errors import RequestRefused
 from gatewayd.model import quality
+from gatewayd.model.account import Account, Attempt, Limits, Neighbour, RuleText, Step, Trace
 from gatewayd.model.record import Actor
 from gatewayd.model.retention_view import RetainedView, RetainRequest, RetentionAnswer
 from gatewayd.model.view import (
@@ -175,6 +176,46 @@ EXPLANATION = Explanation(
         ),
     ),
     evidence_intact=True,
+    account=Account(
+        rule=RuleText(
+            id="bearing-hot",
+            when="bearing_temp > 85 for 5s and rate(bearing_temp, 60s) > 0.5",
+            clear="bearing_temp < 75",
+            set="speed_sp",
+            to="40",
+            ttl="10m",
+        ),
+        traces=(
+            Trace(
+                text="bearing_temp > 85 for 5s and rate(bearing_temp, 60s) > 0.5",
+                steps=(
+                    Step(text="bearing_temp", value=86.24, is_condition=False),
+                    Step(text="bearing_temp > 85 for 5s", value=1.0, is_condition=True),
+                    Step(text="rate(bearing_temp, 60s)", value=0.72, is_condition=False),
+                    Step(text="rate(bearing_temp, 60s) > 0.5", value=1.0, is_condition=True),
+                    Step(
+                        text="bearing_temp > 85 for 5s and rate(bearing_temp, 60s) > 0.5", value=1.0, is_condition=True
+                    ),
+                ),
+            ),
+        ),
+        attempts=(
+            Attempt(
+                result="verified",
+                value=52.5,
+                read_back=52.5,
+                sent_ns=NOW_NS - 60 * SECOND + 2 * MS,
+                answered_ns=NOW_NS - 60 * SECOND + 14 * MS,
+                recorded_ns=NOW_NS - 60 * SECOND + 15 * MS,
+            ),
+        ),
+        limits=Limits(write_min=20.0, write_max=80.0, fail_safe_value=30.0, readback="pump_1.speed"),
+        is_included=True,
+        gateway_version="1.2.3",
+        before=Neighbour(id=37, time_ns=NOW_NS - 3600 * SECOND, value=62.5, write=True, reasons=("relinquish",)),
+        after=Neighbour(id=42, time_ns=NOW_NS - 59 * SECOND, value=42.5, write=True, reasons=("ramp", "clamp_step")),
+        not_recorded=("the person's reason: redacted",),
+    ),
 )
 OVERRIDE = OverrideView(
     id=6,
@@ -280,7 +321,7 @@ class FakeGateway:
     async def decision(self, decision_id: int) -> DecisionDetail | None:
         return {41: DETAIL, 40: HELD_DETAIL}.get(decision_id)
 
-    async def explain(self, decision_id: int) -> Explanation | None:
+    async def explain(self, decision_id: int, *, with_trend: bool = False) -> Explanation | None:
         return EXPLANATION if decision_id == 41 else None
 
     async def retained(self) -> tuple[RetainedView, ...]:

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 import msgspec
 
 from gatewayd.core.expr.render import render
-from gatewayd.journal.log import Journal
-from gatewayd.journal.records import StoredRecord
+from gatewayd.explain.surroundings import Facts, account_of, rule_of, site_of, units_of
+from gatewayd.journal.records import Records, StoredRecord
 from gatewayd.model import quality
 from gatewayd.model.record import Actor, Decision, EvidenceRow, EvidenceSlice, GuardResult, Outcome
 from gatewayd.model.view import (
@@ -27,7 +27,6 @@ from gatewayd.model.view import (
 )
 from gatewayd.model.wanted import Wanted
 from gatewayd.proof.merkle import leaf_hash
-from gatewayd.site.digest import site_from_bytes
 
 Turn = Callable[[], Awaitable[None]]
 
@@ -38,11 +37,13 @@ class Explainer:
     """Reads the journal for people.
 
     Args:
-        journal: the log whose decisions are explained.
+        journal: the log whose decisions are explained: the daemon's own, or one read from a store.
+        checkpoint: returns its newest signed checkpoint, empty = there is none.
     """
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Records, checkpoint: Callable[[], str]) -> None:
         self._journal = journal
+        self._checkpoint = checkpoint
 
     async def decisions(
         self, limit: int, wanted: Wanted, units: Mapping[str, str], turn: Turn
@@ -74,14 +75,18 @@ class Explainer:
             return None
         body = _decision(record)
         evidence, intact = _evidence(record, body)
+        facts = Facts(record, body, evidence, site_of(self._journal, body.site_digest))
+        rule = rule_of(facts.site, body.rule)
+        cited = units_of(facts.site, body.point)
         return Explanation(
-            detail=self._detail(record, units),
-            why=self._why(body),
+            detail=self._detail(record, {body.point: cited} if cited else units),
+            why=rule.why if rule else "",
             expression=evidence.expression,
             filled_in=_filled_in(evidence),
             terms=tuple(TermView(text=term.text, value=number(term.value)) for term in evidence.terms),
             samples=tuple(_sample(row) for row in evidence.rows),
             evidence_intact=intact,
+            account=account_of(self._journal, self._checkpoint(), facts),
         )
 
     def _line(self, record: StoredRecord, units: Mapping[str, str], outcomes: Sequence[StoredRecord]) -> DecisionView:
@@ -129,7 +134,7 @@ class Explainer:
         )
 
     def _proof(self, record: StoredRecord, body: Decision) -> ProofView:
-        lines = self._journal.checkpoint().splitlines()
+        lines = self._checkpoint().splitlines()
         covered = len(lines) > 2 and int(lines[1]) > record.seq
         return ProofView(
             seq=record.seq,
@@ -137,16 +142,6 @@ class Explainer:
             evidence=body.evidence.hex(),
             checkpoint=" ".join(lines[:3]) if covered else "",
         )
-
-    def _why(self, body: Decision) -> str:
-        """Return the reason the rule's author gave, from the configuration the decision cites."""
-        stored = self._journal.get_blob(body.site_digest) if body.rule else None
-        if stored is None:
-            return ""
-        site = site_from_bytes(stored)
-        asset, _, rule_id = body.rule.rpartition("/")
-        rules = site.asset_types[site.assets[asset].type].rule if asset else site.rules
-        return next((rule.why for rule in rules if rule.id == rule_id), "")
 
 
 def _last_outcome(records: Sequence[StoredRecord]) -> Outcome | None:
