@@ -32,13 +32,13 @@ TERMS_CACHED = 16_384
 Rows = dict[bytes, bytes]
 
 
-class _Read(Struct, frozen=True, array_like=True):
+class _Read(Struct, frozen=True, array_like=True, gc=False):
     """The beginning of an `EvidenceRow`."""
 
     tag: str
 
 
-class _Slice(Struct, frozen=True, array_like=True):
+class _Slice(Struct, frozen=True, array_like=True, gc=False):
     """The beginning of an `EvidenceSlice`."""
 
     cycle: int

@@ -49,7 +49,7 @@ class ClockQuality(StrEnum):
     GNSS = "gnss"
 
 
-class Actor(Struct, frozen=True, array_like=True):
+class Actor(Struct, frozen=True, array_like=True, gc=False):
     """Who asked. `name` is personal and empty in a leaf; `uid`, `role` and `method` stay."""
 
     uid: int
@@ -58,7 +58,7 @@ class Actor(Struct, frozen=True, array_like=True):
     name: str = ""
 
 
-class GuardResult(Struct, frozen=True, array_like=True):
+class GuardResult(Struct, frozen=True, array_like=True, gc=False):
     """What one guard said of a proposed value."""
 
     guard: str  # "range", "step", "rate", "min_on", "min_off", "interlock:NAME", "permissive:NAME", "quality", "age"
@@ -69,7 +69,7 @@ class GuardResult(Struct, frozen=True, array_like=True):
     detail: str = ""
 
 
-class Body(Struct, frozen=True, array_like=True):
+class Body(Struct, frozen=True, array_like=True, gc=False):
     """Base of every record body."""
 
 
@@ -275,7 +275,7 @@ AnyBody = (
 )
 
 
-class Leaf(Struct, frozen=True, array_like=True):
+class Leaf(Struct, frozen=True, array_like=True, gc=False):
     """What follows the schema and flag bytes."""
 
     seq: int
@@ -301,7 +301,7 @@ class DetectorEvidence(Struct, frozen=True, array_like=True):
     words: str
 
 
-class EvidenceRow(Struct, frozen=True, array_like=True):
+class EvidenceRow(Struct, frozen=True, array_like=True, gc=False):
     """One sample as a decision saw it. For records and people; the hot path moves columns."""
 
     tag: str
