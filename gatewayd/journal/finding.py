@@ -73,12 +73,12 @@ class _Term:
         self.tiles = {tile: places for key, row in reversed(rows) for tile, places in index.tiles_of(key, row)}
         self.floor = int.from_bytes(rows[-1][0][-4:], "big") * GROUP if len(rows) == most else 0
 
-    def places(self, tile: int) -> int:
-        """Return the places of a tile as bits, also of one below the floor."""
+    def places(self, tile: int) -> bytes:
+        """Return the packed places of a tile, also of one below the floor; empty = the term does not occur."""
         if tile >= self.floor:
-            return index.unpacked(self.tiles.get(tile, b""))
+            return self.tiles.get(tile, b"")
         key = index.term_key(self._term, tile)
-        return index.unpacked(dict(index.tiles_of(key, self._reading.get(Table.INDEX, key) or b"")).get(tile, b""))
+        return dict(index.tiles_of(key, self._reading.get(Table.INDEX, key) or b"")).get(tile, b"")
 
 
 class Span(NamedTuple):
@@ -110,13 +110,23 @@ def step(reading: Reading, terms: Sequence[bytes], times: Times, span: Span, row
     others = [each for each in rows if each is not sparsest]
     found: list[tuple[int, int]] = []
     for tile in reversed(sparsest.tiles):
-        if span.floor <= tile < below and times.may_hold(tile):
-            bits = index.unpacked(sparsest.tiles[tile])
-            for other in others:
-                bits = bits and bits & other.places(tile)
-            if bits:
-                found.append((tile, bits))
+        if not span.floor <= tile < below or not times.may_hold(tile):
+            continue
+        if bits := _together(sparsest.tiles[tile], [other.places(tile) for other in others]):
+            found.append((tile, bits))
     return Step(found, sparsest.floor if sparsest.floor > span.floor else 0)
+
+
+def _together(places: bytes, others: Sequence[bytes]) -> int:
+    """Return the places that all have, as bits. Most tiles have none: that two lists share no byte is seen at once."""
+    for other in others:
+        is_listed = len(places) <= index.LIST_MAX and len(other) <= index.LIST_MAX
+        if is_listed and len(places.translate(None, other)) == len(places):
+            return 0
+    bits = index.unpacked(places)
+    for other in others:
+        bits &= index.unpacked(other)
+    return bits
 
 
 def places_back(tile: int, bits: int) -> Iterator[int]:

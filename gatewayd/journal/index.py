@@ -32,13 +32,13 @@ TERMS_CACHED = 16_384
 Rows = dict[bytes, bytes]
 
 
-class _Read(Struct, frozen=True, array_like=True):
+class _Read(Struct, frozen=True, array_like=True, gc=False):
     """The beginning of an `EvidenceRow`."""
 
     tag: str
 
 
-class _Slice(Struct, frozen=True, array_like=True):
+class _Slice(Struct, frozen=True, array_like=True, gc=False):
     """The beginning of an `EvidenceSlice`."""
 
     cycle: int
@@ -272,11 +272,13 @@ def with_tile(row: bytes, tile: int, places: bytes) -> bytes:
 
 
 def tiles_of(key: bytes, row: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield (tile, packed places) of a term's row, ascending."""
+    """Yield (tile, packed places) of a term's row, ascending; nothing from where it is damaged on."""
     first = int.from_bytes(key[-4:], "big") * GROUP
     at = 0
     while at + 1 < len(row):
         end = at + 2 + row[at + 1]
+        if end > len(row) or row[at] >= GROUP:
+            return
         yield first + row[at], row[at + 2 : end]
         at = end
 

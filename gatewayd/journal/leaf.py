@@ -37,7 +37,7 @@ _leaf_decoder = msgspec.msgpack.Decoder(Leaf)
 _personal_decoder = msgspec.msgpack.Decoder(PersonalRow)
 
 
-class Stamp(Struct, frozen=True):
+class Stamp(Struct, frozen=True, gc=False):
     """When and on which clock a transaction's leaves were made."""
 
     wall_ns: int
@@ -46,7 +46,7 @@ class Stamp(Struct, frozen=True):
     clock_quality: ClockQuality
 
 
-class Draft(Struct, frozen=True):
+class Draft(Struct, frozen=True, gc=False):
     """A record that is ready but for its place in the log."""
 
     kind: Kind

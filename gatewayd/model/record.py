@@ -53,7 +53,7 @@ class ClockQuality(StrEnum):
     GNSS = "gnss"
 
 
-class Actor(Struct, frozen=True, array_like=True):
+class Actor(Struct, frozen=True, array_like=True, gc=False):
     """Who asked. `name` is personal and empty in a leaf; `uid`, `role` and `method` stay."""
 
     uid: int
@@ -66,7 +66,7 @@ class Actor(Struct, frozen=True, array_like=True):
         return Actor(self.uid, self.role, self.method)
 
 
-class GuardResult(Struct, frozen=True, array_like=True):
+class GuardResult(Struct, frozen=True, array_like=True, gc=False):
     """What one guard said of a proposed value."""
 
     guard: str  # "range", "step", "rate", "min_on", "min_off", "interlock:NAME", "permissive:NAME", "quality", "age"
@@ -77,7 +77,7 @@ class GuardResult(Struct, frozen=True, array_like=True):
     detail: str = ""
 
 
-class Body(Struct, frozen=True, array_like=True):
+class Body(Struct, frozen=True, array_like=True, gc=False):
     """Base of every record body."""
 
 
@@ -338,7 +338,7 @@ AnyBody = (
 )
 
 
-class Leaf(Struct, frozen=True, array_like=True):
+class Leaf(Struct, frozen=True, array_like=True, gc=False):
     """What follows the schema and flag bytes."""
 
     seq: int
@@ -364,7 +364,7 @@ class DetectorEvidence(Struct, frozen=True, array_like=True):
     words: str
 
 
-class EvidenceRow(Struct, frozen=True, array_like=True):
+class EvidenceRow(Struct, frozen=True, array_like=True, gc=False):
     """One sample as a decision saw it. For records and people; the hot path moves columns."""
 
     tag: str

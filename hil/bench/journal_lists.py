@@ -28,8 +28,8 @@ from gatewayd.model.decision import NewRecord
 from gatewayd.model.record import Actor, Decision, EvidenceRow, EvidenceSlice, Outcome
 from gatewayd.model.wanted import Wanted
 
-PAIRS_AT_ONCE = 1_000  # decisions in one commit, then their outcomes
-ROWS_AHEAD_MAX = 16_000  # the tables take over about as many as in a daemon that commits all it can
+PAIRS_AT_ONCE = 500  # decisions in one commit, then their outcomes
+ROWS_AHEAD_MAX = 4_000  # of records and evidence, then the tables take over
 WARM_RECORDS = 50_000  # before memory is first read
 REPEATS = 3
 PAGE = 20

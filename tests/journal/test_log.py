@@ -282,9 +282,13 @@ async def test_a_full_journal_takes_no_decisions_but_last_words_and_recovers(tmp
     assert journal.in_doubt() == []
     assert not journal.healthy
 
-    for _ in range(acked):  # texts may be redacted
-        rows = store.read(lambda reading: reading.scan(Table.PERSONAL, limit=8))
-        store.write(lambda writing, rows=rows: [writing.delete(Table.PERSONAL, k) for k, _ in rows], use_reserve=True)
+    def delete_some(table: Table, count: int) -> None:
+        rows = store.read(lambda reading: reading.scan(table, limit=count))
+        store.write(lambda writing: [writing.delete(table, key) for key, _ in rows], use_reserve=True)
+
+    for _ in range(acked):
+        delete_some(Table.EVIDENCE, 1)
+        delete_some(Table.PERSONAL, 20)  # what takes most of the room here
     assert not store.is_full
     assert journal.healthy
     await journal.commit([decision(9999)], intents=[command(9999)])
