@@ -178,12 +178,13 @@ class State:
         for tag in site.tags:
             first = next_row["detector"]
             for instance in instances(tag.contract):
-                name, child = instance.detector.name, instance.detector.child
+                name = instance.detector.name
                 of_tag[f"{name}_row"][tag.row] = next_row[name]
                 own = dict(setting_columns(instance.settings)) | {"detector": next_row["detector"]}
-                if child:
-                    own[f"{child}_first"] = next_row[child]
-                    next_row[child] += instance.child_rows
+                for child in instance.detector.children:
+                    if f"{name}.{child.name}_first" in self.columns:
+                        own[f"{child.name}_first"] = next_row[child.name]
+                    next_row[child.name] += child.count(instance.settings)
                 shared = shared_columns(instance.settings, kind=instance.kind, tail_first=next_row["tail"])
                 next_row["tail"] += TAIL_BUCKETS * (instance.settings.tail is not None)
                 for table, cells in ((name, own), ("detector", shared)):
@@ -278,9 +279,6 @@ def _row_counts(site: Site) -> dict[str, int]:
     return {
         "tag": tags,
         "plan": sum(len(plan.rows) for plan in site.plans),
-        "committee": 0,
-        "channel": 0,
-        "clock": 0,
         "asset": 0,
         "member": 0,
         "sample": 0,
@@ -305,14 +303,16 @@ def _row_counts(site: Site) -> dict[str, int]:
 
 
 def _detector_rows(site: Site) -> dict[str, int]:
-    rows = {"detector": 0, "tail": 0, **{name: 0 for each in CATALOGUE for name in (each.name, each.child) if name}}
+    rows: Counter[str] = Counter({"detector": 0, "tail": 0})
+    for each in CATALOGUE:
+        rows.update({each.name: 0, **{child.name: 0 for child in each.children}})
     for tag in site.tags:
         for instance in instances(tag.contract):
             rows["detector"] += 1
             rows["tail"] += TAIL_BUCKETS * (instance.settings.tail is not None)
             rows[instance.detector.name] += 1
-            if instance.detector.child:
-                rows[instance.detector.child] += instance.child_rows
+            for child in instance.detector.children:
+                rows[child.name] += child.count(instance.settings)
     return rows
 
 
@@ -337,7 +337,6 @@ def _contract_columns(tags: Sequence[TagPlan], now_mono_ns: int) -> dict[str, li
         "ingest_mono": now_mono_ns,
         "rate_value": math.nan,
         "stuck_value": math.nan,
-        "committee_row": -1,
         "anomaly": -1,
     }
     return {name: [value] * len(tags) for name, value in same.items()} | {

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
-from gatewayd.model.detectors import Cusum, Ewma, PageHinkley, RangeRecord, RobustZ, Seasonal
+from gatewayd.model.detectors import Committee, Cusum, Ewma, PageHinkley, RangeRecord, RobustZ, Seasonal
 from gatewayd.model.device import Device, Tag
 from gatewayd.model.table import Config, Duration, Name, Port
 
@@ -101,6 +101,7 @@ class Contract(Config, frozen=True, kw_only=True):
     robust_z: RobustZ | None = None
     range_record: RangeRecord | None = None
     seasonal: Seasonal | None = None
+    committee: Committee | None = None
     description: str = ""
 
 

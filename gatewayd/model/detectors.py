@@ -85,6 +85,24 @@ class Seasonal(DetectorSettings, frozen=True, kw_only=True):
     warmup: Annotated[int, Meta(ge=1, le=1000)] = 3
 
 
+class Committee(DetectorSettings, frozen=True, kw_only=True):
+    """Does it do what it never did, in any of six respects? One set for every tag, for it has no unit: docs/anomaly.md.
+
+    Args:
+        limit: of the score; 5.5 to 7 do as well.
+        warmup: samples; its slowest mean takes 256.
+        hold: samples for which the beginning of an event must beat the one before.
+        mute: samples after an alarm in which no other event begins.
+        clock_bins: of a day; 0 = the time of day says nothing.
+    """
+
+    limit: Limit = 6.5
+    warmup: Warmup = 256
+    hold: Annotated[int, Meta(ge=0, le=1_000_000)] = 120
+    mute: Annotated[int, Meta(ge=0, le=1_000_000)] = 15
+    clock_bins: Annotated[int, Meta(ge=0, le=1440)] = 48
+
+
 DETECTORS: Final[dict[str, type[DetectorSettings]]] = {
     "ewma": Ewma,
     "cusum": Cusum,
@@ -92,6 +110,7 @@ DETECTORS: Final[dict[str, type[DetectorSettings]]] = {
     "robust_z": RobustZ,
     "range_record": RangeRecord,
     "seasonal": Seasonal,
+    "committee": Committee,
 }
 
 
