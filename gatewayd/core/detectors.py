@@ -14,7 +14,7 @@ import msgspec
 from msgspec import UNSET
 
 from gatewayd.model.config import Contract, Detect
-from gatewayd.model.detectors import DETECTORS, DetectorSettings, Ewma
+from gatewayd.model.detectors import DETECTORS, Committee, DetectorSettings
 from gatewayd.model.device import Tag
 
 _UNITS_NS: Final = {"ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000, "h": 3_600_000_000_000}
@@ -112,12 +112,12 @@ def with_choice(contract: Contract, tag: Tag, *, default: Detect) -> Contract:
         tag: as its device gives it.
         default: what the asset type says.
 
-    A measured number with units gets an EWMA. What we write, what only counts, a text, and what is on or off get nothing.
+    A measured number with units gets the record committee. What we write, what only counts, a text, and what is on or off get nothing.
     """
     wanted = default if contract.detect is UNSET else contract.detect
     if wanted != "auto" or any(True for _ in instances(contract)) or not _is_measured(contract, tag):
         return contract
-    return msgspec.structs.replace(contract, ewma=Ewma())
+    return msgspec.structs.replace(contract, committee=Committee())
 
 
 def _is_measured(contract: Contract, tag: Tag) -> bool:
