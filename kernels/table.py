@@ -37,7 +37,7 @@ class Kernel(NamedTuple):
 # --- tables: name -> ((column, type), ...). The core allocates one buffer per table. -----------------------------------
 
 TABLES: dict[str, tuple[tuple[str, str], ...]] = {
-    # one row per tag
+    # one row per tag, then one per asset that is watched as a whole
     "tag": (
         ("value", "f8"),  # contract units; NaN when nothing usable was ever decoded or the sample was lost
         ("bits", "i8"),  # raw 64-bit integer of int64/uint64 tags
@@ -89,6 +89,7 @@ TABLES: dict[str, tuple[tuple[str, str], ...]] = {
     **detectors.TABLES,
     # assets: tags judged together
     "asset": (
+        ("row", "i8"),  # in table tag, behind those of the tags: where its verdict stands
         ("first", "i8"),  # members: table member [first, first + members)
         ("members", "i8"),
         ("samples_first", "i8"),  # rows learnt: table sample [samples_first, samples_first + calibration * members)
@@ -179,6 +180,9 @@ VIEWS: dict[str, tuple[str, str]] = {
 
 STACK_MAX = 16
 EVENT_TIME_MAX = 2**62  # ns; windows take no sample from later
+# Bits of `tag.anomaly` in an asset's row; those of the tags' detectors count from 0.
+ASSET_LEVELS_BIT = 32
+ASSET_DISTANCE_BIT = 33
 CHANNELS = 5  # ranges of a committee in table channel
 NEST_CELLS = 32
 OUT_CELLS = 8
@@ -387,6 +391,16 @@ KERNELS: tuple[Kernel, ...] = (
         + _columns("order", "value", "w"),
         _i8("assets", "pass_number"),
         ("asset", "member", "sample", "factor", "order"),
+    ),
+    Kernel(
+        "asset_verdict",  # puts an asset's verdict into its row of table tag; result: the new fresh_count
+        "asset_verdict",
+        _columns("asset", "row mark limit level_ratio distance_ratio score alarm", "r")
+        + _columns("tag", "value status source_time ingest_time ingest_mono processing_time sequence fresh_mark", "w")
+        + _columns("tag", "anomaly anomaly_score", "w")
+        + _FRESH_OUT,
+        _i8("assets", "fresh_count", "now", "now_mono", "pass_number"),
+        ("asset", "tag", "fresh"),
     ),
     Kernel(
         "verdict",  # merges detector alarms into tag.anomaly and tag.anomaly_score

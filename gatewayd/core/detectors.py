@@ -115,12 +115,13 @@ def with_choice(contract: Contract, tag: Tag, *, default: Detect) -> Contract:
     A measured number with units gets the record committee. What we write, what only counts, a text, and what is on or off get nothing.
     """
     wanted = default if contract.detect is UNSET else contract.detect
-    if wanted != "auto" or any(True for _ in instances(contract)) or not _is_measured(contract, tag):
+    if wanted != "auto" or any(True for _ in instances(contract)) or not is_measured(contract, tag):
         return contract
     return msgspec.structs.replace(contract, committee=Committee())
 
 
-def _is_measured(contract: Contract, tag: Tag) -> bool:
+def is_measured(contract: Contract, tag: Tag) -> bool:
+    """Say whether a tag is a number with units that is only read and does not only grow."""
     units = contract.units or tag.units
     is_number = tag.type not in ("bool", "string") and getattr(tag, "bit", None) is None
     return bool(units) and units not in COUNTER_UNITS and is_number and tag.access == "r"

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any, NamedTuple
 
+from gatewayd.core.assets import asset_columns, asset_rows, verdict_columns
 from gatewayd.core.detectors import CATALOGUE, TAIL_BUCKETS, instances, setting_columns, shared_columns
 from gatewayd.core.expr.lowering import lower
 from gatewayd.core.kernels import FORMATS, Kernels
@@ -153,6 +154,7 @@ class State:
 
     def _fill(self, site: Site, now_mono_ns: int) -> None:
         self._fill_tags(site, now_mono_ns)
+        self._fill_assets(site)
         self._fill_detectors(site)
         self._fill_plans(site)
         self._fill_windows(site)
@@ -168,6 +170,12 @@ class State:
 
     def _fill_tags(self, site: Site, now_mono_ns: int) -> None:
         self._lay("tag", _contract_columns(site.tags, now_mono_ns))
+
+    def _fill_assets(self, site: Site) -> None:
+        own = verdict_columns(len(site.assets), [each.name for each in CATALOGUE])
+        self._lay("tag", own, len(site.tags))
+        for table, columns in asset_columns(site.assets).items():
+            self._lay(table, columns)
 
     def _fill_detectors(self, site: Site) -> None:
         """Lay the detectors of each tag side by side; the tables of the kinds are filled in the same order."""
@@ -234,7 +242,7 @@ class State:
         self._lay("program", {"result": [math.nan] * programs, "deadline": [1] * programs})
         self._lay("code", {"word": lowered.words})
         self._lay("register", {"value": unknown, "previous": unknown, "result": unknown})
-        first, count, readers = programme.dependencies(len(site.tags))
+        first, count, readers = programme.dependencies(len(site.tags) + len(site.assets))
         self._lay("tag", {"dependency_first": first, "dependency_count": count})
         self._lay("dependency", {"program": readers})
 
@@ -277,13 +285,9 @@ def _row_counts(site: Site) -> dict[str, int]:
     programme = site.programme
     tags, programs = len(site.tags), len(programme.programs)
     return {
-        "tag": tags,
+        "tag": tags + len(site.assets),
         "plan": sum(len(plan.rows) for plan in site.plans),
-        "asset": 0,
-        "member": 0,
-        "sample": 0,
-        "factor": 0,
-        "order": 0,
+        **asset_rows(site.assets),
         **_detector_rows(site),
         "window": len(programme.windows),
         "ring": sum(window.ring_size for window in programme.windows),
@@ -291,7 +295,7 @@ def _row_counts(site: Site) -> dict[str, int]:
         "code": len(lower(programme).words),
         "register": programme.registers,
         "dependency": sum(len(program.rows) for program in programme.programs),
-        "fresh": tags,
+        "fresh": tags + len(site.assets),
         "due": programs,
         "changed": programs,
         "stack": 64,

@@ -15,7 +15,7 @@ from gatewayd.site.guards import check_points
 from gatewayd.site.modbus import check_modbus
 from gatewayd.site.problem import Problem, has_errors
 from gatewayd.site.read import read_site
-from gatewayd.site.references import check_assets, check_contracts, check_rules
+from gatewayd.site.references import check_assets, check_contracts, check_rules, check_together
 from gatewayd.site.trust import check_trust
 
 
@@ -84,6 +84,7 @@ def load_draft(folder: Path) -> Draft:
     check_modbus(draft)
     check_contracts(draft)
     check_assets(draft)
+    check_together(draft)
     check_rules(draft)
     check_points(draft)
     check_expressions(draft)

@@ -11,9 +11,10 @@ import numpy as np
 from msgspec import Struct
 
 from gatewayd.compiled import load_kernels
-from gatewayd.core.detect.defaults import ASSET, COMMITTEE, AssetDefaults
+from gatewayd.core.detect.defaults import ASSET, COMMITTEE
 from gatewayd.core.detectors import CATALOGUE
 from gatewayd.core.kernels import FORMATS, Kernels
+from gatewayd.model.detectors import AssetDetect
 from gatewayd.model.detectors import Committee as CommitteeSettings
 from kernels.table import CHANNELS, TABLES
 
@@ -114,7 +115,7 @@ class AssetScores(Struct, frozen=True):
 class Asset:
     """The asset detectors over one asset of `members` tags."""
 
-    def __init__(self, members: int, settings: AssetDefaults = ASSET, kernels: Kernels | None = None) -> None:
+    def __init__(self, members: int, settings: AssetDetect = ASSET, kernels: Kernels | None = None) -> None:
         rows = settings.calibration
         sizes = {"tag": members, "asset": 1, "member": members, "sample": rows * members, "order": rows}
         columns = tables(sizes | {"factor": members * (members + 1) // 2})

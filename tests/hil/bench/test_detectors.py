@@ -1,6 +1,6 @@
 import numpy as np
 
-from gatewayd.core.detect.defaults import AssetDefaults
+from gatewayd.model.detectors import AssetDetect
 from gatewayd.model.detectors import Committee as CommitteeSettings
 from hil.bench.detectors import Asset, Committee, bytes_per_tag
 
@@ -34,7 +34,7 @@ def test_a_tag_with_a_clock_takes_at_most_512_bytes():
 def test_an_asset_says_nothing_while_it_learns():
     rows = np.random.default_rng(2).normal(0.0, 1.0, (300, 3))
     rows[250:] += 20.0
-    scores = Asset(3, AssetDefaults(calibration=200)).scores(rows)
+    scores = Asset(3, AssetDetect(calibration=200)).scores(rows)
     assert not scores.alarm[:200].any()
     assert np.isnan(scores.score[:200]).all()
     assert not scores.alarm[201:240].any()
