@@ -9,7 +9,7 @@ import pytest
 
 from gatewayd.core.detect.asset_memory import KIND, AssetsLearned, learned_assets, restore_assets
 from gatewayd.model.detectors import AssetDetect
-from tests.core.detect.test_assets import MEMBERS, ROWS, feed, learnt, plant_with
+from tests.core.detect.test_asset_words import MEMBERS, ROWS, feed, learnt, plant_with
 from tests.core.scenario import Scenario
 
 
