@@ -7,10 +7,12 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain, islice
 
 from gatewayd.clock import Clock
 from gatewayd.compiled import load_kernels
 from gatewayd.control.facade import name_matcher
+from gatewayd.core.assets import AssetPlan
 from gatewayd.core.detectors import instances
 from gatewayd.core.site import NS, Site
 from gatewayd.core.state import State
@@ -28,6 +30,7 @@ from gatewayd.journal.witness import Exposure
 from gatewayd.model import quality
 from gatewayd.model.config import GatewayFile
 from gatewayd.model.decision import Acknowledge, ClearOverride, Mode, Reply, SetOverride
+from gatewayd.model.detectors import ASSET_BITS
 from gatewayd.model.record import Actor
 from gatewayd.model.retention_view import RetainedView, RetainRequest, RetentionAnswer
 from gatewayd.model.view import (
@@ -240,7 +243,28 @@ class GatewayFacade:
         """Return at most `limit` tags whose name or alias matches."""
         matches = name_matcher(match)
         found = (tag.row for tag in self._site.tags if matches(tag.name, tag.alias))
-        return tuple(self._tag_view(row) for row, _ in zip(found, range(limit), strict=False))
+        views = (self._tag_view(row) for row in found)
+        assets = (self._asset_view(plan) for plan in self._site.assets if matches(plan.name, ""))
+        return tuple(islice(chain(views, assets), limit))
+
+    def _asset_view(self, plan: AssetPlan) -> TagView:
+        """Return an asset that is watched as a whole; its value is its score."""
+        column, row = self._state.column, plan.row
+        anomaly, score = column("tag.anomaly")[row], number(column("tag.anomaly_score")[row])
+        return TagView(
+            name=plan.name,
+            alias="",
+            value=score,
+            quality=quality.name(column("tag.status")[row]),
+            status=column("tag.status")[row],
+            units="",
+            source_time_ns=column("tag.source_time")[row],
+            ingest_time_ns=column("tag.ingest_time")[row],
+            processing_time_ns=column("tag.processing_time")[row],
+            anomaly=anomaly if anomaly >= 0 else None,
+            score=score if anomaly >= 0 else None,
+            detectors=tuple(ASSET_BITS.values()),
+        )
 
     def _tag_view(self, row: int) -> TagView:
         tag, column = self._site.tags[row], self._state.column

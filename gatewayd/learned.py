@@ -8,6 +8,7 @@ from typing import Final, Protocol
 import zstandard
 
 from gatewayd.clock import Clock
+from gatewayd.core.detect.asset_memory import KIND, learned_assets, restore_assets
 from gatewayd.core.detect.memory import Places, Restored, learned, places_of, restore_learned
 from gatewayd.core.site import NS, Site
 from gatewayd.core.state import State
@@ -55,11 +56,19 @@ class DetectorMemory:
         if not kept:
             return Restored()
         self._places = places_of(self._state, self._site)
-        restored = restore_learned(self._state, self._places, kept)
+        restored = self._with_assets(restore_learned(self._state, self._places, kept), kept.get(KIND))
         level = "warning" if restored.damaged else "info"
         damaged = ", ".join(restored.damaged)
         self._log.event("detectors_restored", level=level, count=restored.taken, damaged=damaged)
         return restored
+
+    def _with_assets(self, restored: Restored, kept: bytes | None) -> Restored:
+        if kept is None:
+            return restored
+        taken = restore_assets(self._state, self._site, kept)
+        if taken is None:
+            return restored._replace(damaged=(*restored.damaged, KIND))
+        return restored._replace(taken=restored.taken + taken)
 
     async def run(self) -> None:
         """Save every ten minutes, for ever."""
@@ -71,7 +80,7 @@ class DetectorMemory:
         """Save now. The tables are copied at once, the rest happens beside the loop; failing costs a warm-up, no more."""
         if self._places is None:
             self._places = await asyncio.to_thread(places_of, self._state, self._site)
-        plain = learned(self._state, self._places)
+        plain = learned(self._state, self._places) | learned_assets(self._state, self._site)
         if not plain:
             return
         try:

@@ -23,6 +23,7 @@ CALIBRATION_MAX = 100_000
 MEMBERS_MAX = 1000
 MAGNITUDE_MAX = 1e18
 _Z_MAX = 1e4
+_REACH = 32.0  # scales that a level is followed for at most: one wild row, taken before anything alarms, must not stay
 _NORMAL = 1.4826  # standard deviations in a median absolute deviation of normal noise
 _SPREAD_MIN = 0.1  # of the standard deviation: a value that hardly ever moves has no median deviation
 
@@ -40,6 +41,12 @@ def far(x: float, middle: float, scale: float) -> float:
     if distance >= _Z_MAX * scale:
         return _Z_MAX
     return distance / scale
+
+
+def followed(middle: float, level: float, scale: float) -> float:
+    """Return the middle after it has followed the level; what lies beyond `_REACH` scales is a fault, not the plant."""
+    reach = _REACH * scale
+    return middle + ADAPT * min(max(level - middle, -reach), reach)
 
 
 def asset_levels(
@@ -87,9 +94,9 @@ def asset_levels(
 
         z = max |E - middle| / scale over tags and gains        level += 0.2 (log(1 + z) - level)
 
-    and while the asset does not alarm each `middle` follows by 0.001 (E - middle), so that a slow season is no anomaly, but
-    an anomaly does not become the rule. `level_ratio` is `level` over `level_usual`, its 99 % quantile over the rows learnt. `furthest` is the tag row with
-    the greatest z. An asset with `count` 0 learns anew. A row of which a tag is not Good or not finite changes nothing:
+    and while the asset does not alarm each `middle` follows by 0.001 (E - middle), of at most 32 scales, so that a slow
+    season is no anomaly, but an anomaly does not become the rule. `level_ratio` is `level` over `level_usual`, its 99 %
+    quantile over the rows learnt. `furthest` is the tag row with the greatest z. An asset with `count` 0 learns anew. A row of which a tag is not Good or not finite changes nothing:
     `alarm` -1 and `score` NaN. `mark` is the pass number for `asset_distance` to go on from.
 
     Returns:
@@ -223,8 +230,8 @@ def asset_levels(
                 z = further
                 furthest = member_tag[m]
             if asset_alarm[a] != 1:
-                member_fast_middle[m] = member_fast_middle[m] + ADAPT * (fast - member_fast_middle[m])
-                member_slow_middle[m] = member_slow_middle[m] + ADAPT * (slow - member_slow_middle[m])
+                member_fast_middle[m] = followed(member_fast_middle[m], fast, member_fast_scale[m])
+                member_slow_middle[m] = followed(member_slow_middle[m], slow, member_slow_scale[m])
         level = asset_level[a] + SMOOTH * (log_of(1.0 + z) - asset_level[a])
         asset_level[a] = level
         ratio = 0.0

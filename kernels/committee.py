@@ -100,28 +100,31 @@ def committee(
     value_low: F8,
     value_high: F8,
     novelty: F8,
-    score: F8,
-    alarm: I8,
     channel: I8,
     excess: F8,
+    detector: I8,
     channel_low: F4,
     channel_high: F4,
     clock_mean: F4,
     clock_deviation: F4,
+    score: F8,
+    alarm: I8,
     fresh_count: int,
     fresh_size: int,
     tag_size: int,
     committee_size: int,
     channel_size: int,
     clock_size: int,
+    detector_size: int,
 ) -> int:
     """Judge every fresh row that has a committee by the ranges its channels have visited, then widen them.
 
     `fresh` (fresh_size,) holds rows; `value` (contract units), `status`, `source_time` (wall ns), `committee_row` are
     (tag_size,); `channel_low`, `channel_high` (5 committee_size,) the ranges of channels 1 to 5; `clock_mean`,
     `clock_deviation` (clock_size,) the bins of the day's profile, `clock_bins` of them from `clock_first`, 0 = no clock;
-    the rest (committee_size,). A row with `count` 0 starts anew, whatever else it holds. With E_n an EWMA of gain
-    max(1/n, 1/(samples)), sigma the deviation over 32 samples, and r = (x - bin's mean) / its deviation, the channels are
+    `score` and `alarm` (detector_size,), at `detector`; the rest (committee_size,). A row with `count` 0 starts anew,
+    whatever else it holds. With E_n an EWMA of gain max(1/n, 1/(samples)), sigma the deviation over 32 samples, and
+    r = (x - bin's mean) / its deviation, the channels are
 
         x        x - E32        E32 - E256        log sigma        E32 of r        r
 
@@ -152,6 +155,9 @@ def committee(
             continue
         if r >= committee_size:
             return ERROR_BOUNDS
+        d = detector[r]
+        if d < 0 or d >= detector_size:
+            return ERROR_BOUNDS
         bins = clock_bins[r]
         bin_first = clock_first[r]
         if bins < 0 or bins > CLOCK_BINS_MAX or bin_first < 0 or bin_first > clock_size - bins:
@@ -159,8 +165,8 @@ def committee(
         x = value[row]
         novelty[r] = 0.0
         if status[row] >> 30 != 0 or x - x != 0.0:
-            alarm[r] = -1
-            score[r] = NAN
+            alarm[d] = -1
+            score[d] = NAN
             continue
         if x > _MAGNITUDE_MAX:
             x = _MAGNITUDE_MAX
@@ -193,8 +199,8 @@ def committee(
             for k in range(bins):
                 clock_mean[bin_first + k] = NAN
                 clock_deviation[bin_first + k] = 0.0
-            alarm[r] = -1
-            score[r] = NAN
+            alarm[d] = -1
+            score[d] = NAN
             continue
 
         # --- the channels, with this sample in them --------------------------------------------------------------------
@@ -328,8 +334,8 @@ def committee(
         if n < _COUNT_MAX:
             count[r] = n + 1
         if n < warmup[r]:
-            alarm[r] = -1
-            score[r] = NAN
+            alarm[d] = -1
+            score[d] = NAN
             continue
         ago = since[r] + 0
         if ago < _COUNT_MAX:
@@ -351,10 +357,10 @@ def committee(
             channel[r] = which
             excess[r] = most
         held[r] = y
-        score[r] = y
+        score[d] = y
         alarming = 0
         if y >= limit[r]:
             alarming = 1
-        alarm[r] = alarming
+        alarm[d] = alarming
         alarms += alarming
     return alarms

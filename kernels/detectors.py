@@ -5,9 +5,9 @@
 
 A detector has a table with a row for each tag that has the detector; `tag.<name>_row` leads there. Its kernel takes
 
-    fresh.row | tag: value status <inputs> <name>_row | settings | learned, detector | child | detector: score alarm
+    fresh.row | tag: value status <inputs> <name>_row | settings | learned, said, detector | children | detector: score alarm
 
-then `fresh_count` and the sizes of fresh, tag, its own table, the child's and `detector`. `<name>.detector` is the row of
+then `fresh_count` and the sizes of fresh, tag, its own table, the children's and `detector`. `<name>.detector` is the row of
 table detector that takes its alarm and score, for all kinds of detectors in one place.
 """
 
@@ -19,7 +19,10 @@ Columns = tuple[tuple[str, str], ...]
 
 
 class Child(NamedTuple):
-    """A table with several rows for each row of a detector, the first at `<detector>.<name>_first`; all of it is learned."""
+    """A table with several rows for each row of a detector; all of it is learned.
+
+    The first is at `<detector>.<name>_first` where there is such a setting; else all have as many, side by side.
+    """
 
     name: str
     columns: Columns
@@ -30,9 +33,10 @@ class Detector(NamedTuple):
 
     name: str
     settings: Columns  # read
-    learned: Columns  # written; with the child what a restart must not lose
+    learned: Columns  # written; with the children what a restart must not lose
     inputs: str = ""  # columns of table tag beside value and status
-    child: Child | None = None
+    children: tuple[Child, ...] = ()
+    said: Columns = ()  # written: more about the last sample than its score
 
 
 def _columns(text: str) -> Columns:
@@ -55,7 +59,25 @@ DETECTORS: tuple[Detector, ...] = (
         _columns("period:i8 bins:i8 r_max alpha warmup:i8 profile_first:i8"),
         _columns("bin:i8 samples:i8 weight total distance spread visits:i8"),
         inputs="ingest_time",
-        child=Child("profile", _columns("level deviation count:i8")),  # one row for each bin of the clock
+        children=(Child("profile", _columns("level deviation count:i8")),),  # one row for each bin of the clock
+    ),
+    Detector(
+        "committee",
+        # hold, mute: samples, of `novelty`; clock_bins: 0 = no clock
+        _columns("limit warmup:i8 hold:i4 mute:i4 clock_first:i8 clock_bins:i8"),
+        # since: samples after the last novelty; last_time: wall ns; fast, slow, base: E32, E256, E1000; variance: about
+        # E32; deviation: mean of |x - E1000|; season: E32 of the deviation from the profile; budget: novelty that is
+        # usual; best: the last novelty; held: the score, as kept
+        _columns(
+            "count:i4 since:i4 last_time:i8 interval:f4 fast slow base variance:f4 deviation:f4 season:f4 budget:f4"
+            " best:f4 held:f4 value_low value_high"
+        ),
+        inputs="source_time",
+        children=(
+            Child("channel", _columns("low:f4 high:f4")),  # 5 rows: ranges of its derived channels
+            Child("clock", _columns("mean:f4 deviation:f4")),  # bins of the day's profile; NaN = not visited yet
+        ),
+        said=_columns("novelty channel:i8 excess"),  # where an event starts; what the score comes from, and how far
     ),
 )
 
@@ -77,7 +99,7 @@ DETECTOR: Columns = (
 
 def table_of(detector: Detector) -> Columns:
     """Return the columns of a detector's own table."""
-    return (*detector.settings, *detector.learned, ("detector", "i8"))
+    return (*detector.settings, *detector.learned, *detector.said, ("detector", "i8"))
 
 
 TAIL_BUCKETS = 64
@@ -86,5 +108,5 @@ TABLES: dict[str, Columns] = {
     "detector": DETECTOR,
     "tail": (("count", "i8"),),
     **{detector.name: table_of(detector) for detector in DETECTORS},
-    **{detector.child.name: detector.child.columns for detector in DETECTORS if detector.child},
+    **{child.name: child.columns for detector in DETECTORS for child in detector.children},
 }

@@ -37,7 +37,7 @@ class Kernel(NamedTuple):
 # --- tables: name -> ((column, type), ...). The core allocates one buffer per table. -----------------------------------
 
 TABLES: dict[str, tuple[tuple[str, str], ...]] = {
-    # one row per tag
+    # one row per tag, then one per asset that is watched as a whole
     "tag": (
         ("value", "f8"),  # contract units; NaN when nothing usable was ever decoded or the sample was lost
         ("bits", "i8"),  # raw 64-bit integer of int64/uint64 tags
@@ -65,7 +65,6 @@ TABLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("stale", "i8"),  # 1 = no sample for too long
         ("source_age_max", "i8"),  # ns; 0 = off
         *((f"{detector.name}_row", "i8") for detector in DETECTORS),  # row in the table of that name, -1 = none
-        ("committee_row", "i8"),
         ("detector_first", "i8"),  # its detectors: rows [first, first + count) of table detector
         ("detector_count", "i8"),
         ("anomaly", "i8"),  # -1 unknown (bad quality or warming up), 0 none, else the bits of the detectors that alarm
@@ -88,39 +87,9 @@ TABLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("scale_offset", "i8"),  # as offset
     ),
     **detectors.TABLES,
-    # judges of records, whose alarms no verdict hears yet: `hil.bench anomaly` runs them
-    "committee": (
-        ("limit", "f8"),  # score that alarms
-        ("warmup", "i8"),
-        ("hold", "i4"),  # samples for which a novelty must beat the one before
-        ("mute", "i4"),  # samples after one that reached the limit in which there is none
-        ("clock_first", "i8"),  # bins of the day's profile: table clock [clock_first, clock_first + clock_bins)
-        ("clock_bins", "i8"),  # 0 = no clock
-        ("count", "i4"),  # samples learnt; 0 = start anew
-        ("since", "i4"),  # samples since the last novelty
-        ("last_time", "i8"),  # wall ns of the sample before
-        ("interval", "f4"),  # s between samples
-        ("fast", "f8"),  # E32
-        ("slow", "f8"),  # E256
-        ("base", "f8"),  # E1000
-        ("variance", "f4"),  # about E32
-        ("deviation", "f4"),  # mean of |x - E1000|
-        ("season", "f4"),  # E32 of the deviation from the clock profile
-        ("budget", "f4"),  # novelty per sample that is usual here
-        ("best", "f4"),  # the last novelty
-        ("held", "f4"),  # score, as kept
-        ("value_low", "f8"),  # range of the value ever visited
-        ("value_high", "f8"),
-        ("novelty", "f8"),  # > 0 where an event starts
-        ("score", "f8"),
-        ("alarm", "i8"),
-        ("channel", "i8"),  # what the score comes from: `kernels.committee`
-        ("excess", "f8"),  # by how much it broke its range, in units of 5 % of it
-    ),
-    "channel": (("low", "f4"), ("high", "f4")),  # 5 rows each committee: ranges of its derived channels
-    "clock": (("mean", "f4"), ("deviation", "f4")),  # bins of the day's profile
     # assets: tags judged together
     "asset": (
+        ("row", "i8"),  # in table tag, behind those of the tags: where its verdict stands
         ("first", "i8"),  # members: table member [first, first + members)
         ("members", "i8"),
         ("samples_first", "i8"),  # rows learnt: table sample [samples_first, samples_first + calibration * members)
@@ -211,6 +180,9 @@ VIEWS: dict[str, tuple[str, str]] = {
 
 STACK_MAX = 16
 EVENT_TIME_MAX = 2**62  # ns; windows take no sample from later
+# Bits of `tag.anomaly` in an asset's row; those of the tags' detectors count from 0.
+ASSET_LEVELS_BIT = 32
+ASSET_DISTANCE_BIT = 33
 CHANNELS = 5  # ranges of a committee in table channel
 NEST_CELLS = 32
 OUT_CELLS = 8
@@ -264,19 +236,19 @@ _INBOX = _columns("inbox", "byte", "r")
 
 def _detector(detector: Detector) -> Kernel:
     """Return the kernel of a detector; see `kernels.detectors`."""
-    name, child = detector.name, detector.child
+    name, children = detector.name, detector.children
     settings = " ".join(column for column, _ in detector.settings)
-    learned = " ".join(column for column, _ in detector.learned)
+    written = " ".join(column for column, _ in (*detector.learned, *detector.said))
     columns = (
         _FRESH
         + _columns("tag", f"value status {detector.inputs} {name}_row", "r")
         + _columns(name, settings, "r")
-        + _columns(name, learned, "w")
+        + _columns(name, written, "w")
         + _columns(name, "detector", "r")
     )
-    if child is not None:
+    for child in children:
         columns += _columns(child.name, " ".join(column for column, _ in child.columns), "w")
-    sizes = ("fresh", "tag", name, *((child.name,) if child else ()), "detector")
+    sizes = ("fresh", "tag", name, *(child.name for child in children), "detector")
     return Kernel(name, name, columns + _columns("detector", "score alarm", "w"), _i8("fresh_count"), sizes)
 
 
@@ -395,19 +367,6 @@ KERNELS: tuple[Kernel, ...] = (
         ("fresh", "tag", "detector"),
     ),
     Kernel(
-        "committee",
-        "committee",
-        _FRESH
-        + _columns("tag", "value status source_time committee_row", "r")
-        + _columns("committee", "limit warmup hold mute clock_first clock_bins", "r")
-        + _columns("committee", "count since last_time interval fast slow base variance deviation season budget", "w")
-        + _columns("committee", "best held value_low value_high novelty score alarm channel excess", "w")
-        + _columns("channel", "low high", "w")
-        + _columns("clock", "mean deviation", "w"),
-        _i8("fresh_count"),
-        ("fresh", "tag", "committee", "channel", "clock"),
-    ),
-    Kernel(
         "asset_levels",
         "asset_levels",
         _columns("tag", "value status fresh_mark", "r")
@@ -432,6 +391,16 @@ KERNELS: tuple[Kernel, ...] = (
         + _columns("order", "value", "w"),
         _i8("assets", "pass_number"),
         ("asset", "member", "sample", "factor", "order"),
+    ),
+    Kernel(
+        "asset_verdict",  # puts an asset's verdict into its row of table tag; result: the new fresh_count
+        "asset_verdict",
+        _columns("asset", "row mark limit level_ratio distance_ratio score alarm", "r")
+        + _columns("tag", "value status source_time ingest_time ingest_mono processing_time sequence fresh_mark", "w")
+        + _columns("tag", "anomaly anomaly_score", "w")
+        + _FRESH_OUT,
+        _i8("assets", "fresh_count", "now", "now_mono", "pass_number"),
+        ("asset", "tag", "fresh"),
     ),
     Kernel(
         "verdict",  # merges detector alarms into tag.anomaly and tag.anomaly_score

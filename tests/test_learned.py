@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import math
 import struct
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from gatewayd.journal.guarded import guard
 from gatewayd.journal.keys import create_identity
 from gatewayd.learned import EVERY_NS, DetectorMemory
 from gatewayd.model.config import Contract
-from gatewayd.model.detectors import DETECTORS, Ewma, Seasonal
+from gatewayd.model.detectors import DETECTORS, Committee, Ewma, Seasonal
 from gatewayd.observe.events import EventLog
 from gatewayd.storage import Storage
 from gatewayd.store.tables import Table
@@ -90,6 +91,30 @@ def test_every_kind_goes_on_exactly_where_it_was():
     for value in (60.2, 75.0, 60.1):
         assert anomaly(after, value) == anomaly(before, value)
         assert memory_of(after) == memory_of(before)
+
+
+def test_a_committee_keeps_hours_it_has_not_seen_and_times_from_before_1970():
+    before, after = plant_with(committee=Committee()), plant_with(committee=Committee())
+    before.wall_ns = -5_000_000_000
+    before.sample(temp=60.0)
+    assert math.isnan(before.state.column("clock.mean")[0])
+    saved = memory_of(before)
+    assert restore(after, saved).taken == 1
+    assert memory_of(after) == saved
+
+
+def test_a_committee_between_others_takes_its_ranges_and_its_day_with_it():
+    before = warm(committee=Committee())
+    others = {name: Contract(units="m", committee=Committee(clock_bins=6)) for name in MEMBERS if name != "temp"}
+    after = Scenario(contracts={**others, "temp": Contract(units="degC", committee=Committee())})
+    assert restore(after, memory_of(before)).taken == 1
+    at = after.state.column("tag.committee_row")[after.row["temp"]]
+    first = after.state.column("committee.clock_first")[at]
+    assert (at, first) == (5, 30)
+    for column, old, new, rows in (("channel.high", 0, 5 * at, 5), ("clock.deviation", 0, first, 48)):
+        cells = list(before.state.column(column)[old : old + rows])
+        assert any(cells)
+        assert list(after.state.column(column)[new : new + rows]) == cells
 
 
 def test_other_settings_start_that_detector_anew_and_no_other():

@@ -96,7 +96,7 @@ class Tally:
         self._site = site
         self._since_ns = since_ns
         self._is_all = len(self.rules) == len(site.rules)
-        self._has_detectors = any(True for tag in site.tags for _ in instances(tag.contract))
+        self._has_detectors = bool(site.assets) or any(True for tag in site.tags for _ in instances(tag.contract))
         self._anomaly = b""
 
     def take(self, now_ns: int, effects: Effects, state: State) -> None:
@@ -193,7 +193,7 @@ class Tally:
     def _anomalous(self, now_ns: int, row: int, mask: int, score: float) -> None:
         if now_ns < self._since_ns:
             return
-        label = self._site.tags[row].label
+        label = self._site.label(row)
         names = names_in(mask)
         if mask <= 0:
             self._keep(Event(now_ns, "anomaly", label, "ends"))

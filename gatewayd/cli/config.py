@@ -10,6 +10,7 @@ import msgspec
 
 from gatewayd.errors import ConfigError
 from gatewayd.model.config import SiteConfig
+from gatewayd.site.choices import choices, said
 from gatewayd.site.kept import keep_site, sources_digest
 from gatewayd.site.load import LoadedSite, load_site
 from gatewayd.site.problem import describe
@@ -42,10 +43,13 @@ def check(context: click.Context, directory: Path, *, as_json: bool) -> None:
     if loaded.config is not None:
         keep_site(loaded.config, sources)
     if as_json:
-        answer = {"ok": loaded.config is not None, **_counts(loaded), "problems": loaded.problems}
+        detect = choices(loaded.config) if loaded.config is not None else ()
+        answer = {"ok": loaded.config is not None, **_counts(loaded), "problems": loaded.problems, "detect": detect}
         click.echo(msgspec.json.format(msgspec.json.encode(answer), indent=2))
     else:
         _print_problems(loaded)
+        for choice in choices(loaded.config) if loaded.config is not None else ():
+            click.echo(said(choice))
         click.echo(_summary(directory, loaded))
     context.exit(0 if loaded.config is not None else 1)
 

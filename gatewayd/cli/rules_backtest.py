@@ -251,4 +251,6 @@ def _replay(site: Site, wanted: Wanted, tally: Tally, run: Any, progress: Progre
 def _unsampled(site: Site, rows: tuple[int, ...]) -> tuple[str, ...]:
     """Return the tags that programs read and the recording lacks."""
     read = {row for program in site.programme.programs for row in program.rows}
+    read |= {member for plan in site.assets if plan.row in read for member in plan.members}
+    read -= {plan.row for plan in site.assets}
     return tuple(site.tags[row].label for row in sorted(read - set(rows)))

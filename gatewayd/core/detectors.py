@@ -14,10 +14,21 @@ import msgspec
 from msgspec import UNSET
 
 from gatewayd.model.config import Contract, Detect
-from gatewayd.model.detectors import DETECTORS, DetectorSettings, Ewma
+from gatewayd.model.detectors import DETECTORS, Committee, DetectorSettings
 from gatewayd.model.device import Tag
 
 _UNITS_NS: Final = {"ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000, "h": 3_600_000_000_000}
+
+
+class Child(NamedTuple):
+    """A table with several rows for each detector, all learned: as many as a setting says, or a fixed number."""
+
+    name: str
+    rows: str | int
+
+    def count(self, settings: DetectorSettings) -> int:
+        """Return how many rows a detector of these settings has."""
+        return self.rows if isinstance(self.rows, int) else int(getattr(settings, self.rows))
 
 
 class Detector(NamedTuple):
@@ -26,19 +37,21 @@ class Detector(NamedTuple):
     Args:
         name: of its table, of its kernel and of its key in a contract.
         learned: columns of its table that a restart must not lose.
-        child: a table with several rows for each of its own, all learned; empty = none.
-        rows: the setting that says how many.
+        children: its tables with several rows; a setting says the number of at most one of them.
+        loose: learned columns, of the children as `child.column`, that may be unknown (NaN) or negative.
     """
 
     name: str
     learned: tuple[str, ...]
-    child: str = ""
-    rows: str = ""
+    children: tuple[Child, ...] = ()
+    loose: frozenset[str] = frozenset()
 
 
 # Of amounts that only grow: a mean says nothing of them.
 COUNTER_UNITS: Final = frozenset({"s", "min", "h", "d", "Wh", "kWh", "MWh", "varh", "kvarh", "count", "pulses"})
 TAIL_BUCKETS: Final = 64  # as in `kernels.detectors`
+
+CHANNEL_ROWS: Final = 5  # `CHANNELS` of `kernels.table`
 
 _MOMENTS = ("mean", "variance", "count")
 
@@ -49,7 +62,18 @@ CATALOGUE: Final = (
     Detector("robust_z", ("median", "deviation", "count", "run")),
     Detector("range_record", ("low", "high", "count")),
     Detector(
-        "seasonal", ("bin", "samples", "weight", "total", "distance", "spread", "visits"), child="profile", rows="bins"
+        "seasonal",
+        ("bin", "samples", "weight", "total", "distance", "spread", "visits"),
+        (Child("profile", "bins"),),
+    ),
+    Detector(
+        "committee",
+        (
+            *("count", "since", "last_time", "interval", "fast", "slow", "base", "variance", "deviation", "season"),
+            *("budget", "best", "held", "value_low", "value_high"),
+        ),
+        (Child("channel", CHANNEL_ROWS), Child("clock", "clock_bins")),
+        loose=frozenset({"last_time", "clock.mean"}),
     ),
 )
 assert [detector.name for detector in CATALOGUE] == list(DETECTORS)
@@ -68,8 +92,8 @@ class Instance(NamedTuple):
 
     @property
     def child_rows(self) -> int:
-        """Return how many rows of its child table it has."""
-        return int(getattr(self.settings, self.detector.rows)) if self.detector.rows else 0
+        """Return how many rows it has of the child table whose number is a setting."""
+        return sum(child.count(self.settings) for child in self.detector.children if isinstance(child.rows, str))
 
 
 def instances(contract: Contract) -> Iterator[Instance]:
@@ -88,15 +112,16 @@ def with_choice(contract: Contract, tag: Tag, *, default: Detect) -> Contract:
         tag: as its device gives it.
         default: what the asset type says.
 
-    A measured number with units gets an EWMA. What we write, what only counts, a text, and what is on or off get nothing.
+    A measured number with units gets the record committee. What we write, what only counts, a text, and what is on or off get nothing.
     """
     wanted = default if contract.detect is UNSET else contract.detect
-    if wanted != "auto" or any(True for _ in instances(contract)) or not _is_measured(contract, tag):
+    if wanted != "auto" or any(True for _ in instances(contract)) or not is_measured(contract, tag):
         return contract
-    return msgspec.structs.replace(contract, ewma=Ewma())
+    return msgspec.structs.replace(contract, committee=Committee())
 
 
-def _is_measured(contract: Contract, tag: Tag) -> bool:
+def is_measured(contract: Contract, tag: Tag) -> bool:
+    """Say whether a tag is a number with units that is only read and does not only grow."""
     units = contract.units or tag.units
     is_number = tag.type not in ("bool", "string") and getattr(tag, "bit", None) is None
     return bool(units) and units not in COUNTER_UNITS and is_number and tag.access == "r"

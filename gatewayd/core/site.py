@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from msgspec import UNSET, Struct, UnsetType
 
+from gatewayd.core.assets import AssetPlan, asset_plans
 from gatewayd.core.detectors import with_choice
 from gatewayd.core.expr.compiler import Compiler
 from gatewayd.core.expr.programme import Programme
@@ -113,6 +114,11 @@ class Site(Struct, frozen=True):
     point_of: dict[str, int]  # alias -> point
     digests: Digests
     utc_offset_ns: int = 0  # of the site's day
+    assets: tuple[AssetPlan, ...] = ()  # watched as a whole; their rows of table tag follow those of the tags
+
+    def label(self, row: int) -> str:
+        """Return what people call a row of table tag: a tag, or an asset."""
+        return self.tags[row].label if row < len(self.tags) else self.assets[row - len(self.tags)].name
 
 
 class ExpressionProblem(NamedTuple):
@@ -135,13 +141,23 @@ class SiteExpressionsError(ConfigError):
 class TagNames:
     """What an expression may call its tags: all aliases, and an asset's own members by their short names."""
 
-    def __init__(self, tags: Sequence[TagPlan], members: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        tags: Sequence[TagPlan],
+        members: Mapping[str, int] | None = None,
+        assets: Mapping[str, int] | None = None,
+    ) -> None:
         self._tags = tags
+        self._assets = assets or {}
         self._rows = {tag.alias: tag.row for tag in tags if tag.alias} | dict(members or {})
 
     def row(self, name: str) -> int | None:
         """Return the row of a name, or None."""
         return self._rows.get(name)
+
+    def asset(self, name: str) -> int | None:
+        """Return the row of an asset's verdict, or None."""
+        return self._assets.get(name)
 
     def units(self, row: int) -> str:
         """Return the contract's units of a row."""
@@ -201,6 +217,7 @@ def compile_site(config: SiteConfig, *, plan_reads: PlanReads, digests: Digests)
         point_of=build.point_of,
         digests=digests,
         utc_offset_ns=config.gateway.gateway.utc_offset_min * 60 * NS,
+        assets=build.assets,
     )
 
 
@@ -219,7 +236,9 @@ class _Build:
     def __init__(self, config: SiteConfig, tags: tuple[TagPlan, ...]) -> None:
         self.config = config
         self.tags = tags
-        self.site_names = TagNames(tags)
+        self.assets = asset_plans(config, {tag.alias: tag for tag in tags if tag.alias}, len(tags))
+        self.asset_rows = {plan.name: plan.row for plan in self.assets}
+        self.site_names = TagNames(tags, assets=self.asset_rows)
         self.compiler = Compiler(self.site_names)
         self.problems: list[ExpressionProblem] = []
         self.point_of: dict[str, int] = {}
@@ -270,7 +289,8 @@ class _Build:
     def rules(self) -> tuple[RulePlan, ...]:
         built: list[RulePlan] = []
         for name, asset in self.config.assets.items():
-            names = TagNames(self.tags, _members(self.site_names, name, asset))
+            own = {"self": self.asset_rows[name]} if name in self.asset_rows else {}
+            names = TagNames(self.tags, _members(self.site_names, name, asset), self.asset_rows | own)
             kind = self.config.asset_types[asset.type]
             built.extend(self._rule(rule, names, f"{name}/{rule.id}", asset=name) for rule in kind.rule)
         built.extend(self._rule(rule, self.site_names, rule.id, asset="") for rule in self.config.rules)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any, NamedTuple
 
+from gatewayd.core.assets import asset_columns, asset_rows, verdict_columns
 from gatewayd.core.detectors import CATALOGUE, TAIL_BUCKETS, instances, setting_columns, shared_columns
 from gatewayd.core.expr.lowering import lower
 from gatewayd.core.kernels import FORMATS, Kernels
@@ -153,6 +154,7 @@ class State:
 
     def _fill(self, site: Site, now_mono_ns: int) -> None:
         self._fill_tags(site, now_mono_ns)
+        self._fill_assets(site)
         self._fill_detectors(site)
         self._fill_plans(site)
         self._fill_windows(site)
@@ -169,6 +171,12 @@ class State:
     def _fill_tags(self, site: Site, now_mono_ns: int) -> None:
         self._lay("tag", _contract_columns(site.tags, now_mono_ns))
 
+    def _fill_assets(self, site: Site) -> None:
+        own = verdict_columns(len(site.assets), [each.name for each in CATALOGUE])
+        self._lay("tag", own, len(site.tags))
+        for table, columns in asset_columns(site.assets).items():
+            self._lay(table, columns)
+
     def _fill_detectors(self, site: Site) -> None:
         """Lay the detectors of each tag side by side; the tables of the kinds are filled in the same order."""
         tables: dict[str, dict[str, list[float | int]]] = {}
@@ -178,12 +186,13 @@ class State:
         for tag in site.tags:
             first = next_row["detector"]
             for instance in instances(tag.contract):
-                name, child = instance.detector.name, instance.detector.child
+                name = instance.detector.name
                 of_tag[f"{name}_row"][tag.row] = next_row[name]
                 own = dict(setting_columns(instance.settings)) | {"detector": next_row["detector"]}
-                if child:
-                    own[f"{child}_first"] = next_row[child]
-                    next_row[child] += instance.child_rows
+                for child in instance.detector.children:
+                    if f"{name}.{child.name}_first" in self.columns:
+                        own[f"{child.name}_first"] = next_row[child.name]
+                    next_row[child.name] += child.count(instance.settings)
                 shared = shared_columns(instance.settings, kind=instance.kind, tail_first=next_row["tail"])
                 next_row["tail"] += TAIL_BUCKETS * (instance.settings.tail is not None)
                 for table, cells in ((name, own), ("detector", shared)):
@@ -233,7 +242,7 @@ class State:
         self._lay("program", {"result": [math.nan] * programs, "deadline": [1] * programs})
         self._lay("code", {"word": lowered.words})
         self._lay("register", {"value": unknown, "previous": unknown, "result": unknown})
-        first, count, readers = programme.dependencies(len(site.tags))
+        first, count, readers = programme.dependencies(len(site.tags) + len(site.assets))
         self._lay("tag", {"dependency_first": first, "dependency_count": count})
         self._lay("dependency", {"program": readers})
 
@@ -276,16 +285,9 @@ def _row_counts(site: Site) -> dict[str, int]:
     programme = site.programme
     tags, programs = len(site.tags), len(programme.programs)
     return {
-        "tag": tags,
+        "tag": tags + len(site.assets),
         "plan": sum(len(plan.rows) for plan in site.plans),
-        "committee": 0,
-        "channel": 0,
-        "clock": 0,
-        "asset": 0,
-        "member": 0,
-        "sample": 0,
-        "factor": 0,
-        "order": 0,
+        **asset_rows(site.assets),
         **_detector_rows(site),
         "window": len(programme.windows),
         "ring": sum(window.ring_size for window in programme.windows),
@@ -293,7 +295,7 @@ def _row_counts(site: Site) -> dict[str, int]:
         "code": len(lower(programme).words),
         "register": programme.registers,
         "dependency": sum(len(program.rows) for program in programme.programs),
-        "fresh": tags,
+        "fresh": tags + len(site.assets),
         "due": programs,
         "changed": programs,
         "stack": 64,
@@ -305,14 +307,16 @@ def _row_counts(site: Site) -> dict[str, int]:
 
 
 def _detector_rows(site: Site) -> dict[str, int]:
-    rows = {"detector": 0, "tail": 0, **{name: 0 for each in CATALOGUE for name in (each.name, each.child) if name}}
+    rows: Counter[str] = Counter({"detector": 0, "tail": 0})
+    for each in CATALOGUE:
+        rows.update({each.name: 0, **{child.name: 0 for child in each.children}})
     for tag in site.tags:
         for instance in instances(tag.contract):
             rows["detector"] += 1
             rows["tail"] += TAIL_BUCKETS * (instance.settings.tail is not None)
             rows[instance.detector.name] += 1
-            if instance.detector.child:
-                rows[instance.detector.child] += instance.child_rows
+            for child in instance.detector.children:
+                rows[child.name] += child.count(instance.settings)
     return rows
 
 
@@ -337,7 +341,6 @@ def _contract_columns(tags: Sequence[TagPlan], now_mono_ns: int) -> dict[str, li
         "ingest_mono": now_mono_ns,
         "rate_value": math.nan,
         "stuck_value": math.nan,
-        "committee_row": -1,
         "anomaly": -1,
     }
     return {name: [value] * len(tags) for name, value in same.items()} | {

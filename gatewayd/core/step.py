@@ -18,7 +18,7 @@ from gatewayd.core.decide.lifecycle import acknowledge, set_mode, stop
 from gatewayd.core.decide.outcomes import expire_trips, take_outcome
 from gatewayd.core.decide.people import clear_override, expire_overrides, set_override
 from gatewayd.core.decide.rules import advance, expire
-from gatewayd.core.detect.watch import STEPS, watch
+from gatewayd.core.detect.watch import ASSET_STEPS, STEPS, watch, watch_assets
 from gatewayd.core.detectors import CATALOGUE
 from gatewayd.core.kernels import BoundKernel, Kernels
 from gatewayd.core.site import NS, Site
@@ -40,6 +40,7 @@ KERNEL_NAMES = (
     "judge",
     "stale_check",
     *STEPS,
+    *ASSET_STEPS,
     "window_update",
     "due_programs",
     "rules",
@@ -65,6 +66,7 @@ def idle_kernels(state: State) -> set[str]:
         "verdict": any(state.column("tag.detector_count")),
         "window_update": any(window >= 0 for window in state.column("tag.window_first")),
         "due_programs": bool(state.users),
+        **dict.fromkeys(ASSET_STEPS, any(state.column("asset.members"))),
     }
     detectors = {each.name: any(row >= 0 for row in state.column(f"tag.{each.name}_row")) for each in CATALOGUE}
     return {name for name, is_needed in (has_work | detectors).items() if not is_needed}
@@ -117,6 +119,8 @@ def _sample(
     watch(kernels, fresh)
     if fresh:
         kernels["window_update"](fresh)
+    times = {"wall_ns": draft.wall_ns, "mono_ns": draft.mono_ns, "pass_number": state.pass_number}
+    fresh = watch_assets(kernels, len(site.assets), fresh, **times)
     return _run_programs(state, site, kernels, fresh, draft), unfinished
 
 

@@ -153,7 +153,7 @@ def _require_same_plant(old: Site, new: Site) -> None:
     """
     same = {
         "devices or tag lists": old.plans == new.plans and [t.config for t in old.tags] == [t.config for t in new.tags],
-        "assets, contracts or detectors": old.tags == new.tags,
+        "assets, contracts or detectors": (old.tags, old.assets) == (new.tags, new.assets),
         "which points there are": [(p.name, p.row) for p in old.points] == [(p.name, p.row) for p in new.points],
     }
     for what, is_same in same.items():

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
-from gatewayd.model.detectors import Cusum, Ewma, PageHinkley, RangeRecord, RobustZ, Seasonal
+from gatewayd.model.detectors import AssetDetect, Committee, Cusum, Ewma, PageHinkley, RangeRecord, RobustZ, Seasonal
 from gatewayd.model.device import Device, Tag
 from gatewayd.model.table import Config, Duration, Name, Port
 
@@ -116,6 +116,7 @@ class Contract(Config, frozen=True, kw_only=True):
     robust_z: RobustZ | None = None
     range_record: RangeRecord | None = None
     seasonal: Seasonal | None = None
+    committee: Committee | None = None
     description: str = ""
 
 
@@ -153,6 +154,9 @@ class AssetType(Config, frozen=True, kw_only=True):
 
     tags: dict[Name, Contract]
     detect: Detect = "off"  # of every tag that does not say
+    together: AssetDetect | None = (
+        None  # the asset watched as a whole; `anomaly(asset)` in rules, `anomaly(self)` in its own
+    )
     rule: tuple[Rule, ...] = ()
     description: str = ""
 

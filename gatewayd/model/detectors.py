@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
-from gatewayd.model.table import Config
+from gatewayd.model.table import Config, Name
 
 Alpha = Annotated[float, Meta(gt=0, le=1)]
 Limit = Annotated[float, Meta(gt=0)]
@@ -85,6 +85,24 @@ class Seasonal(DetectorSettings, frozen=True, kw_only=True):
     warmup: Annotated[int, Meta(ge=1, le=1000)] = 3
 
 
+class Committee(DetectorSettings, frozen=True, kw_only=True):
+    """Does it do what it never did, in any of six respects? One set for every tag, for it has no unit: docs/anomaly.md.
+
+    Args:
+        limit: of the score; 5.5 to 7 do as well.
+        warmup: samples; its slowest mean takes 256.
+        hold: samples for which the beginning of an event must beat the one before.
+        mute: samples after an alarm in which no other event begins.
+        clock_bins: of a day; 0 = the time of day says nothing.
+    """
+
+    limit: Limit = 6.5
+    warmup: Warmup = 256
+    hold: Annotated[int, Meta(ge=0, le=1_000_000)] = 120
+    mute: Annotated[int, Meta(ge=0, le=1_000_000)] = 15
+    clock_bins: Annotated[int, Meta(ge=0, le=1440)] = 48
+
+
 DETECTORS: Final[dict[str, type[DetectorSettings]]] = {
     "ewma": Ewma,
     "cusum": Cusum,
@@ -92,9 +110,30 @@ DETECTORS: Final[dict[str, type[DetectorSettings]]] = {
     "robust_z": RobustZ,
     "range_record": RangeRecord,
     "seasonal": Seasonal,
+    "committee": Committee,
 }
+
+
+class AssetDetect(Config, frozen=True, kw_only=True):
+    """The measured tags of an asset, watched together: all is measured by what the calibration saw; docs/anomaly.md.
+
+    Args:
+        calibration: rows of sound operation; better a whole day of them. They take 8 bytes a tag and row.
+        limit: of the score, in what was usual; 1.55 to 1.75 do as well.
+        distance_limit: of the distance alone.
+        tags: members to watch; empty = every measured number with units.
+    """
+
+    calibration: Annotated[int, Meta(ge=100, le=100_000)] = 400
+    limit: Annotated[float, Meta(gt=1.0)] = 1.65
+    distance_limit: Annotated[float, Meta(gt=1.0)] = 2.2
+    tags: Annotated[tuple[Name, ...], Meta(max_length=1000)] = ()
+
+
+ASSET_BITS: Final = {32: "asset_levels", 33: "asset_distance"}  # of an asset's anomaly
 
 
 def names_in(anomaly: int) -> tuple[str, ...]:
     """Return the names of the detectors in an anomaly mask."""
-    return tuple(name for bit, name in enumerate(DETECTORS) if anomaly > 0 and anomaly >> bit & 1)
+    bits = dict(enumerate(DETECTORS)) | ASSET_BITS
+    return tuple(name for bit, name in bits.items() if anomaly > 0 and anomaly >> bit & 1)

@@ -34,13 +34,18 @@ class _Named(NamedTuple):
 class DraftNames:
     """The names an expression may use: every `asset.member`, and one asset's members by their short names."""
 
-    def __init__(self, known: dict[str, _Named], short: dict[str, _Named]) -> None:
+    def __init__(self, known: dict[str, _Named], short: dict[str, _Named], assets: Iterable[str] = ()) -> None:
+        self._assets = frozenset(assets)
         self._named = list((known | short).values())
         self._rows = {name: row for row, name in enumerate(known | short)}
 
     def row(self, name: str) -> int | None:
         """Return the number of a name, None if nobody has it."""
         return self._rows.get(name)
+
+    def asset(self, name: str) -> int | None:
+        """Return a number for an asset that is watched as a whole, None if there is none of that name."""
+        return len(self._named) if name in self._assets else None
 
     def units(self, row: int) -> str:
         """Return the units of a name's values, empty if unknown."""
@@ -133,7 +138,7 @@ def _expressions(draft: Draft) -> Iterator[_Expression]:
         for name, asset in draft.assets.items()
         for member, named in _members(draft, name, asset)
     }
-    whole = DraftNames(known, {})
+    whole = DraftNames(known, {}, _watched(draft))
     for type_name, rules in draft.type_rules.items():
         for names in _views(draft, type_name, known):
             for rule in rules:
@@ -149,11 +154,19 @@ def _expressions(draft: Draft) -> Iterator[_Expression]:
 def _views(draft: Draft, type_name: str, known: dict[str, _Named]) -> Iterator[DraftNames]:
     """Yield what a type's rules see: once per asset, for units and scan rates differ; or once, if it has none yet."""
     assets = [(name, asset) for name, asset in draft.assets.items() if asset.value.type == type_name]
+    watched = _watched(draft) + ["self"] * (draft.asset_types[type_name].value.together is not None)
     for name, asset in assets:
-        yield DraftNames(known, dict(_members(draft, name, asset)))
+        yield DraftNames(known, dict(_members(draft, name, asset)), watched)
     if not assets:
         promised = draft.asset_types[type_name].value.tags
-        yield DraftNames(known, {member: _Named(contract.units, 0, 0, "") for member, contract in promised.items()})
+        short = {member: _Named(contract.units, 0, 0, "") for member, contract in promised.items()}
+        yield DraftNames(known, short, watched)
+
+
+def _watched(draft: Draft) -> list[str]:
+    """Return the assets that are watched as a whole."""
+    kinds = {name for name, located in draft.asset_types.items() if located.value.together is not None}
+    return [name for name, asset in draft.assets.items() if asset.value.type in kinds]
 
 
 def _members(draft: Draft, name: str, asset: Located[Asset]) -> Iterator[tuple[str, _Named]]:

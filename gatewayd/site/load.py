@@ -16,7 +16,7 @@ from gatewayd.site.modbus import check_modbus
 from gatewayd.site.problem import Problem, has_errors
 from gatewayd.site.quota import check_quota
 from gatewayd.site.read import read_site
-from gatewayd.site.references import check_assets, check_contracts, check_rules
+from gatewayd.site.references import check_assets, check_contracts, check_rules, check_together
 from gatewayd.site.trust import check_trust
 
 
@@ -86,6 +86,7 @@ def load_draft(folder: Path) -> Draft:
     check_modbus(draft)
     check_contracts(draft)
     check_assets(draft)
+    check_together(draft)
     check_rules(draft)
     check_points(draft)
     check_expressions(draft)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from msgspec import UNSET
 
+from gatewayd.core.assets import MEMBERS_MIN, watched_members
 from gatewayd.model.config import Contract, Rule
 from gatewayd.model.detectors import DETECTORS
 from gatewayd.model.device import periods_of
@@ -25,6 +26,45 @@ def check_contracts(draft: Draft) -> None:
                         low, allowed=f"below high = {high:g}", remedy="Swap or correct the two."
                     )
                 )
+
+
+def check_together(draft: Draft) -> None:
+    """Check that an asset watched as a whole has at least two numbers to watch, under names its type has."""
+    for type_name, located in draft.asset_types.items():
+        together = located.value.together
+        if together is None:
+            continue
+        at = located.at.child("together")
+        for place, member in enumerate(together.tags):
+            if member not in located.value.tags:
+                draft.findings.add(
+                    at.child("tags", place).unknown(
+                        member, what="member", known=list(located.value.tags), remedy="Name members of the asset type."
+                    )
+                )
+        _check_count(draft, type_name, at)
+
+
+def _check_count(draft: Draft, type_name: str, at: Origin) -> None:
+    kind = draft.asset_types[type_name].value
+    for name, asset in draft.assets.items():
+        if asset.value.type != type_name:
+            continue
+        found = {member: draft.resolve(f"{name}.{member}") for member in kind.tags}
+        if None in found.values():
+            continue  # reported where it is bound
+        tags = {member: each.tag for member, each in found.items() if each is not None}
+        watched = watched_members(kind, tags)
+        texts = [member for member in watched if member in tags and tags[member].type == "string"]
+        if len(set(watched)) < max(MEMBERS_MIN, len(watched)) or texts:
+            draft.findings.add(
+                at.problem(
+                    f"{name} would be watched together by {listed(watched) if watched else 'no tag'}; "
+                    f"it takes at least {MEMBERS_MIN} different numbers",
+                    remedy="Name them in `tags`, give measured tags their units, or take `together` out.",
+                    found=str(len(watched)),
+                )
+            )
 
 
 def check_assets(draft: Draft) -> None:

@@ -110,7 +110,7 @@ def _entry(site: Site, plan: RulePlan, place: _Place) -> RuleEntry:
         file=place.file,
         line=place.line,
         column=place.column,
-        reads=tuple(site.tags[row].label for row in sorted({row for *_, program in programs for row in program.rows})),
+        reads=tuple(site.label(row) for row in sorted({row for *_, program in programs for row in program.rows})),
         sets=site.points[plan.point].name if plan.point >= 0 else "",
         expressions=expressions,
         windows=_windows(site, (program for *_, program in programs)),

@@ -11,15 +11,14 @@ import numpy as np
 from msgspec import Struct
 
 from gatewayd.compiled import load_kernels
-from gatewayd.core.detect.defaults import ASSET, COMMITTEE, AssetDefaults, CommitteeDefaults
+from gatewayd.core.detect.defaults import ASSET, COMMITTEE
+from gatewayd.core.detectors import CATALOGUE
 from gatewayd.core.kernels import FORMATS, Kernels
+from gatewayd.model.detectors import AssetDetect
+from gatewayd.model.detectors import Committee as CommitteeSettings
 from kernels.table import CHANNELS, TABLES
 
 _SIZES = {"f8": 8, "f4": 4, "i8": 8, "i4": 4, "u1": 1}
-# What a committee must keep from one sample to the next; the rest of its row is set once, or said about the last one.
-COMMITTEE_STATE = (
-    "count since last_time interval fast slow base variance deviation season budget best held value_low value_high"
-)
 Columns = dict[str, memoryview]
 
 
@@ -39,13 +38,20 @@ def tables(rows: Mapping[str, int]) -> Columns:
     }
 
 
-def committee_tables(tags: int, settings: CommitteeDefaults) -> Columns:
+def committee_tables(tags: int, settings: CommitteeSettings) -> Columns:
     """Bind one committee to each of `tags` tags, all on the fresh list."""
     bins = settings.clock_bins
-    sizes = {"fresh": tags, "tag": tags, "committee": tags, "channel": CHANNELS * tags, "clock": bins * tags}
+    sizes = {
+        "fresh": tags,
+        "tag": tags,
+        "committee": tags,
+        "detector": tags,
+        "channel": CHANNELS * tags,
+        "clock": bins * tags,
+    }
     columns = tables(sizes)
     for row in range(tags):
-        columns["fresh.row"][row] = columns["tag.committee_row"][row] = row
+        columns["fresh.row"][row] = columns["tag.committee_row"][row] = columns["committee.detector"][row] = row
         columns["committee.clock_first"][row] = bins * row
         for name in ("limit", "warmup", "hold", "mute", "clock_bins"):
             columns[f"committee.{name}"][row] = getattr(settings, name)
@@ -55,7 +61,7 @@ def committee_tables(tags: int, settings: CommitteeDefaults) -> Columns:
 class Committee:
     """The record committee over one series at a time."""
 
-    def __init__(self, settings: CommitteeDefaults = COMMITTEE, kernels: Kernels | None = None) -> None:
+    def __init__(self, settings: CommitteeSettings = COMMITTEE, kernels: Kernels | None = None) -> None:
         self._columns = committee_tables(1, settings)
         self._judge = (kernels or load_kernels("aot")).bind("committee", self._columns)
 
@@ -63,7 +69,7 @@ class Committee:
         columns, judge = self._columns, self._judge
         columns["committee.count"][0] = 0
         value, source_time = columns["tag.value"], columns["tag.source_time"]
-        novelty, score = columns["committee.novelty"], columns["committee.score"]
+        novelty, score = columns["committee.novelty"], columns["detector.score"]
         event, level = np.zeros(len(values)), np.zeros(len(values))
         for row, (when, x) in enumerate(zip(time_ns, values, strict=True)):
             value[0], source_time[0] = x, when
@@ -72,15 +78,15 @@ class Committee:
         return Scores(event, np.nan_to_num(level, nan=0.0))
 
 
-def bytes_per_tag(settings: CommitteeDefaults = COMMITTEE) -> int:
+def bytes_per_tag(settings: CommitteeSettings = COMMITTEE) -> int:
     """Return the bytes of state one committee keeps, its ranges and its profile of the day with it."""
-    kinds = dict(TABLES["committee"])
-    own = sum(_SIZES[kinds[name]] for name in COMMITTEE_STATE.split())
+    kinds, names = dict(TABLES["committee"]), [each.name for each in CATALOGUE]
+    own = sum(_SIZES[kinds[name]] for name in CATALOGUE[names.index("committee")].learned)
     ranges = CHANNELS * sum(_SIZES[kind] for _, kind in TABLES["channel"])
     return own + ranges + settings.clock_bins * sum(_SIZES[kind] for _, kind in TABLES["clock"])
 
 
-def ns_per_sample(settings: CommitteeDefaults = COMMITTEE, *, tags: int = 1000, rounds: int = 600) -> float:
+def ns_per_sample(settings: CommitteeSettings = COMMITTEE, *, tags: int = 1000, rounds: int = 600) -> float:
     """Return ns per sample of a call over many tags at once, as a cycle makes it: best of 5 medians, warmed up."""
     columns = committee_tables(tags, settings)
     judge = load_kernels("aot").bind("committee", columns)
@@ -109,7 +115,7 @@ class AssetScores(Struct, frozen=True):
 class Asset:
     """The asset detectors over one asset of `members` tags."""
 
-    def __init__(self, members: int, settings: AssetDefaults = ASSET, kernels: Kernels | None = None) -> None:
+    def __init__(self, members: int, settings: AssetDetect = ASSET, kernels: Kernels | None = None) -> None:
         rows = settings.calibration
         sizes = {"tag": members, "asset": 1, "member": members, "sample": rows * members, "order": rows}
         columns = tables(sizes | {"factor": members * (members + 1) // 2})

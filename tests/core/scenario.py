@@ -33,6 +33,7 @@ from gatewayd.model.decision import (
     SetOverride,
     WriteOutcome,
 )
+from gatewayd.model.detectors import AssetDetect
 from gatewayd.model.device import ModbusTag, ModbusTcpDevice
 from gatewayd.model.record import Actor, AlarmEvent, Decision, OverrideEvent, RuleEvent
 
@@ -83,7 +84,12 @@ def hot_plant(*rules: Rule, **changes: object) -> Scenario:
     return plant
 
 
-def site_of(rules: Sequence[Rule], points: Sequence[Point], members: dict[str, Contract] | None = None) -> Site:
+def site_of(
+    rules: Sequence[Rule],
+    points: Sequence[Point],
+    members: dict[str, Contract] | None = None,
+    together: AssetDetect | None = None,
+) -> Site:
     contracts = members or MEMBERS
     tags = tuple(
         ModbusTag(name=name, register_type="holding", address=10 * place, type="float64", access="rw")
@@ -93,7 +99,7 @@ def site_of(rules: Sequence[Rule], points: Sequence[Point], members: dict[str, C
         gateway=GatewayFile(gateway=Gateway(name="test.example/gw")),
         devices={"plc": ModbusTcpDevice(name="plc", host="127.0.0.1")},
         tags={"plc": tags},
-        asset_types={"pump_type": AssetType(tags=contracts, rule=tuple(rules))},
+        asset_types={"pump_type": AssetType(tags=contracts, rule=tuple(rules), together=together)},
         assets={"pump": Asset(type="pump_type", tags={name: f"plc/{name}" for name in contracts})},
         points=tuple(points),
         rules=(),
@@ -125,8 +131,9 @@ class Scenario:
         points: Sequence[Point] = (),
         auto: bool = True,
         contracts: dict[str, Contract] | None = None,
+        together: AssetDetect | None = None,
     ) -> None:
-        self.site = site_of(rules, points or (point(),), contracts)
+        self.site = site_of(rules, points or (point(),), contracts, together)
         self.mono_ns = 1000 * NS
         self.wall_ns = 1_750_000_000 * NS
         kernels = load_kernels(FORM)

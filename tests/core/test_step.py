@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from gatewayd.compiled import load_kernels
+from gatewayd.core.detect.watch import ASSET_STEPS
 from gatewayd.core.expr.trace import trace
 from gatewayd.core.site import NS
 from gatewayd.core.state import State
@@ -35,7 +36,7 @@ from tests.core.scenario import ANA, HOT, MEMBERS, Scenario, hot_plant, point, r
 )
 def test_a_kernel_is_left_out_only_while_no_tag_asks_for_it(contract, when, busy):
     plant = Scenario(rules=[rule(when)], contracts={**MEMBERS, "flow": Contract(), "temp": contract})
-    every = {"scale", *DETECTORS, "tail", "hold", "verdict", "window_update"}  # rules need due_programs
+    every = {"scale", *DETECTORS, *ASSET_STEPS, "tail", "hold", "verdict", "window_update"}  # rules need due_programs
     assert idle_kernels(plant.state) == every - busy
 
 

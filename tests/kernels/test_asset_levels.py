@@ -64,7 +64,8 @@ def judge(c: Columns, a: int, first: int, members: int) -> None:
             best, c["asset.furthest"][a] = z, tag
         for name in ("fast", "slow") if c["asset.alarm"][a] != 1 else ():
             middle = c[f"member.{name}_middle"][m]
-            c[f"member.{name}_middle"][m] = middle + 0.001 * (c[f"member.{name}"][m] - middle)
+            reach = 32.0 * c[f"member.{name}_scale"][m]
+            c[f"member.{name}_middle"][m] = middle + 0.001 * min(max(c[f"member.{name}"][m] - middle, -reach), reach)
     c["asset.level"][a] += 0.2 * (log_of(1.0 + best) - c["asset.level"][a])
     is_known = c["asset.level_usual"][a] > 0.0
     c["asset.level_ratio"][a] = c["asset.level"][a] / c["asset.level_usual"][a] if is_known else 0.0
@@ -159,6 +160,16 @@ def test_what_is_usual_follows_a_slow_season_but_not_an_alarm() -> None:
         alarming.take([a, b, c + 1.0])
     assert calm.columns["member.fast_middle"][2] - before > 0.8
     assert alarming.columns["member.fast_middle"][2] == before
+
+
+def test_one_wild_row_taken_before_anything_alarms_does_not_become_what_is_usual() -> None:
+    seen = Plant()
+    for row in plant(ROWS):
+        seen.take(row)
+    before = seen.columns["member.slow_middle"][2]
+    seen.take([0.0, 0.0, 1e308])
+    moved = seen.columns["member.slow_middle"][2] - before
+    assert 0.0 < moved <= 0.0321 * seen.columns["member.slow_scale"][2]
 
 
 def test_a_tag_that_never_moved_is_left_out() -> None:

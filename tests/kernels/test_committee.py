@@ -23,7 +23,7 @@ from tests.kernels.harness import (
     statuses,
 )
 
-STATE = [name for name, _ in TABLES["committee"]][6:]
+STATE = [name for name, _ in TABLES["committee"]][6:-1]
 SECOND = 1_000_000_000
 FIVE_MINUTES = 300 * SECOND
 VALUE, SPIKE, DRIFT, SPREAD, SEASON, CLOCK = range(6)
@@ -46,24 +46,29 @@ def broken(low: float, high: float, new_low: float, new_high: float) -> float:
 
 
 class Cells:
-    """The row of one committee as attributes; float32 columns round what is put into them."""
+    """The row of one committee as attributes, its score and alarm too; float32 columns round what is put into them."""
 
     def __init__(self, columns: Columns, r: int) -> None:
         object.__setattr__(self, "_at", (columns, r))
 
     def __getattr__(self, name: str) -> float:
         columns, r = self._at
+        if name in ("score", "alarm"):
+            return columns[f"detector.{name}"][columns["committee.detector"][r]]
         return columns[f"committee.{name}"][r]
 
     def __setattr__(self, name: str, x: float) -> None:
         columns, r = self._at
+        if name in ("score", "alarm"):
+            columns[f"detector.{name}"][columns["committee.detector"][r]] = x
+            return
         kind = dict(TABLES["committee"])[name]
         columns[f"committee.{name}"][r] = f4(x) if kind == "f4" else x
 
 
 def begin(c: Cells, columns: Columns, r: int, x: float, time: int) -> None:
     for name in STATE:
-        if name not in ("novelty", "score", "alarm"):
+        if name != "novelty":
             setattr(c, name, 0 if dict(TABLES["committee"])[name][0] == "i" else 0.0)
     c.count, c.since, c.last_time = 1, 2_000_000_000, time
     c.fast = c.slow = c.base = c.value_low = c.value_high = x
@@ -219,7 +224,7 @@ class Tag:
         self.time = start
         given = {"fresh.row": [0], "tag.committee_row": [0], "committee.warmup": [warmup], "committee.limit": [6.5]}
         given |= {"committee.hold": [120], "committee.mute": [15], "committee.clock_bins": [bins]}
-        self.columns = buffers("committee", given, {"tag": 1, "channel": CHANNELS, "clock": bins})
+        self.columns = buffers("committee", given, {"tag": 1, "channel": CHANNELS, "clock": bins, "detector": 1})
         self._judge = kernels(form).bind("committee", self.columns)
 
     def take(self, x: float, *, after: int = FIVE_MINUTES, status: int = 0) -> dict[str, float]:
@@ -233,7 +238,7 @@ class Tag:
         return [self.take(x, after=after) for x in values]
 
     def cell(self, name: str) -> float:
-        return self.columns[f"committee.{name}"][0]
+        return self.columns[f"{'detector' if name in ('score', 'alarm') else 'committee'}.{name}"][0]
 
     def state(self) -> dict[str, bytes]:
         return {name: cells.tobytes() for name, cells in self.columns.items() if not name.startswith("tag.")}
@@ -253,7 +258,7 @@ def test_every_form_follows_the_reference_through_an_ordinary_and_an_evil_day() 
     rng = random.Random(11)
     given = {"fresh.row": [0], "tag.committee_row": [0], "committee.warmup": [20], "committee.limit": [6.5]}
     given |= {"committee.hold": [120], "committee.mute": [15], "committee.clock_bins": [48]}
-    columns = filled("committee", given, {"tag": 1, "channel": CHANNELS, "clock": 48})
+    columns = filled("committee", given, {"tag": 1, "channel": CHANNELS, "clock": 48, "detector": 1})
     time = 0
     for i in range(400):
         x = 20.0 + 5.0 * math.sin(i / 20.0) + rng.gauss(0.0, 0.3)
@@ -377,6 +382,7 @@ def test_random_and_adversarial_rows() -> None:
             "tag.status": statuses(rng, tags),
             "tag.source_time": [rng.choice((0, INT_MAX, INT_MIN, rng.randrange(10**18))) for _ in range(tags)],
             "tag.committee_row": [rng.randint(-1, rows - 1) for _ in range(tags)],
+            "committee.detector": rng.sample(range(rows), rows),
             "committee.limit": [rng.choice((0.0, 6.5)) for _ in range(rows)],
             "committee.warmup": [rng.choice((0, 2, 60)) for _ in range(rows)],
             "committee.hold": [rng.choice((0, 120)) for _ in range(rows)],
@@ -384,19 +390,21 @@ def test_random_and_adversarial_rows() -> None:
             "committee.clock_bins": bins,
             "committee.clock_first": [sum(bins[:r]) for r in range(rows)],
         }
-        columns = filled("committee", given, {"channel": CHANNELS * rows, "clock": sum(bins)})
+        columns = filled("committee", given, {"channel": CHANNELS * rows, "clock": sum(bins), "detector": rows})
         for _ in range(4):
             columns["tag.value"] = numbers(rng, tags)
             _, columns = agree("committee", columns, reference, fresh_count=len(fresh))
 
 
 def test_rows_outside_their_tables_are_refused() -> None:
-    rows = {"tag": 1, "committee": 1, "channel": CHANNELS, "clock": 4}
+    rows = {"tag": 1, "committee": 1, "channel": CHANNELS, "clock": 4, "detector": 1}
     assert refused("committee", {"fresh.row": [1]}, rows, fresh_count=1) == {-1}
     assert refused("committee", {"fresh.row": [0]}, rows, fresh_count=2) == {-1}
     assert refused("committee", {"fresh.row": [0]}, rows | {"channel": 4}, fresh_count=1) == {-1}
     for r in (1, INT_MAX):
         assert refused("committee", {"fresh.row": [0], "tag.committee_row": [r]}, rows, fresh_count=1) == {-1}
+    for d in (1, -1):
+        assert refused("committee", {"fresh.row": [0], "committee.detector": [d]}, rows, fresh_count=1) == {-1}
     for first, bins in ((0, 5), (4, 1), (-1, 1), (0, -1), (INT_MAX, 4), (0, INT_MAX)):
         given = {"fresh.row": [0], "committee.clock_first": [first], "committee.clock_bins": [bins]}
         assert refused("committee", given, rows, fresh_count=1) == {-1}, (first, bins)

@@ -8,6 +8,7 @@ from gatewayd.core.detectors import CATALOGUE
 from gatewayd.model.detectors import DETECTORS as SETTINGS
 from gatewayd.model.detectors import DetectorSettings
 from kernels.detectors import DETECTORS, TAIL_BUCKETS, Detector
+from kernels.table import CHANNELS
 
 
 def test_kernels_core_and_configuration_list_the_same_detectors_in_the_same_order():
@@ -15,14 +16,15 @@ def test_kernels_core_and_configuration_list_the_same_detectors_in_the_same_orde
     assert [detector.name for detector in CATALOGUE] == names
     assert list(SETTINGS) == names
     assert core_detectors.TAIL_BUCKETS == TAIL_BUCKETS
+    assert core_detectors.CHANNEL_ROWS == CHANNELS
 
 
 @pytest.mark.parametrize("detector", DETECTORS, ids=lambda detector: detector.name)
 def test_core_and_kernels_agree_on_what_a_detector_learns_and_may_be_told(detector: Detector):
     core = next(each for each in CATALOGUE if each.name == detector.name)
     assert core.learned == tuple(name for name, _ in detector.learned)
-    assert core.child == (detector.child.name if detector.child else "")
-    told = {name for name, _ in detector.settings} - {f"{core.child}_first"}
+    assert [child.name for child in core.children] == [child.name for child in detector.children]
+    told = {name for name, _ in detector.settings} - {f"{child.name}_first" for child in core.children}
     assert told == set(SETTINGS[detector.name].__struct_fields__) - set(DetectorSettings.__struct_fields__)
 
 

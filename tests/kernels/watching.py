@@ -51,8 +51,8 @@ def follow(
     detector = _BY_NAME[name]
     state: Columns = {f"{name}.{column}": [0 if kind == "i8" else 0.0] for column, kind in detector.learned}
     state |= {"detector.alarm": [0], "detector.score": [0.0]}
-    if detector.child:
-        cells = {f"{detector.child.name}.{column}": kind for column, kind in detector.child.columns}
+    for child in detector.children:
+        cells = {f"{child.name}.{column}": kind for column, kind in child.columns}
         state |= {column: [0 if kind == "i8" else 0.0] * child_rows for column, kind in cells.items()}
     given: Columns = {"fresh.row": [0], f"tag.{name}_row": [0]}
     given |= {f"{name}.{column}": [cell] for column, cell in settings.items()}
@@ -99,8 +99,7 @@ def cases(name: str, choices: Mapping[str, Sequence[float]], seed: int, count: i
 
 def outside(name: str, **cells: Sequence[float]) -> set[int]:
     """Run rows, fresh counts and detectors that are outside their tables; return the results of all of them."""
-    child = _BY_NAME[name].child
-    rows = {"tag": 1, name: 1, "detector": 1} | ({child.name: 2} if child else {})
+    rows = {"tag": 1, name: 1, "detector": 1} | {child.name: 2 for child in _BY_NAME[name].children}
     sound = {"fresh.row": [0]} | {f"{name}.{column}": list(cell) for column, cell in cells.items()}
     results = refused(name, sound | {"fresh.row": [1]}, rows, fresh_count=1)
     results |= refused(name, sound, rows, fresh_count=2)

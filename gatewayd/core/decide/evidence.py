@@ -6,11 +6,12 @@ from collections.abc import Iterable
 
 import msgspec
 
+from gatewayd.core.detect.asset_words import asset_alarming
 from gatewayd.core.detect.words import alarming
 from gatewayd.core.expr.terms import term_value
 from gatewayd.core.site import Site
 from gatewayd.core.state import State
-from gatewayd.model.record import EvidenceRow, EvidenceSlice, EvidenceTerm
+from gatewayd.model.record import DetectorEvidence, EvidenceRow, EvidenceSlice, EvidenceTerm
 
 _ENCODE = msgspec.msgpack.Encoder().encode
 
@@ -56,20 +57,25 @@ def evidence_rows(state: State, site: Site, rows: Iterable[int]) -> tuple[Eviden
     anomaly, score = columns["tag.anomaly"], columns["tag.anomaly_score"]
     copies = []
     for row in rows:
-        tag = site.tags[row]
+        tag = site.tags[row] if row < len(site.tags) else None
         copies.append(
             EvidenceRow(
-                tag=tag.label,
-                device=tag.device,
+                tag=site.label(row),
+                device=tag.device if tag else "",
                 value=values[row],
                 status=status[row],
                 source_time_ns=source[row],
                 ingest_time_ns=ingest[row],
                 processing_time_ns=processing[row],
-                units=tag.units,
+                units=tag.units if tag else "",
                 anomaly=anomaly[row],
                 anomaly_score=score[row],
-                unusual=alarming(columns, row),
+                unusual=alarming(columns, row) if tag else _of_asset(state, site, row),
             )
         )
     return tuple(copies)
+
+
+def _of_asset(state: State, site: Site, row: int) -> tuple[DetectorEvidence, ...]:
+    plan = site.assets[row - len(site.tags)]
+    return asset_alarming(state.columns, plan, [site.label(member) for member in plan.members])

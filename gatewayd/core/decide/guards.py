@@ -131,23 +131,28 @@ def _inputs(state: State, site: Site, claim: Claim, judgement: Judgement, age_ma
     status = state.column("tag.status")
     bad = [row for row in value_rows if not quality.is_good(status[row])]
     if bad:
-        label = site.tags[bad[0]].label
+        label = site.label(bad[0])
         judgement.stop("quality", Reason.INPUT_QUALITY, detail=label, due_mono_ns=now_mono_ns + LOOK_AGAIN_NS)
         return
     judgement.passed("quality")
     rows = [row for row in site.programme.programs[rule.when].rows if quality.is_good(status[row])]
     rows += value_rows
-    heard = {row: _heard_mono_ns(state, row) for row in rows}
+    heard = {row: _heard_mono_ns(state, site, row) for row in rows}
     if rows and now_mono_ns - min(heard.values()) > age_max_ns:
         old = min(heard, key=heard.__getitem__)
-        detail = f"{site.tags[old].label} is older than {age_max_ns / NS:g} s"
+        detail = f"{site.label(old)} is older than {age_max_ns / NS:g} s"
         judgement.stop("age", Reason.INPUT_AGE, detail=detail, due_mono_ns=now_mono_ns + LOOK_AGAIN_NS)
         return
     judgement.passed("age", limit=age_max_ns / NS)
 
 
-def _heard_mono_ns(state: State, row: int) -> int:
-    """Return when a row was last sampled, or vouched for by a subscription that reports changes only."""
+def _heard_mono_ns(state: State, site: Site, row: int) -> int:
+    """Return when a row was last sampled, or vouched for by a subscription that reports changes only.
+
+    An asset's verdict is as old as the tag of it that was heard of longest ago.
+    """
+    if row >= len(site.tags):
+        return min(_heard_mono_ns(state, site, member) for member in site.assets[row - len(site.tags)].members)
     sampled: int = state.column("tag.ingest_mono")[row]
     confirmed: int = state.column("tag.confirmed_mono")[row]
     return max(sampled, confirmed)

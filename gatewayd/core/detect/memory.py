@@ -6,7 +6,7 @@ A detector is known by its tag's label and its settings: one whose settings chan
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from itertools import accumulate
 from typing import Any, Final, NamedTuple
@@ -14,14 +14,14 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from gatewayd.core.detectors import CATALOGUE, TAIL_BUCKETS, Detector, instances, own_keys
+from gatewayd.core.detectors import CATALOGUE, TAIL_BUCKETS, Child, Detector, instances, own_keys
 from gatewayd.core.site import Site
 from gatewayd.core.state import State
 from gatewayd.model.detectors import DetectorSettings
 
 SCHEMA: Final = 1
 KEY_BYTES: Final = 16
-_WIDTH: Final = 8  # bytes of a cell
+_TAIL_WIDTH: Final = 8  # bytes of a cell
 
 
 class Learned(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -30,9 +30,9 @@ class Learned(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     Args:
         schema: of this Struct.
         keys: 16 bytes for each detector: who it is.
-        child_rows: of each, rows in the child table.
-        columns: the learned columns, cells of 8 bytes, one detector after the other.
-        child: the same of the child table.
+        child_rows: of each, rows in the child table whose number is a setting.
+        columns: the learned columns, cells as wide as in the table, one detector after the other.
+        child: the same of the child tables, by `child.column`.
         tails: place of a detector in `keys` -> the counts of its tail.
     """
 
@@ -117,7 +117,7 @@ def restore_learned(state: State, kinds: Iterable[Places], saved: Mapping[str, b
     for kind in CATALOGUE:
         if kind.name not in saved:
             continue
-        past = _sound(kind, saved[kind.name])
+        past = _sound(state, kind, saved[kind.name])
         if past is None:
             damaged.append(kind.name)
         elif kind.name in here:
@@ -138,14 +138,18 @@ def _pack(state: State, places: Places) -> bytes:
             keys=places.keys,
             child_rows=places.child_rows,
             columns={name: bytes(state.column(f"{kind.name}.{name}")[:count]) for name in kind.learned},
-            child={name: bytes(state.column(name)[:used]) for name in _child_columns(state, kind)},
+            child={
+                column: bytes(state.column(column)[: used if isinstance(child.rows, str) else count * child.rows])
+                for child in kind.children
+                for column in _columns_of(state, child)
+            },
             tails=tails,
         )
     )
 
 
-def _child_columns(state: State, kind: Detector) -> list[str]:
-    return [name for name in state.columns if kind.child and name.startswith(f"{kind.child}.")]
+def _columns_of(state: State, child: Child) -> list[str]:
+    return [name for name in state.columns if name.startswith(f"{child.name}.")]
 
 
 def _tail(state: State, place: _Place) -> memoryview[Any] | None:
@@ -155,21 +159,25 @@ def _tail(state: State, place: _Place) -> memoryview[Any] | None:
     return state.column("tail.count")[first : first + TAIL_BUCKETS]
 
 
-def _sound(detector: Detector, packed: bytes) -> Learned | None:
+def _sound(state: State, detector: Detector, packed: bytes) -> Learned | None:
     """Return what was saved if its parts fit together, else None."""
     try:
         past = msgspec.msgpack.decode(packed, type=Learned)
     except msgspec.MsgspecError:
         return None
     count, total = len(past.child_rows), sum(past.child_rows)
+    cells = {f"{detector.name}.{column}": count for column in detector.learned}
+    for child in detector.children:
+        rows = total if isinstance(child.rows, str) else count * child.rows
+        cells |= dict.fromkeys(_columns_of(state, child), rows)
+    found = {f"{detector.name}.{column}": part for column, part in past.columns.items()} | past.child
     fits = (
         past.schema == SCHEMA
         and len(past.keys) == count * KEY_BYTES
         and all(0 <= rows <= total for rows in past.child_rows)
-        and set(past.columns) == set(detector.learned)
-        and all(len(cells) == count * _WIDTH for cells in past.columns.values())
-        and all(len(cells) == total * _WIDTH for cells in past.child.values())
-        and all(len(cells) == TAIL_BUCKETS * _WIDTH for cells in past.tails.values())
+        and set(found) == set(cells)
+        and all(len(found[column]) == rows * state.column(column).itemsize for column, rows in cells.items())
+        and all(len(part) == TAIL_BUCKETS * _TAIL_WIDTH for part in past.tails.values())
     )
     return past if fits else None
 
@@ -195,7 +203,7 @@ def _take(state: State, places: Places, past: Learned) -> int:
 
 
 class _Run(NamedTuple):
-    """Detectors that are copied together, and their child rows: where they stood, where they go, how many."""
+    """Detectors that are copied together, and their rows of the child: where they stood, where they go, how many."""
 
     old: int
     new: int
@@ -207,11 +215,9 @@ class _Run(NamedTuple):
 
 def _take_rows(state: State, places: Places, past: Learned, run: _Run) -> bool:
     """Copy learned cells if all of them can be; say whether."""
-    name = places.kind.name
-    copies = [(f"{name}.{column}", run.new, cells, run.old, run.rows) for column, cells in past.columns.items()]
-    copies += [(column, run.child_new, cells, run.child_old, run.child_rows) for column, cells in past.child.items()]
-    found = [(column, to, _cells(state, column, cells, at, count)) for column, to, cells, at, count in copies]
-    if not all(_is_sound(cells) for _, _, cells in found):
+    found = list(_cells_of(state, places.kind, past, run))
+    loose = {name if "." in name else f"{places.kind.name}.{name}" for name in places.kind.loose}
+    if not all(_is_sound(cells, is_loose=column in loose) for column, _, cells in found):
         return False
     bins = [cells for column, _, cells in found if column.endswith(".bin")]
     rows = places.child_rows[run.new : run.new + run.rows]
@@ -222,14 +228,37 @@ def _take_rows(state: State, places: Places, past: Learned, run: _Run) -> bool:
     return True
 
 
-def _cells(state: State, name: str, cells: bytes, first: int, count: int) -> memoryview[Any]:
-    kind = state.column(name).format
-    return memoryview(cells)[first * _WIDTH : (first + count) * _WIDTH].cast("d" if kind == "d" else "q")
+def _cells_of(state: State, kind: Detector, past: Learned, run: _Run) -> Iterator[tuple[str, int, memoryview[Any]]]:
+    """Yield what is to be copied: column, the row it goes to, the cells."""
+    for name, cells in past.columns.items():
+        column = f"{kind.name}.{name}"
+        yield column, run.new, _cells(state.column(column), cells, run.old, run.rows)
+    for child in kind.children:
+        each = child.rows
+        old, new, rows = (
+            (run.child_old, run.child_new, run.child_rows)
+            if isinstance(each, str)
+            else (each * run.old, each * run.new, each * run.rows)
+        )
+        for column in _columns_of(state, child):
+            yield column, new, _cells(state.column(column), past.child[column], old, rows)
 
 
-def _is_sound(cells: memoryview[Any]) -> bool:
-    """Numbers are finite, counts are not negative."""
-    return all(cell - cell == 0 for cell in cells) if cells.format == "d" else all(cell >= 0 for cell in cells)
+def _cells(column: memoryview[Any], cells: bytes, first: int, count: int) -> memoryview[Any]:
+    width = column.itemsize
+    part: memoryview[Any] = memoryview(cells)[first * width : (first + count) * width]
+    cast: memoryview[Any] = part.cast(column.format)  # type: ignore[call-overload]
+    return cast
+
+
+def _is_sound(cells: memoryview[Any], *, is_loose: bool) -> bool:
+    """Numbers are finite, counts are not negative; in a loose column a number may be unknown, a count negative."""
+    if cells.format in ("q", "i"):
+        return is_loose or all(cell >= 0 for cell in cells)
+    total = sum(cells)
+    if total - total == 0:  # nearly always, and three times as fast as to look at each
+        return True
+    return all(cell - cell == 0 or (is_loose and cell != cell) for cell in cells)
 
 
 def _take_tail(state: State, place: _Place, counts: bytes | None) -> None:

@@ -44,6 +44,10 @@ class Names(Protocol):
         """Return the twin's row of a tag, None if there is no such tag."""
         ...
 
+    def asset(self, name: str) -> int | None:
+        """Return the row of an asset that is watched as a whole, None if there is none of that name."""
+        ...
+
     def units(self, row: int) -> str:
         """Return the unit of a row's values, empty if nobody said."""
         ...
@@ -126,7 +130,7 @@ class Analysis:
             case Tag():
                 return _Operand(node, "number", self._names.units(self._resolve(node)))
             case Status():
-                self._resolve(node.tag)
+                self._resolve(node.tag, is_asset=node.function == "anomaly")
                 pushes = OPERATIONS[BY_NAME[node.function]].pushes
                 return _Operand(node, pushes, "s" if node.function == "age" else "")
             case Window():
@@ -227,8 +231,10 @@ class Analysis:
         suffix = {"rate": "/s", "integral": "*s"}.get(node.function, "")
         return "" if node.function == "count" or not of_tag else of_tag + suffix
 
-    def _resolve(self, tag: Tag) -> int:
+    def _resolve(self, tag: Tag, *, is_asset: bool = False) -> int:
         row = self._names.row(tag.name)
+        if row is None and is_asset:
+            row = self._names.asset(tag.name)
         if row is None:
             raise ExpressionError(
                 f"there is no tag `{tag.name}`", remedy=self._suggestion(tag.name), position=tag.start

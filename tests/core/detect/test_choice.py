@@ -20,11 +20,11 @@ AUTO = Contract(units="degC", detect="auto")
 
 
 def test_a_measured_number_with_units_is_watched():
-    assert chosen(AUTO) == ["ewma"]
+    assert chosen(AUTO) == ["committee"]
 
 
 def test_units_of_the_tag_list_count_too():
-    assert chosen(Contract(detect="auto"), units="bar") == ["ewma"]
+    assert chosen(Contract(detect="auto"), units="bar") == ["committee"]
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_units_of_the_tag_list_count_too():
     ],
     ids=["bool", "bit", "text", "set point", "write-only", "no units", "counter"],
 )
-def test_what_a_mean_says_nothing_of_is_left_alone(contract, tag):
+def test_what_has_no_past_to_break_with_is_left_alone(contract, tag):
     assert chosen(contract, **tag) == []
 
 
@@ -49,6 +49,6 @@ def test_a_detector_named_in_the_contract_wins():
 
 
 def test_the_asset_type_speaks_for_tags_that_say_nothing():
-    assert chosen(Contract(units="degC"), default="auto") == ["ewma"]
+    assert chosen(Contract(units="degC"), default="auto") == ["committee"]
     assert chosen(Contract(units="degC", detect="off"), default="auto") == []
     assert chosen(Contract(units="degC")) == []

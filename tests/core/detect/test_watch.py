@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 
 import msgspec
 import pytest
@@ -10,11 +11,12 @@ import pytest
 from gatewayd.core.decide.evidence import slice_of
 from gatewayd.core.detect.words import alarming
 from gatewayd.model.config import Contract
-from gatewayd.model.detectors import DETECTORS, Ewma, PageHinkley, RangeRecord, RobustZ, Seasonal
+from gatewayd.model.detectors import DETECTORS, Committee, Ewma, PageHinkley, RangeRecord, RobustZ, Seasonal
 from gatewayd.model.record import EvidenceRow, EvidenceSlice
 from tests.core.scenario import MEMBERS, Scenario, rule
 
 WAVE = [60.0 + 0.1 * ((7 * i) % 11 - 5) for i in range(200)]
+NOISE = [60.0 + random.Random(i).gauss(0.0, 0.1) for i in range(300)]
 QUICK = {"page_hinkley": {"warmup": 20}, "range_record": {"warmup": 20}, "robust_z": {"warmup": 20}}
 HOUR_S = 3600.0
 
@@ -65,6 +67,47 @@ def test_evidence_says_which_detector_how_unusual_and_beside_what():
 )
 def test_each_detector_has_words_of_its_own(name, settings, values, words):
     assert words in said(fed(values, **{name: settings}))[name]
+
+
+RESPECTS = (
+    "it stands outside all it has been in the ",
+    "its change from sample to sample is larger than ever in the ",
+    "its slow drift is larger than ever in the ",
+    "its noise is larger than ever in the ",
+    "for some hours it has been less like itself at these hours than ever in the ",
+    "it is further than ever from what it is at this time of the day in the ",
+)
+
+
+@pytest.fixture(scope="module")
+def jumped() -> Scenario:
+    return fed([*NOISE, 90.0], committee=Committee())
+
+
+@pytest.mark.parametrize(("channel", "words"), list(enumerate(RESPECTS)))
+def test_a_committee_says_in_which_respect_by_how_much_and_beside_how_long_a_past(jumped, channel, words):
+    jumped.state.column("committee.channel")[0] = channel
+    jumped.state.column("committee.excess")[0] = 4.0
+    found = said(jumped)["committee"]
+    assert found.startswith(words)
+    assert "5.02 minutes before (301 samples), by 20 % of that range; score " in found
+
+
+def test_a_committee_tells_a_value_that_falls_silent_from_one_that_grows_lively(jumped):
+    jumped.state.column("committee.channel")[0] = 3
+    jumped.state.column("committee.variance")[0] = 1e-9
+    assert said(jumped)["committee"].startswith("its noise is smaller than ever")
+
+
+def test_a_committee_whose_alarm_began_before_the_start_says_no_more_than_it_knows(jumped):
+    jumped.state.column("committee.excess")[0] = 0.0
+    assert "it did what it never did in the " in said(jumped)["committee"]
+
+
+def test_a_committee_alarms_by_the_bit_that_records_hold():
+    plant = fed([*WAVE, *WAVE, 90.0], committee=Committee())
+    assert anomaly(plant) == 64
+    assert "alarm from 6.5" in said(plant)["committee"]
 
 
 def test_page_hinkley_says_what_the_level_is_now():

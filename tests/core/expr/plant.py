@@ -31,6 +31,9 @@ class TagNames:
     def row(self, name: str) -> int | None:
         return self.names.index(name) if name in self.names else None
 
+    def asset(self, name: str) -> int | None:
+        return None
+
     def units(self, row: int) -> str:
         return self._units.get(self.names[row], "")
 
