@@ -8,7 +8,6 @@ import argparse
 import base64
 import json
 import struct
-import sys
 from collections.abc import Callable
 from functools import lru_cache
 from hashlib import sha256
@@ -20,21 +19,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 Bad = AssertionError  # raised for the first thing that does not hold
 WIDTH, FORMAT, PROOF = 256, "gatewayd-export/1", "c2sp.org/tlog-proof@v1"  # 256 hashes in a tile, entries in a bundle
-GENESIS, CONFIG, DECISION, OUTCOME, OVERRIDE, ALARM, RULE, BLOCK, REDACTED, KEY_ROTATED = (
-    1,
-    4,
-    5,
-    6,
-    7,
-    8,
-    9,
-    10,
-    17,
-    20,
-)
+GENESIS, CONFIG, DECISION, OUTCOME, OVERRIDE, ALARM, RULE, BLOCK = 1, 4, 5, 6, 7, 8, 9, 10
+REDACTED, KEY_ROTATED, RETENTION = 17, 20, 25
 EVIDENCE_AT = {DECISION: 18, ALARM: 5, RULE: 4}  # where a record of a kind cites its evidence
 REPLAY_AT = {CONFIG: (1,), BLOCK: (1, 6, 7)}  # block, snapshot, configuration: files that are named by their hash
-PERSONAL_AT = {CONFIG: (0, 6), DECISION: (25, 26), OVERRIDE: (7, 8), REDACTED: (6, 7), 25: (5, 6)}  # (reason, actor)
+PERSONAL_AT = {CONFIG: (0, 6), DECISION: (25, 26), OVERRIDE: (7, 8), REDACTED: (6, 7), RETENTION: (5, 6)}
 CONSTANTS = {0xC0: None, 0xC2: False, 0xC3: True}  # MessagePack, as far as records use it
 NUMBERS = {0xCA + at: ">" + form for at, form in enumerate("fdBHIQbhiq")}
 SIZED = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4, 0xDC: 2, 0xDD: 4}  # bytes of their length
@@ -308,4 +297,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

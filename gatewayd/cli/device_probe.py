@@ -29,7 +29,8 @@ from gatewayd.model.block import WIRE_BYTES, Block, Codec, PlanRow, ReadPlan
 from gatewayd.model.config import SiteConfig
 from gatewayd.model.decision import Inputs
 from gatewayd.model.device import Device, ModbusSerialDevice, OpcuaDevice
-from gatewayd.model.view import ProbeRequest, ProbeSurvey, ProbeTag, ProbeView, number
+from gatewayd.model.probe_view import ProbeRequest, ProbeSurvey, ProbeTag, ProbeView
+from gatewayd.model.view import number
 
 
 @click.command()

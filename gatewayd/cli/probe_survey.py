@@ -9,7 +9,7 @@ from gatewayd.clock import Clock
 from gatewayd.errors import DeviceError
 from gatewayd.model.block import Block, Codec, ReadPlan
 from gatewayd.model.device import Device, ModbusDevice, OpcuaDevice
-from gatewayd.model.view import ProbeSurvey
+from gatewayd.model.probe_view import ProbeSurvey
 
 _FIRST_REGISTER = (3, 0)  # of a device whose tags tell nothing better: holding register 0
 

@@ -15,7 +15,6 @@ from contextlib import suppress
 from typing import Literal
 
 import msgspec
-from msgspec import Struct
 
 from gatewayd.clock import Clock
 from gatewayd.errors import StoreError, StoreFull
@@ -24,14 +23,14 @@ from gatewayd.journal.batch import Extra, Item, apply_items, writes_of
 from gatewayd.journal.bundle import Bundler
 from gatewayd.journal.chain import Chain, Handover, stored_chain
 from gatewayd.journal.group import GroupCommit
-from gatewayd.journal.keys import PreviousLog
 from gatewayd.journal.leaf import Stamp, draft
-from gatewayd.journal.owner import check_owner, owner_rows
+from gatewayd.journal.owner import Identity as Identity
+from gatewayd.journal.owner import check_owner, genesis_of, owner_rows
 from gatewayd.journal.pruned import pruned_state
 from gatewayd.journal.records import Records
 from gatewayd.journal.reserve import Reserve
 from gatewayd.model.decision import Command, NewRecord
-from gatewayd.model.record import ClockQuality, Genesis, Kind
+from gatewayd.model.record import ClockQuality, Kind
 from gatewayd.proof.note import Checkpoint, Signer, VerifierKey, sign_checkpoint
 from gatewayd.store.env import Store
 from gatewayd.store.tables import Table, u64
@@ -48,24 +47,6 @@ AHEAD_EXTRA_BYTES_MAX = 65_536  # larger rows of others, such as sealed blocks, 
 INLINE_FSYNC_NS_MAX = 2_000_000
 MEASURED_COMMITS = 10
 MEASURE_NS_MAX = 100_000_000
-
-
-class Identity(Struct, frozen=True):
-    """Whose log this is, in which run.
-
-    Args:
-        origin: the log's name, epoch included, e.g. `acme.example/gw-1/e1`; the signer's name is the same.
-        epoch: counts the logs of one gateway, from 1.
-        boot_id: 16 bytes, new at every boot of the machine; tells which boot a `boot_ns` belongs to.
-        clock_quality: how far wall time can be believed now.
-        previous: the log that was given up for this one.
-    """
-
-    origin: str
-    epoch: int
-    boot_id: bytes
-    clock_quality: ClockQuality = ClockQuality.UNSYNCED
-    previous: PreviousLog | None = None
 
 
 class Journal(Records):
@@ -125,7 +106,7 @@ class Journal(Records):
         store.rearrange = journal._bundler
         journal._load()
         if not journal.size:
-            genesis = draft(NewRecord(_genesis(identity, signer.vkey)))
+            genesis = draft(NewRecord(genesis_of(identity, signer.vkey)))
             journal._commit_one(Item(drafts=(genesis,), extra=owner_rows(identity.origin, signer.vkey)))
         journal._finish_rotation(next_signer)
         journal._commit_one(Item(wants_checkpoint=True))
@@ -499,15 +480,6 @@ class Journal(Records):
     def written_in(self, point: str) -> int:
         """Return the cycle of the last write to a point that this run journalled, 0 = none."""
         return self._written_in.get(index.point_term(point), 0)
-
-
-def _genesis(identity: Identity, vkey: str) -> Genesis:
-    genesis = Genesis(origin=identity.origin, epoch=identity.epoch, vkey=vkey)
-    if (previous := identity.previous) is None:
-        return genesis
-    return msgspec.structs.replace(
-        genesis, previous_origin=previous.origin, previous_checkpoint=previous.checkpoint, reason=previous.reason
-    )
 
 
 def _is_bulky(batch: Batch, items: Sequence[Item]) -> bool:

@@ -4,15 +4,48 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+import msgspec
+from msgspec import Struct
+
 from gatewayd.errors import StoreError
 from gatewayd.journal import chain, tail
 from gatewayd.journal.batch import Extra
+from gatewayd.journal.keys import PreviousLog
+from gatewayd.model.record import ClockQuality, Genesis
 from gatewayd.proof.note import NoteError, VerifierKey, open_checkpoint
 from gatewayd.store.env import Store
 from gatewayd.store.tables import Table
 from gatewayd.store.transaction import Writes
 
-FORMAT = b"2"  # of the tables
+FORMAT = b"3"  # of the tables
+
+
+class Identity(Struct, frozen=True):
+    """Whose log this is, in which run.
+
+    Args:
+        origin: the log's name, epoch included, e.g. `acme.example/gw-1/e1`; the signer's name is the same.
+        epoch: counts the logs of one gateway, from 1.
+        boot_id: 16 bytes, new at every boot of the machine; tells which boot a `boot_ns` belongs to.
+        clock_quality: how far wall time can be believed now.
+        previous: the log that was given up for this one.
+    """
+
+    origin: str
+    epoch: int
+    boot_id: bytes
+    clock_quality: ClockQuality = ClockQuality.UNSYNCED
+    previous: PreviousLog | None = None
+
+
+def genesis_of(identity: Identity, vkey: str) -> Genesis:
+    """Return the first record of a log."""
+    genesis = Genesis(origin=identity.origin, epoch=identity.epoch, vkey=vkey)
+    if (previous := identity.previous) is None:
+        return genesis
+    return msgspec.structs.replace(
+        genesis, previous_origin=previous.origin, previous_checkpoint=previous.checkpoint, reason=previous.reason
+    )
 
 
 def check_owner(store: Store, origin: str, vkey: str) -> None:

@@ -123,7 +123,7 @@ async def test_under_the_quota_blocks_without_decisions_go_first_then_the_oldest
 
 
 async def test_what_waits_to_be_sealed_is_bounded_and_its_loss_counted(recorder):
-    for cycle in range(1, WAITING_BLOCKS_MAX + 4):
+    for cycle in range(1, WAITING_BLOCKS_MAX + 3):
         recorder.take(inputs(cycle, bytes(BLOCK_BYTES_MAX)))
     assert recorder.blocks_dropped == 3
     await recorder.seal()
@@ -271,7 +271,7 @@ async def test_blocks_older_than_their_days_go_and_pinned_ones_do_not(journal, c
 
 
 async def test_blocks_that_sealing_could_not_keep_up_with_are_a_gap_in_the_journal(recorder, journal):
-    for cycle in range(1, WAITING_BLOCKS_MAX + 4):
+    for cycle in range(1, WAITING_BLOCKS_MAX + 3):
         recorder.take(inputs(cycle, bytes(BLOCK_BYTES_MAX)))
     await recorder.seal()
     assert gaps_of(journal) == [(1, 2, 2, TOO_SLOW)]

@@ -230,15 +230,15 @@ def test_the_places_of_its_fields_are_those_of_the_records():
     assert fields["rule"].index("evidence") + 1 == verify_export.EVIDENCE_AT[9]
     cited = {kind for kind, names in fields.items() if "evidence" in names}
     assert cited == {"decision", "alarm", "rule"}
-    for kind, tag in (("decision", 5), ("override", 7), ("redacted", 17)):
+    for kind, tag in (("decision", 5), ("override", 7), ("redacted", 17), ("retention", 25)):
         places = tuple(fields[kind].index(name) + 1 for name in ("reason_text", "actor_name"))
         assert verify_export.PERSONAL_AT[tag] == places
     named = {kind for kind, names in fields.items() if "actor_name" in names}
-    assert named == {"config", "decision", "override", "redacted"}
+    assert named == {"config", "decision", "override", "redacted", "retention"}
     assert verify_export.PERSONAL_AT[4] == (0, fields["config"].index("actor_name") + 1), "nobody gives it a reason"
     for kind, tag, names in (("config", 4, ["site_digest"]), ("block", 10, ["digest", "plans_digest", "state"])):
         assert verify_export.REPLAY_AT[tag] == tuple(fields[kind].index(name) + 1 for name in names)
-    assert {kind for kind, names in fields.items() if "reason_text" in names} == {"decision", "override", "redacted"}
+    assert {kind for kind, names in fields.items() if "reason_text" in names} == named - {"config"}
 
 
 def test_the_page_that_goes_with_an_export_has_three_commands(export):
