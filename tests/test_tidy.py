@@ -70,6 +70,7 @@ DECLARATIONS = {  # nothing in them runs
     "gatewayd/model/detectors.py",
     "gatewayd/model/device.py",
     "gatewayd/model/quality.py",
+    "gatewayd/model/probe_view.py",
     "gatewayd/model/record.py",
     "gatewayd/model/retention_view.py",
     "gatewayd/model/table.py",

@@ -270,6 +270,7 @@ class Journal(Records):
         if not self._note_is_stored:
             tail.store_checkpoint(batch, stored_size, self._note, self._superseded_checkpoint())
         grown, seqs = apply_items(batch, items, self._tree, stamp)
+        self._bundler.learn(self._tree.size, (draft.marks for item in items for draft in item.drafts), stamp.wall_ns)
         if any(item.wants_settled or item.gives_room for item in items) or _is_bulky(batch, items):
             self._store.write(batch.apply, use_reserve=use_reserve)
             self._settled_at_ns = self._clock.monotonic_ns()
@@ -277,7 +278,6 @@ class Journal(Records):
             self._store.write_ahead(batch, use_reserve=True)  # what may be written was chosen by who called
         if not self._note_is_stored:
             self._remember_stored_checkpoint(stored_size)
-        self._bundler.learn(self._tree.size, (draft.marks for item in items for draft in item.drafts), stamp.wall_ns)
         self._tree = grown
         decided = [draft.cycle for item in items for draft in item.drafts if draft.kind == Kind.DECISION]
         self._decided_cycles.extend(decided)

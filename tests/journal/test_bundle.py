@@ -81,3 +81,11 @@ def test_what_is_no_bundle_is_refused(tmp_path, content):
         with pytest.raises(ValueError, match=r"."):
             store.read(lambda reading, look=look: look(Entries(reading)))
     store.close()
+
+
+async def test_what_is_known_of_records_is_forgotten_once_they_are_bundled(journal, store):
+    """Also of a batch that is too large for the redo file, and goes into the tables at once."""
+    for first in range(1, 12_000, 500):
+        await journal.commit([decision(number) for number in range(first, first + 500)])
+    store.settle()
+    assert len(journal._bundler._marks) < 256

@@ -123,7 +123,7 @@ async def test_under_the_quota_blocks_without_decisions_go_first_then_the_oldest
 
 
 async def test_what_waits_to_be_sealed_is_bounded_and_its_loss_counted(recorder):
-    for cycle in range(1, WAITING_BLOCKS_MAX + 3):
+    for cycle in range(1, WAITING_BLOCKS_MAX + 4):
         recorder.take(inputs(cycle, bytes(BLOCK_BYTES_MAX)))
     assert recorder.blocks_dropped == 3
     await recorder.seal()

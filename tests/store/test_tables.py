@@ -26,6 +26,6 @@ def test_a_number_without_a_key_is_refused():
 
 def test_the_names_of_the_tables_never_change():
     assert [str(table) for table in Table] == [
-        "entry", "bundle", "tile", "edge", "checkpoint", "intent", "personal", "evidence", "block", "block_index", "index",
+        "entry", "bundle", "tile", "edge", "checkpoint", "cosigned", "key", "intent", "personal", "evidence", "block", "block_index", "index",
         "save", "cursor", "blob", "meta",
     ]  # fmt: skip
