@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from gatewayd.explain import Explainer
+from gatewayd.explain.gather import Explainer
 from gatewayd.journal.export import Request, export_store
 from gatewayd.journal.log import Journal
 from gatewayd.journal.verify import verify_store
@@ -139,7 +139,7 @@ def _decision(number: int, pairs: int, chance: random.Random) -> NewRecord:
 
 async def _list_ms(journal: Journal, asked: dict[str, Wanted]) -> dict[str, float]:
     """Return how long each list takes, median of a few, in ms."""
-    explainer = Explainer(journal)
+    explainer = Explainer(journal, journal.checkpoint)
 
     async def turn() -> None:
         await asyncio.sleep(0)
