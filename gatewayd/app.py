@@ -29,8 +29,8 @@ from gatewayd.device.link import Link
 from gatewayd.errors import GatewayError, StoreError, StoreFull, TransientError
 from gatewayd.facade import GatewayFacade
 from gatewayd.inhibits import Inhibit
+from gatewayd.journal.blocks.states import Camera
 from gatewayd.journal.scrub import scrub
-from gatewayd.journal.states import Camera
 from gatewayd.learned import DetectorMemory
 from gatewayd.memory import refuse_exec_gain
 from gatewayd.model.block import ReadPlan

@@ -21,12 +21,12 @@ from gatewayd.errors import RequestRefused
 from gatewayd.explain.gather import Explainer
 from gatewayd.explain.trend import with_history
 from gatewayd.inhibits import Inhibit
-from gatewayd.journal.care import Care
+from gatewayd.journal.blocks.retention import RetentionDesk
+from gatewayd.journal.care.door import Care
+from gatewayd.journal.care.pruned import RecordPruned, refuse_pruned
+from gatewayd.journal.care.redact import redact
+from gatewayd.journal.care.witness import Exposure
 from gatewayd.journal.log import Journal
-from gatewayd.journal.pruned import RecordPruned, refuse_pruned
-from gatewayd.journal.redact import redact
-from gatewayd.journal.retention import RetentionDesk
-from gatewayd.journal.witness import Exposure
 from gatewayd.model import quality
 from gatewayd.model.config import GatewayFile
 from gatewayd.model.decision import Acknowledge, ClearOverride, Mode, Reply, SetOverride

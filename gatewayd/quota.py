@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from gatewayd.clock import Clock
 from gatewayd.errors import StoreError
 from gatewayd.inhibits import Inhibit
-from gatewayd.journal.recorder import Expired
+from gatewayd.journal.blocks.recorder import Expired
 from gatewayd.model.config import Storage
 from gatewayd.model.record import AlarmEvent, Body, Gap
 from gatewayd.model.view import StorageStream, StorageView

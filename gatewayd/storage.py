@@ -8,12 +8,12 @@ import msgspec
 
 from gatewayd.clock import Clock
 from gatewayd.errors import JournalDamaged, StoreDamaged, StoreError, StoreFull
-from gatewayd.journal.care import Care
-from gatewayd.journal.epoch import STORE_NAME, begin_epoch, begin_pending_epoch, finish_move
+from gatewayd.journal.blocks.recorder import Recorder
+from gatewayd.journal.care.door import Care
+from gatewayd.journal.care.epoch import STORE_NAME, begin_epoch, begin_pending_epoch, finish_move
 from gatewayd.journal.guarded import guard, unguard
 from gatewayd.journal.keys import LogIdentity, PreviousLog, next_signer, settle_keys
 from gatewayd.journal.log import Identity, Journal
-from gatewayd.journal.recorder import Recorder
 from gatewayd.journal.records import LEARNED
 from gatewayd.journal.tail import EDGE_KEY
 from gatewayd.model.block import ReadPlan

@@ -16,8 +16,8 @@ from msgspec import Struct
 
 from gatewayd.core.decide.lifecycle import UNSEEN_KEY
 from gatewayd.core.decide.people import SavedOverride
+from gatewayd.journal.care.left_behind import rows_left_behind
 from gatewayd.journal.keys import PreviousLog
-from gatewayd.journal.left_behind import rows_left_behind
 from gatewayd.model.record import Gap
 
 PREFIX = b"override/"

@@ -15,7 +15,7 @@ from gatewayd.core.site import NS
 from gatewayd.cycle import Cycle, Plant
 from gatewayd.errors import StoreError
 from gatewayd.inhibits import Inhibit
-from gatewayd.journal.recorder import Expired
+from gatewayd.journal.blocks.recorder import Expired
 from gatewayd.journal.verify import verify_store
 from gatewayd.model.config import Storage as StorageConfig
 from gatewayd.model.decision import Command, Mode, OutcomeResult, SetMode, SetOverride, WriteOutcome

@@ -11,7 +11,7 @@ import msgspec
 from gatewayd.core.site import Site, compile_site
 from gatewayd.device.build import plan_reads
 from gatewayd.errors import StoreError
-from gatewayd.journal.sealed import Sealed, sealed_blocks, site_bytes_of
+from gatewayd.journal.blocks.sealed import Sealed, sealed_blocks, site_bytes_of
 from gatewayd.site.digest import digests, site_from_bytes
 from gatewayd.store.env import QUOTA_BYTES_MIN, Store
 

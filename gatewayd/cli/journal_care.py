@@ -37,7 +37,7 @@ def checkpoint(source: Path, *, old_size: int | None, as_json: bool) -> None:
     """
     import json
 
-    from gatewayd.journal.witness import newest_note, witness_request
+    from gatewayd.journal.care.witness import newest_note, witness_request
     from gatewayd.store.env import QUOTA_BYTES_MIN, Store
 
     store = Store.open(store_of(source), QUOTA_BYTES_MIN, readonly=True)

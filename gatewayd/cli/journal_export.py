@@ -11,7 +11,7 @@ from gatewayd.cli import show
 from gatewayd.cli.session import json_option
 
 if TYPE_CHECKING:
-    from gatewayd.journal.export import Exported
+    from gatewayd.journal.export.export import Exported
 
 _DATA_NAME = "data.mdb"  # what marks a folder as a store
 
@@ -47,7 +47,7 @@ def export_(source: Path, directory: Path, *, vkey: str | None, as_json: bool, *
 
     from gatewayd.cli.progress import Progress
     from gatewayd.clock import SystemClock
-    from gatewayd.journal.export import Request, export
+    from gatewayd.journal.export.export import Request, export
 
     progress = Progress(SystemClock(), is_on=not as_json)
     request = Request(folder=directory, vkey=vkey, **wanted)  # first, last, with_personal, for_replay

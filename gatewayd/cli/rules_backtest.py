@@ -228,7 +228,7 @@ def _replay(site: Site, wanted: Wanted, tally: Tally, run: Any, progress: Progre
     from gatewayd.backtest.stored import open_recorder, recorded_site
     from gatewayd.cli import show
     from gatewayd.compiled import load_kernels
-    from gatewayd.journal.sealed import inputs_of, site_digest_of
+    from gatewayd.journal.blocks.sealed import inputs_of, site_digest_of
 
     replay = Replay(site, load_kernels(), tally)
     with open_recorder(wanted.place) as (store, blocks):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from gatewayd.errors import StoreError
 from gatewayd.journal import tail
-from gatewayd.journal.chain import chain_from, first_vkey
-from gatewayd.journal.pruned import pruned_state
+from gatewayd.journal.care.chain import chain_from, first_vkey
+from gatewayd.journal.care.pruned import pruned_state
 from gatewayd.journal.records import Records
 from gatewayd.proof.note import VerifierKey
 from gatewayd.store.env import QUOTA_BYTES_MIN, Store

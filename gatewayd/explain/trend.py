@@ -19,7 +19,7 @@ from gatewayd.core.state import State
 from gatewayd.core.step import bind
 from gatewayd.device.build import plan_reads
 from gatewayd.errors import GatewayError
-from gatewayd.journal.sealed import Sealed, inputs_of, sealed_blocks, site_bytes_of, site_digest_of
+from gatewayd.journal.blocks.sealed import Sealed, inputs_of, sealed_blocks, site_bytes_of, site_digest_of
 from gatewayd.model import quality
 from gatewayd.model.account import TREND_POINTS_MAX, Account, Trend, TwinTag
 from gatewayd.model.block import Block

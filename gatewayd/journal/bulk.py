@@ -15,8 +15,8 @@ import msgspec
 from gatewayd.errors import GatewayError
 from gatewayd.journal import index, tail
 from gatewayd.journal.bundle import Entries
+from gatewayd.journal.care.pruned import pruned_state
 from gatewayd.journal.leaf import LEAF_BYTES_MAX, LEAF_PREFIX, decode_personal, wrong_personal_field
-from gatewayd.journal.pruned import pruned_state
 from gatewayd.model.record import AnyBody, BlockSealed, Decision, KeyRotated, Leaf, Outcome, Pruned
 from gatewayd.proof.tiles import TILE_WIDTH
 from gatewayd.store.tables import Table, from_u64, u64

@@ -18,15 +18,16 @@ import msgspec
 
 from gatewayd.clock import Clock
 from gatewayd.errors import StoreError, StoreFull
-from gatewayd.journal import blob, index, rotation, tail
+from gatewayd.journal import blob, index, tail
 from gatewayd.journal.batch import Extra, Item, apply_items, writes_of
 from gatewayd.journal.bundle import Bundler
-from gatewayd.journal.chain import Chain, Handover, stored_chain
+from gatewayd.journal.care import rotation
+from gatewayd.journal.care.chain import Chain, Handover, stored_chain
+from gatewayd.journal.care.pruned import pruned_state
 from gatewayd.journal.group import GroupCommit
 from gatewayd.journal.leaf import Stamp, draft
 from gatewayd.journal.owner import Identity as Identity
 from gatewayd.journal.owner import check_owner, genesis_of, owner_rows
-from gatewayd.journal.pruned import pruned_state
 from gatewayd.journal.records import Records
 from gatewayd.journal.reserve import Reserve
 from gatewayd.model.decision import Command, NewRecord

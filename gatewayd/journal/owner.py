@@ -8,8 +8,9 @@ import msgspec
 from msgspec import Struct
 
 from gatewayd.errors import StoreError
-from gatewayd.journal import chain, tail
+from gatewayd.journal import tail
 from gatewayd.journal.batch import Extra
+from gatewayd.journal.care import chain
 from gatewayd.journal.keys import PreviousLog
 from gatewayd.model.record import ClockQuality, Genesis
 from gatewayd.proof.note import NoteError, VerifierKey, open_checkpoint

@@ -17,13 +17,13 @@ from msgspec import Struct
 
 from gatewayd.errors import GatewayError
 from gatewayd.journal import index, tail
+from gatewayd.journal.blocks.stored_block import unpack
 from gatewayd.journal.bulk import PERSONAL_FIELDS, SoundTile, index_problem, sound_tile
 from gatewayd.journal.bundle import Entries
+from gatewayd.journal.care.pruned import pruned_state
 from gatewayd.journal.guarded import unguard
 from gatewayd.journal.leaf import decode_leaf, decode_personal, wrong_personal_field
-from gatewayd.journal.pruned import pruned_state
 from gatewayd.journal.signed import Bad, Problem, Signed, stored_size
-from gatewayd.journal.stored_block import unpack
 from gatewayd.model.decision import Command
 from gatewayd.model.record import BlockSealed, Decision, Genesis, Leaf, Outcome, kind_of
 from gatewayd.proof.merkle import HASH_SIZE, leaf_hash

@@ -16,12 +16,12 @@ from gatewayd.core.site import Site, compile_site
 from gatewayd.device.build import plan_reads
 from gatewayd.errors import JournalDamaged, StoreError
 from gatewayd.journal import tail
+from gatewayd.journal.blocks.recorder import unpack
+from gatewayd.journal.blocks.sealed import sealed_blocks, site_bytes_of
+from gatewayd.journal.blocks.states import unpack_state
 from gatewayd.journal.bundle import Entries
-from gatewayd.journal.export_replay import FOLDER as REPLAY_FOLDER
+from gatewayd.journal.export.replay_files import FOLDER as REPLAY_FOLDER
 from gatewayd.journal.leaf import decode_leaf
-from gatewayd.journal.recorder import unpack
-from gatewayd.journal.sealed import sealed_blocks, site_bytes_of
-from gatewayd.journal.states import unpack_state
 from gatewayd.model.decision import Inputs
 from gatewayd.model.record import BlockSealed
 from gatewayd.proof.tiles import TILE_WIDTH, entries_of_bundle, entries_path

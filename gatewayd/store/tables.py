@@ -14,7 +14,7 @@ class Table(StrEnum):
     EDGE = "edge"  # b"e" -> size + right-edge hashes; b"p" + level -> the partial tile of a level above 0
     CHECKPOINT = "checkpoint"  # size -> signed note
     COSIGNED = "cosigned"  # size -> signed note with cosignatures of others; kept for ever
-    KEY = "key"  # size -> Handover: the key that counts from this size on, and its proof; see journal/chain.py
+    KEY = "key"  # size -> Handover: the key that counts from this size on, and its proof; see journal/care/chain.py
     INTENT = "intent"  # decision id -> Command: writes whose outcome is not journalled yet
     PERSONAL = "personal"  # seq -> {field: [salt, text]}; may be deleted without breaking a proof
     EVIDENCE = "evidence"  # b"r" + seq -> evidence slice; b"t" + tile index -> those of a full tile, compressed

@@ -16,7 +16,7 @@ from statistics import median
 import msgspec
 
 from gatewayd.clock import UNIT_NS
-from gatewayd.journal.columnar import Packer, unpack
+from gatewayd.journal.blocks.columnar import Packer, unpack
 from gatewayd.model.block import Block, Codec
 from gatewayd.model.decision import Inputs
 

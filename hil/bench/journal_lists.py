@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from gatewayd.explain.gather import Explainer
-from gatewayd.journal.export import Request, export_store
+from gatewayd.journal.export.export import Request, export_store
 from gatewayd.journal.log import Journal
 from gatewayd.journal.verify import verify_store
 from gatewayd.model.decision import NewRecord

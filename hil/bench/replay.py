@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from gatewayd.core.snapshot import Captured
-from gatewayd.journal.states import pack_state
+from gatewayd.journal.blocks.states import pack_state
 from gatewayd.model.block import Block
 from gatewayd.replay.engine import Replay
 from gatewayd.replay.source import open_source

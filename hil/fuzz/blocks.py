@@ -9,9 +9,9 @@ from hashlib import sha256
 import msgspec
 
 from gatewayd.errors import JournalDamaged
-from gatewayd.journal import columnar
-from gatewayd.journal.columnar import Malformed, Packer
-from gatewayd.journal.stored_block import PLAIN_BYTES_MAX, unpack
+from gatewayd.journal.blocks import columnar
+from gatewayd.journal.blocks.columnar import Malformed, Packer
+from gatewayd.journal.blocks.stored_block import PLAIN_BYTES_MAX, unpack
 from gatewayd.model.block import Block, Codec
 from gatewayd.model.decision import Inputs, Stop
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gatewayd.core.site import compile_site
 from gatewayd.device.build import plan_reads
-from gatewayd.journal.recorder import Recorder
+from gatewayd.journal.blocks.recorder import Recorder
 from gatewayd.model.block import Block, Codec
 from gatewayd.model.decision import Inputs, Mode, SetMode
 from gatewayd.model.quality import BAD_NOT_CONNECTED

@@ -8,7 +8,7 @@ import pytest
 
 from gatewayd.backtest.stored import open_recorder, recorded_site
 from gatewayd.errors import StoreError
-from gatewayd.journal.sealed import inputs_of, site_digest_of
+from gatewayd.journal.blocks.sealed import inputs_of, site_digest_of
 from gatewayd.site.digest import digests
 from gatewayd.site.load import require_site
 from tests.backtest.kept import RUN, keep_cycles

@@ -12,7 +12,7 @@ from gatewayd.compiled import load_kernels
 from gatewayd.core.site import compile_site
 from gatewayd.device.build import plan_reads
 from gatewayd.explain.trend import thinned, with_history
-from gatewayd.journal.recorder import Recorder
+from gatewayd.journal.blocks.recorder import Recorder
 from gatewayd.model.block import Block, Codec
 from gatewayd.model.config import Asset, AssetType, Gateway, GatewayFile, Rule, SiteConfig, Then
 from gatewayd.model.decision import Inputs

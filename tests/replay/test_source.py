@@ -45,7 +45,7 @@ def test_what_is_not_kept_is_none_or_said(kept):
 async def test_an_index_that_names_another_record_is_refused(journal, store):
     import msgspec
 
-    from gatewayd.journal.recorder import BlockEntry
+    from gatewayd.journal.blocks.recorder import BlockEntry
 
     entry = msgspec.msgpack.encode(BlockEntry(5, bytes(32), 1, False))
     store.write(lambda writing: writing.put(Table.BLOCK_INDEX, u64(1) + u64(0), entry))

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from gatewayd.journal.export import Exported, Request, auditor_files, export_store
-from gatewayd.journal.rotation import rotate
+from gatewayd.journal.care.rotation import rotate
+from gatewayd.journal.export.export import Exported, Request, auditor_files, export_store
 from gatewayd.model.decision import NewRecord
 from gatewayd.model.record import AlarmEvent, EvidenceRow, EvidenceSlice, EvidenceTerm
 from gatewayd.proof.note import SeedSigner

@@ -13,7 +13,7 @@ from hashlib import sha256
 import msgspec
 import pytest
 
-from gatewayd.journal.export import auditor_files
+from gatewayd.journal.export.export import auditor_files
 from gatewayd.proof.note import SeedSigner, sign_note
 from tests.journal.samples import ORIGIN, SIGNER, every_body
 from tests.proof.test_merkle import entries, mth, path

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from gatewayd.journal.export import auditor_files
+from gatewayd.journal.export.export import auditor_files
 from tests.foreign.availability import ForeignServerMissing
 
 BUILD = Path(__file__).resolve().parents[3] / "build" / "foreign" / "go"
