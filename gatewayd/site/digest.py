@@ -38,7 +38,7 @@ def digests(config: SiteConfig, content: bytes = b"") -> Digests:
         content: its `site_bytes`, if they are at hand.
     """
     rules = {name: asset_type.rule for name, asset_type in config.asset_types.items()}
-    contracts = {name: asset_type.tags for name, asset_type in config.asset_types.items()}
+    contracts = {name: (kind.tags, kind.together) for name, kind in config.asset_types.items()}
     return Digests(
         site=_sha256(content or site_bytes(config)),
         policy=_sha256(msgspec.json.encode((config.points, config.rules, rules))),

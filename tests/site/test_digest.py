@@ -29,6 +29,7 @@ def test_a_site_comes_back_from_its_bytes(site):
         ("policies/station.toml", "write_max = 100", "write_max = 99", {"site", "policy"}),
         ("twins/types.toml", "bearing_temp > 85", "bearing_temp > 84", {"site", "policy"}),
         ("twins/types.toml", "high = 4.2", "high = 4.3", {"site", "model"}),
+        ("twins/types.toml", "[asset_type.pump]\n", "[asset_type.pump]\ntogether = {}\n", {"site", "model"}),
         ("devices/plc_1.toml", "timeout_ms = 1000", "timeout_ms = 900", {"site"}),
         ("devices/plc_1.tags.csv", "30021,uint16,,0.1", "30021,uint16,,0.2", {"site"}),
         ("gateway.toml", "# Relative to the folder", "# Below the folder", set()),
