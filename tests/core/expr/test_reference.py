@@ -196,7 +196,7 @@ some_expressions = st.lists(expressions, min_size=1, max_size=4, unique_by=lambd
 
 
 @pytest.mark.parametrize("form", FORMS)
-@settings(steady, max_examples=120)
+@settings(steady, max_examples=60)
 @given(some_expressions, passes)
 def test_every_expression_gives_the_bits_of_the_reference_through_any_past(form, expressions, past):
     tell_the_same_past(expressions, past, form)

@@ -249,7 +249,7 @@ def test_any_bytes_are_refused_in_words(content):
         unpack(bytes((2,)) + content)
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.data())
 def test_a_block_with_a_changed_byte_is_refused_or_told(data):
     content, _ = packed(steady(6))
