@@ -7,7 +7,9 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from itertools import chain, islice
+from typing import TYPE_CHECKING
 
 from gatewayd.clock import Clock
 from gatewayd.compiled import load_kernels
@@ -18,8 +20,6 @@ from gatewayd.core.site import NS, Site
 from gatewayd.core.state import State
 from gatewayd.cycle import Cycle
 from gatewayd.errors import RequestRefused
-from gatewayd.explain.gather import Explainer
-from gatewayd.explain.trend import with_history
 from gatewayd.inhibits import Inhibit
 from gatewayd.journal.blocks.retention import RetentionDesk
 from gatewayd.journal.care.door import Care
@@ -70,6 +70,9 @@ from gatewayd.sync.uplink import Uplink
 from gatewayd.unseen import Unseen
 from gatewayd.version import __version__
 
+if TYPE_CHECKING:
+    from gatewayd.explain.gather import Explainer
+
 
 class GatewayFacade:
     """Implements `control.facade.Facade` over the parts of a running daemon."""
@@ -91,7 +94,6 @@ class GatewayFacade:
         self._clock = clock
         self._config = config
         self._started_mono_ns = clock.monotonic_ns()
-        self._explainer = Explainer(journal, journal.checkpoint)
         self._requests = 0
         self.warnings: tuple[str, ...] = ()
         self.notices: Callable[[], tuple[str, ...]] = lambda: ()
@@ -110,6 +112,12 @@ class GatewayFacade:
     @property
     def _site(self) -> Site:
         return self._cycle.plant.site
+
+    @cached_property
+    def _explainer(self) -> Explainer:
+        from gatewayd.explain.gather import Explainer  # a start does not wait for what people ask later
+
+        return Explainer(self._journal, self._journal.checkpoint)
 
     async def apply_rules(self, actor: Actor) -> RulesAnswer:
         """Take the rules as they stand in the site's folder now."""
@@ -310,6 +318,8 @@ class GatewayFacade:
             found = self._explainer.explain(decision_id, self._units())
         if found is None or not with_trend:
             return found
+        from gatewayd.explain.trend import with_history
+
         kernels = load_kernels(self.kernel_form or None)
         return await asyncio.to_thread(with_history, self._journal.store, found, kernels)
 

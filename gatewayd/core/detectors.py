@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import msgspec
@@ -47,6 +48,7 @@ class Detector(NamedTuple):
     loose: frozenset[str] = frozenset()
 
 
+CONTRACTS_CACHED: Final = 1024
 # Of amounts that only grow: a mean says nothing of them.
 COUNTER_UNITS: Final = frozenset({"s", "min", "h", "d", "Wh", "kWh", "MWh", "varh", "kvarh", "count", "pulses"})
 TAIL_BUCKETS: Final = 64  # as in `kernels.detectors`
@@ -96,12 +98,11 @@ class Instance(NamedTuple):
         return sum(child.count(self.settings) for child in self.detector.children if isinstance(child.rows, str))
 
 
-def instances(contract: Contract) -> Iterator[Instance]:
-    """Yield the detectors that a contract asks for, in the order of the catalogue."""
-    for kind, detector in enumerate(CATALOGUE):
-        settings = getattr(contract, detector.name)
-        if settings is not None:
-            yield Instance(kind, settings)
+@lru_cache(CONTRACTS_CACHED)
+def instances(contract: Contract) -> tuple[Instance, ...]:
+    """Return the detectors that a contract asks for, in the order of the catalogue; a site has few different contracts."""
+    asked = ((kind, getattr(contract, detector.name)) for kind, detector in enumerate(CATALOGUE))
+    return tuple(Instance(kind, settings) for kind, settings in asked if settings is not None)
 
 
 def with_choice(contract: Contract, tag: Tag, *, default: Detect) -> Contract:
@@ -115,7 +116,7 @@ def with_choice(contract: Contract, tag: Tag, *, default: Detect) -> Contract:
     A measured number with units gets the record committee. What we write, what only counts, a text, and what is on or off get nothing.
     """
     wanted = default if contract.detect is UNSET else contract.detect
-    if wanted != "auto" or any(True for _ in instances(contract)) or not is_measured(contract, tag):
+    if wanted != "auto" or instances(contract) or not is_measured(contract, tag):
         return contract
     return msgspec.structs.replace(contract, committee=Committee())
 
@@ -127,6 +128,7 @@ def is_measured(contract: Contract, tag: Tag) -> bool:
     return bool(units) and units not in COUNTER_UNITS and is_number and tag.access == "r"
 
 
+@lru_cache(CONTRACTS_CACHED)
 def setting_columns(settings: DetectorSettings) -> Mapping[str, float | int]:
     """Return a detector's settings as cells: the columns have the names of the keys, durations are ns."""
     return {name: _span_ns(value) if isinstance(value, str) else value for name, value in own_keys(settings).items()}

@@ -5,13 +5,15 @@ from __future__ import annotations
 import tomllib
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 from msgspec import Meta, Struct
 
 from gatewayd.model.config import Storage
-from gatewayd.site.draft import Draft
+
+if TYPE_CHECKING:  # a daemon asks for its quota again and again, and needs no reader of sites for it
+    from gatewayd.site.draft import Draft
 
 _ORDER = ("warn_clear_percent", "warn_percent", "resume_percent", "monitor_percent")
 
