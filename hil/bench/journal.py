@@ -24,6 +24,7 @@ from gatewayd.model.decision import Command, NewRecord
 from gatewayd.model.record import Actor, Decision, EvidenceRow, EvidenceSlice, EvidenceTerm, GuardResult, Outcome
 from gatewayd.proof.note import SeedSigner
 from gatewayd.store.env import Store
+from gatewayd.store.probe import claimed_bytes
 from hil.bench import blocks
 from hil.bench.goals import ceiling, floor, judged
 from hil.bench.journal_lists import PAGE, export_per_s, long_journal, verify_per_s
@@ -137,8 +138,8 @@ async def _kept(path: Path, pairs: int) -> dict[str, float]:
 
 
 def _bytes_kept(path: Path) -> int:
-    """Return what a store takes on disk, without what it only keeps in reserve."""
-    return sum(file.stat().st_blocks * 512 for file in path.iterdir() if file.name not in ("ballast", "redo"))
+    """Return what records take on disk: pages in use, without blocks ahead of need, ballast and redo file, which are bounded."""
+    return claimed_bytes(path / "data.mdb")
 
 
 async def _busy_ms(path: Path, mode: str, seconds: float) -> tuple[list[float], int]:
