@@ -6,29 +6,16 @@ import click
 
 from gatewayd.cli import show
 from gatewayd.cli.client import Client, path_of
-from gatewayd.cli.session import Session, json_option, pass_session
+from gatewayd.cli.session import Session, json_option, pass_session, reason_option
 from gatewayd.model.retention_view import RetainedList, RetainedView, RetainRequest, RetentionAnswer
-from gatewayd.model.view import REASON_CHARS_MAX
 
 _HEAD = ("ID", "POINT", "CYCLE", "RETAINED", "INPUTS")
 _IDS = click.IntRange(min=1)
 
 
-def _reason(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    text = value.strip()
-    if not 3 <= len(text) <= REASON_CHARS_MAX or not text.isprintable():
-        raise click.BadParameter(f"give 3 to {REASON_CHARS_MAX} printable characters that say why", ctx, param)
-    return text
-
-
-_reason_option = click.option(
-    "--reason", required=True, callback=_reason, metavar="TEXT", help="Why; it enters the journal."
-)
-
-
 @click.command()
 @click.argument("decision_id", metavar="ID", type=_IDS)
-@_reason_option
+@reason_option
 @json_option
 @pass_session
 def retain(session: Session, decision_id: int, *, reason: str, as_json: bool) -> None:
@@ -43,7 +30,7 @@ def retain(session: Session, decision_id: int, *, reason: str, as_json: bool) ->
 
 @click.command()
 @click.argument("decision_id", metavar="ID", type=_IDS)
-@_reason_option
+@reason_option
 @json_option
 @pass_session
 def release(session: Session, decision_id: int, *, reason: str, as_json: bool) -> None:

@@ -12,7 +12,6 @@ from gatewayd.cli.tags import anomaly
 from gatewayd.explain import words
 from gatewayd.model.account import Account, Neighbour, Trace, TwinTag
 from gatewayd.model.view import (
-    ActorView,
     DecisionDetail,
     Explanation,
     GuardView,
@@ -61,29 +60,12 @@ def _headline(found: DecisionDetail) -> str:
             [
                 ("When", f"{show.at(decision.time_ns)}, cycle {found.cycle}"),
                 ("Proposed", show.number(found.proposed, decision.units)),
-                ("By", _by(found)),
+                ("By", show.clean(words.by(found))),
                 *((("Continues", f"decision {found.parent}"),) if found.parent else ()),
             ]
         ),
     ]
     return "\n".join(lines)
-
-
-def _by(found: DecisionDetail) -> str:
-    decision = found.decision
-    told = [f"rule {show.clean(decision.rule)}"] if decision.rule else []
-    if decision.actor is not None:
-        told.append(person(decision.actor))
-    if found.override_id:
-        told.append(f"override {found.override_id}")
-    told += [f"approved by {person(actor)}" for actor in found.approvals]
-    return ", ".join(told) or "the gateway"
-
-
-def person(actor: ActorView) -> str:
-    """Return who somebody is, e.g. `ana (operator, uid 1001, socket)`."""
-    name = show.clean(actor.name) or "name redacted"
-    return f"{name} ({actor.role}, uid {actor.uid}, {actor.method})"
 
 
 def _answer(found: Explanation) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import click
 
 from gatewayd.cli.client import Client, path_of
-from gatewayd.cli.override import reason_option
-from gatewayd.cli.session import Session, json_option, pass_session
+from gatewayd.cli.session import Session, json_option, pass_session, reason_option
 from gatewayd.model.view import NAME_CHARS_MAX, RedactAnswer, RedactRequest
 
 

@@ -9,10 +9,9 @@ import click
 from gatewayd.cli import show
 from gatewayd.cli.client import Client, path_of
 from gatewayd.cli.duration import Duration
-from gatewayd.cli.session import Session, json_option, pass_session
+from gatewayd.cli.session import Session, json_option, pass_session, reason_option
 from gatewayd.model.view import (
     OVERRIDE_S_MAX,
-    REASON_CHARS_MAX,
     ClearRequest,
     OverrideAnswer,
     OverrideList,
@@ -21,18 +20,6 @@ from gatewayd.model.view import (
 )
 
 _HEAD = ("ID", "POINT", "VALUE", "BY", "SET", "ENDS IN", "REASON")
-
-
-def _reason(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    text = value.strip()
-    if not 3 <= len(text) <= REASON_CHARS_MAX or not text.isprintable():
-        raise click.BadParameter(f"give 3 to {REASON_CHARS_MAX} printable characters that say why", ctx, param)
-    return text
-
-
-reason_option = click.option(
-    "--reason", required=True, callback=_reason, metavar="TEXT", help="Why; it enters the journal."
-)
 
 
 @click.group()

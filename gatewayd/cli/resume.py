@@ -6,8 +6,7 @@ import click
 
 from gatewayd.cli import show
 from gatewayd.cli.client import Client, path_of
-from gatewayd.cli.override import reason_option
-from gatewayd.cli.session import Session, json_option, pass_session
+from gatewayd.cli.session import Session, json_option, pass_session, reason_option
 from gatewayd.model.view import ResumeAnswer, ResumeRequest
 
 
