@@ -189,7 +189,7 @@ def without_texts(request: Request) -> Request:
 
     The core decides the same from it, for of a text it only asks whether there is one.
     """
-    if not isinstance(request, SetOverride | ClearOverride):
+    if not isinstance(request, SetOverride | ClearOverride | Acknowledge):
         return request
     actor, reason = request.actor.without_name(), WITHHELD if request.reason.strip() else ""
     return msgspec.structs.replace(request, actor=actor, reason=reason)

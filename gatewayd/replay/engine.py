@@ -108,7 +108,8 @@ class Replay:
 
     def _chosen(self, first: int, last: int | None) -> list[Block]:
         """Return the blocks to take: from the snapshot before record `first` on."""
-        blocks = list(self._source.blocks())
+        # Of a block that began before the first record here, some records are not here to be compared.
+        blocks = [block for block in self._source.blocks() if block.sealed.records >= self._source.first]
         starts = [place for place, block in enumerate(blocks) if block.sealed.state and block.sealed.records <= first]
         begin = max(starts, default=0)
         if last is None:

@@ -20,6 +20,7 @@ from gatewayd.journal.blocks.recorder import unpack
 from gatewayd.journal.blocks.sealed import sealed_blocks, site_bytes_of
 from gatewayd.journal.blocks.states import unpack_state
 from gatewayd.journal.bundle import Entries
+from gatewayd.journal.care.pruned import pruned_state
 from gatewayd.journal.export.replay_files import FOLDER as REPLAY_FOLDER
 from gatewayd.journal.leaf import decode_leaf
 from gatewayd.model.decision import Inputs
@@ -87,7 +88,7 @@ class StoreSource:
 
     def __init__(self, store: Store, place: str) -> None:
         self.place = place
-        self.first = 0
+        self.first = store.read(pruned_state).end
         self.end = store.read(lambda reading: Entries(reading).size())
         self._store = store
 

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
-from gatewayd.model.decision import WITHHELD, ClearOverride, Mode, SetMode, SetOverride, Stop, without_texts
+from gatewayd.model.decision import (
+    WITHHELD,
+    Acknowledge,
+    ClearOverride,
+    Mode,
+    Request,
+    SetMode,
+    SetOverride,
+    Stop,
+    without_texts,
+)
 from tests.core.scenario import ANA, hot_plant
 
 
@@ -24,9 +36,15 @@ def test_neither_name_nor_words_are_left():
     for request in (
         SetOverride("pump.speed", 60.0, 1, "bearing check", ANA, "1"),
         ClearOverride("pump.speed", "bearing check", ANA, "2"),
+        Acknowledge("seen", ANA, "3"),
     ):
         kept = without_texts(request)
         assert (kept.actor.name, kept.reason, kept.actor.uid) == ("", WITHHELD, ANA.uid)
+
+
+def test_no_kind_of_request_that_a_person_makes_is_left_out():
+    of_people = {kind for kind in get_args(Request) if "actor" in kind.__struct_fields__}
+    assert of_people == {SetOverride, ClearOverride, Acknowledge}
 
 
 def test_what_is_nobody_s_request_stays_as_it_is():

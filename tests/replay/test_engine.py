@@ -12,6 +12,7 @@ from gatewayd.core.decide import arbitrate, rules
 from gatewayd.errors import KernelError, StoreError, StoreFull
 from gatewayd.model.decision import ClearOverride, Inputs, SetOverride
 from gatewayd.replay import engine
+from gatewayd.replay.engine import Replay
 from gatewayd.replay.report import Gap
 from gatewayd.replay.source import open_source
 from hil.bench.plc import COUNTER, TOGGLE
@@ -123,6 +124,21 @@ async def test_what_is_older_than_the_first_block_is_named(gateway):
     report = replayed(gateway.store, gateway.kernels, blocks=without(0, 1))
     assert report.difference is None
     assert report.gaps == [Gap(engine.NOT_KEPT, decisions=-1)]
+
+
+async def test_a_log_that_was_pruned_is_replayed_from_the_first_block_whose_records_are_all_here(gateway):
+    await some_blocks(gateway, 2)
+    await gateway.stop()
+    await gateway.start()
+    await some_blocks(gateway, 1)
+    await gateway.stop()
+    whole = replayed(gateway.store, gateway.kernels)
+    with open_source(gateway.store) as source:
+        source.first = whole.first + 1  # amid the records of the first block
+        report = Replay(source, gateway.kernels).run()
+    assert report.difference is None
+    assert 0 < report.decisions < whole.decisions
+    assert report.gaps, "what is left out is named"
 
 
 async def test_a_range_begins_with_the_snapshot_before_it(gateway):

@@ -108,7 +108,7 @@ def acknowledge(draft: Draft, request: Acknowledge) -> None:
             point="",
             value=math.nan,
             expires_ns=0,
-            actor=Actor(uid=actor.uid, role=actor.role, method=actor.method),
+            actor=actor.without_name(),
         ),
         reason_text=request.reason,
         actor_name=actor.name,

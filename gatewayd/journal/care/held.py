@@ -1,4 +1,4 @@
-"""What may not be pruned because something that is still open refers to it: commands, overrides, alarms."""
+"""What may not be pruned: what something open refers to, a command, an override or an alarm, and what people retain."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 
+import msgspec
+
 from gatewayd.clock import Clock
 from gatewayd.errors import StoreError
 from gatewayd.journal import index
+from gatewayd.journal.blocks.pins import retained
 from gatewayd.journal.bundle import Entries
 from gatewayd.journal.leaf import decode_leaf
 from gatewayd.journal.log import Journal
@@ -43,7 +46,7 @@ def fold(found: Open, seq: int, body: Body) -> None:
 
 
 async def oldest_held(journal: Journal, clock: Clock) -> int:
-    """Return the oldest record that something open refers to; the size of the journal if there is none.
+    """Return the oldest record that must stay; the size of the journal if there is none.
 
     A record of these kinds that cannot be read holds itself: nobody can say what it opened.
     """
@@ -57,7 +60,11 @@ async def oldest_held(journal: Journal, clock: Clock) -> int:
             fold(found, seq, body)
         tile += TILES_AT_ONCE
         await clock.sleep_until(clock.monotonic_ns())
-    return min([size, *found.values(), *_commands(journal)])
+    try:
+        kept = [one.decision_id for one in retained(journal)]
+    except (StoreError, msgspec.MsgspecError):
+        return journal.first  # nobody can say what people retain
+    return min([size, *found.values(), *_places_of(journal, [*_commands(journal), *kept])])
 
 
 def _bodies(reading: Reading, tile: int, below: int) -> list[tuple[int, Body | None]]:
@@ -88,12 +95,17 @@ def _body(entries: Entries, seq: int) -> Body | None:
     return None
 
 
-def _commands(journal: Journal) -> Iterator[int]:
-    """Yield the places of decisions whose write is in doubt."""
+def _commands(journal: Journal) -> list[int]:
+    """Return the decisions whose write is in doubt."""
     rows = journal.store.read(lambda reading: reading.scan(Table.INTENT, limit=4096))
-    for key, _ in rows:
+    return [from_u64(key) for key, _ in rows]
+
+
+def _places_of(journal: Journal, decisions: list[int]) -> Iterator[int]:
+    """Yield where decisions stand; one that cannot be found holds everything."""
+    for decision_id in decisions:
         try:
-            record = journal.decision(from_u64(key))
+            record = journal.decision(decision_id)
         except StoreError:
             record = None
         yield journal.first if record is None else record.seq

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
+from gatewayd.journal.blocks.pins import RETAINED, Retained
 from gatewayd.journal.care.held import Open, fold, oldest_held
 from gatewayd.model.decision import NewRecord
 from gatewayd.model.record import AlarmEvent, OverrideEvent, Start
@@ -74,3 +76,20 @@ async def test_a_record_that_cannot_be_read_holds_itself(journal, clock):
     journal.store.settle()
     journal.store.write(lambda writing: writing.put(Table.BUNDLE, u64(0), b"damaged"))
     assert await oldest_held(journal, clock) == 255
+
+
+async def test_what_a_person_retains_stays_until_it_is_released(journal, clock):
+    await journal.commit([gap(1)] * 300)
+    (seq,) = await journal.commit([decision(7)])
+    await journal.commit([gap(1)] * 300)
+    key = f"{RETAINED}7"
+    await journal.commit([], saves={key: msgspec.msgpack.encode(Retained(7, 7, 1))})
+    assert await oldest_held(journal, clock) == seq
+    await journal.commit([], saves={key: b""})
+    assert await oldest_held(journal, clock) == journal.size
+
+
+async def test_a_retained_row_that_cannot_be_read_holds_everything(journal, clock):
+    await journal.commit([gap(1)] * 300)
+    await journal.commit([], saves={f"{RETAINED}7": b"\xc1"})
+    assert await oldest_held(journal, clock) == journal.first
