@@ -137,3 +137,22 @@ def test_a_subscribed_tag_is_reported_often_enough_for_its_contract(site, contra
     site.replace(TYPES, "stuck_after_s = 4", contract)
     messages = [problem.message for problem in site.errors()]
     assert any(says in message for message in messages) if says else messages == []
+
+
+def test_members_that_are_watched_together_must_be_of_the_type(site):
+    site.replace(TYPES, "[asset_type.pump]\n", '[asset_type.pump]\ntogether = { tags = ["speed", "currant"] }\n')
+
+    problem = site.only_error()
+
+    assert (problem.file, problem.nearest) == (TYPES, "current")
+
+
+@pytest.mark.parametrize("named", [["speed"], ["speed", "speed"]], ids=["one", "the same twice"])
+def test_what_is_watched_together_is_at_least_two(site, named):
+    names = ", ".join(f'"{name}"' for name in named)
+    site.replace(TYPES, "[asset_type.pump]\n", f"[asset_type.pump]\ntogether = {{ tags = [{names}] }}\n")
+
+    messages = [problem.message for problem in site.errors()]
+
+    assert len(messages) == 2, "one for each pump"
+    assert all("it takes at least 2 different numbers" in message for message in messages)

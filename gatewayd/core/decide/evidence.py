@@ -25,13 +25,14 @@ def slice_of(
     programs: Iterable[int],
     rows: Iterable[int] = (),
 ) -> bytes:
-    """Return the canonical bytes of what these programs read, plus the given rows.
+    """Return the canonical bytes of what these programs read, plus the given rows; with a verdict the tags it is on.
 
     The expression text lists each program once, in order, one per line.
     """
     compiled = [site.programme.programs[program] for program in dict.fromkeys(programs) if program >= 0]
     terms = {(term.text, term.row, term.register): term for program in compiled for term in program.terms}
-    wanted = sorted({row for program in compiled for row in program.rows} | set(rows))
+    read = {row for program in compiled for row in program.rows} | set(rows)
+    wanted = sorted(read.union(*(asset.members for asset in site.assets if asset.row in read)))
     return _ENCODE(
         EvidenceSlice(
             cycle=cycle,

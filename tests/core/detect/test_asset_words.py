@@ -112,8 +112,9 @@ def test_a_decision_keeps_the_verdict_as_evidence():
     feed(plant, [(70.0, 140.0, 50.0)] * 12)
     row = plant.site.assets[0].row
     packed = slice_of(plant.state, plant.site, cycle=1, now_mono_ns=plant.mono_ns, programs=(), rows=[row])
-    (kept,) = msgspec.msgpack.decode(packed, type=EvidenceSlice).rows
+    *members, kept = msgspec.msgpack.decode(packed, type=EvidenceSlice).rows
     assert (kept.tag, kept.device, kept.status) == ("pump", "", 0)
+    assert {each.tag: each.value for each in members} == {"pump.temp": 70.0, "pump.flow": 140.0, "pump.speed_now": 50.0}
     assert names_in(kept.anomaly) == tuple(each.name for each in kept.unusual)
     assert kept.value == kept.anomaly_score > 1.65
 
