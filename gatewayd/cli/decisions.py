@@ -38,7 +38,7 @@ decisions.add_command(release)
 @click.option("--rule", default="", metavar="RULE", help="Only decisions of this rule, e.g. pump_1/bearing-hot.")
 @click.option("--actor", default="", metavar="USER", help="Only decisions that this user asked for: a name or a uid.")
 @click.option("--before", type=_IDS, default=None, metavar="ID", help="Only decisions older than this one.")
-@click.option("--retained", is_flag=True, help="Only those whose recorded inputs a person wants kept.")
+@click.option("--retained", is_flag=True, help="All whose recorded inputs a person wants kept; with --json alone.")
 @json_option
 @pass_session
 def list_(
@@ -63,6 +63,8 @@ def list_(
       gatewayd decisions list --retained
     """
     if retained:
+        if since is not None or until is not None or any(wanted[name] for name in wanted if name != "limit"):
+            raise click.UsageError("--retained lists all that is retained; it goes with --json alone")
         list_retained(session, as_json=as_json)
         return
     target = path_of("decisions", since_ns=since, until_ns=until, **wanted)

@@ -18,8 +18,8 @@ from gatewayd.model.view import NAME_CHARS_MAX, RedactAnswer, RedactRequest
 def redact_(session: Session, name: str, *, reason: str, yes: bool, as_json: bool) -> None:
     """Delete NAME and all that was written under that name from the running daemon's journal.
 
-    Of each text a salted hash stays in its record, so proofs hold and who knows the text can no longer be told right or wrong:
-    the salt goes too. Uid, role, values and times stay. What was exported or sent before is out of reach.
+    Of each text a hash stays in its record, so every proof holds; its salt goes, so nobody can find the text by trying.
+    Uid, role, values and times stay. What was exported or sent before is out of reach.
 
     \b
     Examples:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from gatewayd.model.retention_view import RetainRequest
 
 
@@ -38,3 +40,10 @@ def test_what_is_not_retained_cannot_be_released(gatewayd, daemon):
     said = gatewayd("decisions", "release", "40", "--reason", "closed")
     assert said.code == 9
     assert "not retained" in said.err
+
+
+@pytest.mark.parametrize("option", [("--rule", "pump_1/hot"), ("--since", "7d"), ("--before", "40")])
+def test_the_list_of_what_is_retained_takes_no_other_wish_which_it_would_pass_over(gatewayd, daemon, option):
+    said = gatewayd("decisions", "list", "--retained", *option)
+    assert said.code == 2
+    assert "goes with --json alone" in said.err
