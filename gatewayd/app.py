@@ -35,7 +35,7 @@ from gatewayd.learned import DetectorMemory
 from gatewayd.memory import refuse_exec_gain
 from gatewayd.model.block import ReadPlan
 from gatewayd.model.config import SiteConfig
-from gatewayd.model.decision import Command, NewRecord, Stop
+from gatewayd.model.decision import RUN_SHIFT, Command, NewRecord, Stop
 from gatewayd.model.device import OpcuaDevice, Tag
 from gatewayd.model.record import ConfigLoaded, Decision, Gap, Start, Stopped
 from gatewayd.model.view import MemoryView
@@ -138,7 +138,7 @@ class Gateway:
             hand_over=self._hand_over,
             keep=self.recorder.take,
             clock=clock,
-            first_cycle=self._run_number << 40,
+            first_cycle=self._run_number << RUN_SHIFT,
         )
         links = self._links()
         self.act = Act(

@@ -179,7 +179,7 @@ class GatewayFacade:
         return JournalView(
             size=size,
             healthy=not problem,
-            unwitnessed=size - acked,
+            unsent=size - acked,
             checkpoint_time_ns=self._journal.checkpoint_wall_ns,
             problem=problem,
             unwitnessed_entries=exposure.entries,

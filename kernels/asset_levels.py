@@ -96,8 +96,9 @@ def asset_levels(
 
     and while the asset does not alarm each `middle` follows by 0.001 (E - middle), of at most 32 scales, so that a slow
     season is no anomaly, but an anomaly does not become the rule. `level_ratio` is `level` over `level_usual`, its 99 %
-    quantile over the rows learnt. `furthest` is the tag row with the greatest z. An asset with `count` 0 learns anew. A row of which a tag is not Good or not finite changes nothing:
-    `alarm` -1 and `score` NaN. `mark` is the pass number for `asset_distance` to go on from.
+    quantile over the rows learnt. `furthest` is the tag row with the greatest z. An asset with `count` 0 learns anew. A
+    row of which a tag is not Good or not finite changes nothing: `alarm` -1 and `score` NaN. `mark` is the pass number
+    for `asset_distance` to go on from.
 
     Returns:
         Rows judged; ERROR_BOUNDS when an asset's rows are outside their tables, or its calibration outside its limits.

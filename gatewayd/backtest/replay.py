@@ -8,7 +8,6 @@ succeed: the recorded outcomes answer other writes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final
 
 import msgspec
 
@@ -21,9 +20,7 @@ from gatewayd.core.site import Site
 from gatewayd.core.state import State
 from gatewayd.core.step import bind, step
 from gatewayd.errors import ConfigError
-from gatewayd.model.decision import Command, Inputs, WriteOutcome
-
-RUN_SHIFT: Final = 40  # a cycle number is the run's number and the cycle in it; see `gatewayd.app`
+from gatewayd.model.decision import RUN_SHIFT, Command, Inputs, WriteOutcome
 
 
 class Replay:

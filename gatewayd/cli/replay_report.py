@@ -7,7 +7,7 @@ import msgspec
 
 from gatewayd.cli import show
 from gatewayd.cli.interrupt import Ending
-from gatewayd.replay.engine import RUN_SHIFT
+from gatewayd.model.decision import RUN_SHIFT
 from gatewayd.replay.report import Difference, FieldDifference, Gap, Report, Sample
 
 

@@ -122,7 +122,7 @@ def _journal(journal: JournalView, now_ns: int) -> str:
     told = [
         health if journal.healthy or not journal.problem else f"{health}: {show.clean(journal.problem)}",
         f"{journal.size} records",
-        f"{journal.unwitnessed} not yet in the cloud",
+        f"{journal.unsent} not yet in the cloud",
         f"checkpoint {show.ago(journal.checkpoint_time_ns, now_ns)}",
     ]
     return ", ".join(told)

@@ -113,7 +113,8 @@ def with_choice(contract: Contract, tag: Tag, *, default: Detect) -> Contract:
         tag: as its device gives it.
         default: what the asset type says.
 
-    A measured number with units gets the record committee. What we write, what only counts, a text, and what is on or off get nothing.
+    A measured number with units gets the record committee. What we write, what only counts, a text, and what is on or
+    off get nothing.
     """
     wanted = default if contract.detect is UNSET else contract.detect
     if wanted != "auto" or instances(contract) or not is_measured(contract, tag):

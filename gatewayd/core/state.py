@@ -190,7 +190,7 @@ class State:
                 of_tag[f"{name}_row"][tag.row] = next_row[name]
                 own = dict(setting_columns(instance.settings)) | {"detector": next_row["detector"]}
                 for child in instance.detector.children:
-                    if f"{name}.{child.name}_first" in self.columns:
+                    if isinstance(child.rows, str):  # of a fixed number the place follows from the row
                         own[f"{child.name}_first"] = next_row[child.name]
                     next_row[child.name] += child.count(instance.settings)
                 shared = shared_columns(instance.settings, kind=instance.kind, tail_first=next_row["tail"])

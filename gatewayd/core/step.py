@@ -119,8 +119,9 @@ def _sample(
     watch(kernels, fresh)
     if fresh:
         kernels["window_update"](fresh)
-    times = {"wall_ns": draft.wall_ns, "mono_ns": draft.mono_ns, "pass_number": state.pass_number}
-    fresh = watch_assets(kernels, len(site.assets), fresh, **times)
+    if fresh and site.assets:
+        now = {"wall_ns": draft.wall_ns, "mono_ns": draft.mono_ns}
+        fresh = watch_assets(kernels, len(site.assets), fresh, pass_number=state.pass_number, **now)
     return _run_programs(state, site, kernels, fresh, draft), unfinished
 
 

@@ -23,7 +23,7 @@ from gatewayd.journal.blocks.sealed import Sealed, inputs_of, sealed_blocks, sit
 from gatewayd.model import quality
 from gatewayd.model.account import TREND_POINTS_MAX, Account, Trend, TwinTag
 from gatewayd.model.block import Block
-from gatewayd.model.decision import Inputs
+from gatewayd.model.decision import RUN_SHIFT, Inputs
 from gatewayd.model.view import Explanation, number
 from gatewayd.site.digest import digests, site_from_bytes
 from gatewayd.store.env import Store
@@ -35,7 +35,6 @@ BLOCKS_AFTER: Final = 5
 TAGS_MAX: Final = 6  # that are drawn
 TWIN_TAGS_MAX: Final = 64
 SAMPLES_MAX: Final = 200_000  # of one tag, before they are thinned
-RUN_SHIFT: Final = 40  # a cycle number is the run's number and the cycle in it; see `gatewayd.app`
 
 Samples = list[tuple[int, float | None]]  # (ingest time, value; None = not Good)
 

@@ -134,6 +134,9 @@ class Stop(Struct, frozen=True, array_like=True, tag="stop"):
 Request = SetOverride | ClearOverride | SetMode | Stop | Acknowledge
 
 
+RUN_SHIFT = 40  # a cycle's number is 2^40 times that of the run, and its place in the run
+
+
 class Inputs(Struct, frozen=True, array_like=True):
     """Everything a cycle may depend on. This is what the flight recorder keeps and replay feeds."""
 

@@ -26,11 +26,11 @@ class View(Struct, frozen=True, kw_only=True):
 
 
 class JournalView(View, frozen=True, kw_only=True):
-    """State of the journal; `size` and `unwitnessed` count leaves."""
+    """State of the journal; `size` and `unsent` count leaves."""
 
     size: int
     healthy: bool
-    unwitnessed: int  # leaves that nobody outside this machine has acknowledged yet
+    unsent: int  # leaves that nobody outside this machine has acknowledged yet
     checkpoint_time_ns: int
     problem: str = ""  # why it is not healthy
     unwitnessed_entries: int = (

@@ -18,14 +18,13 @@ from gatewayd.core.snapshot import restore
 from gatewayd.core.state import State
 from gatewayd.core.step import bind, step
 from gatewayd.errors import GatewayError, JournalDamaged, KernelError, StoreError
-from gatewayd.model.decision import Inputs, NewRecord
+from gatewayd.model.decision import RUN_SHIFT, Inputs, NewRecord
 from gatewayd.model.record import AlarmEvent, BlockSealed, Decision, RuleEvent
 from gatewayd.replay import compare
 from gatewayd.replay.report import Difference, Gap, Report
 from gatewayd.replay.source import Block, Source, inputs_of, site_of, state_of
 from gatewayd.replay.stream import Entry, Passed, Stream
 
-RUN_SHIFT: Final = 40  # a cycle number is the run's number and the cycle in it; see `gatewayd.app`
 SITES_KEPT: Final = 2
 NOT_KEPT: Final = "they are older than the first block that can be replayed"
 NO_STATE: Final = "no snapshot that leads to them is kept: blocks before them have expired, or it was too large to keep"

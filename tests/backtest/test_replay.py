@@ -5,14 +5,14 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from gatewayd.backtest.replay import RUN_SHIFT, Compatible, Replay, require_same_plans
+from gatewayd.backtest.replay import Compatible, Replay, require_same_plans
 from gatewayd.compiled import load_kernels
 from gatewayd.core.decide.draft import Draft
 from gatewayd.core.decide.lifecycle import await_outcomes, restore
 from gatewayd.core.state import State
 from gatewayd.core.step import bind
 from gatewayd.errors import ConfigError
-from gatewayd.model.decision import Inputs, Mode, OutcomeResult, SetMode
+from gatewayd.model.decision import RUN_SHIFT, Inputs, Mode, OutcomeResult, SetMode
 from gatewayd.model.record import Decision, RuleEvent
 from tests.backtest.recorded import KeepingTally
 from tests.core.scenario import FORM, HOT, NS, Scenario, point, rule, same, site_of

@@ -34,12 +34,12 @@ def test_nulls_stand_where_there_is_no_number(gatewayd, daemon):
 
 
 def test_a_damaged_journal_says_why():
-    journal = JournalView(size=9, healthy=False, unwitnessed=0, checkpoint_time_ns=0, problem="no space left")
+    journal = JournalView(size=9, healthy=False, unsent=0, checkpoint_time_ns=0, problem="no space left")
     assert "damaged: no space left, 9 records" in click.unstyle(page(msgspec.structs.replace(STATUS, journal=journal)))
 
 
 def test_what_could_be_cut_off_unseen_is_said_in_words():
-    journal = JournalView(size=9, healthy=True, unwitnessed=0, checkpoint_time_ns=0)
+    journal = JournalView(size=9, healthy=True, unsent=0, checkpoint_time_ns=0)
     alone = msgspec.structs.replace(journal, unwitnessed_entries=9, unwitnessed_age_s=7200)
     assert click.unstyle(witness_line(alone)) == (
         "nobody has cosigned this journal: root could rewrite its 9 records of the last 2 h unseen"

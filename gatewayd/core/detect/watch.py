@@ -1,4 +1,4 @@
-"""Which samples are unusual: detectors run over the fresh rows, then one verdict per tag."""
+"""Which samples are unusual: detectors run over the fresh rows, then one verdict per tag, and per asset."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from gatewayd.core.detectors import CATALOGUE
 from gatewayd.core.kernels import BoundKernel
 
-STEPS = (*(detector.name for detector in CATALOGUE), "tail", "hold", "verdict")  # kernels, in this order
-
-
+# Kernels, in this order.
+STEPS = (*(detector.name for detector in CATALOGUE), "tail", "hold", "verdict")
 ASSET_STEPS = ("asset_levels", "asset_distance", "asset_verdict")
 
 
@@ -23,12 +22,10 @@ def watch(kernels: Mapping[str, BoundKernel], fresh: int) -> None:
 def watch_assets(
     kernels: Mapping[str, BoundKernel], assets: int, fresh: int, *, wall_ns: int, mono_ns: int, pass_number: int
 ) -> int:
-    """Let every asset of which a tag is fresh take a row; return the new length of the fresh list, verdicts included.
+    """Let every asset of which one of the `fresh` tags is a member take a row; return the new length of the fresh list, verdicts included.
 
     The last row of a calibration takes milliseconds once, within its cycle.
     """
-    if not fresh or not assets:
-        return fresh
     kernels["asset_levels"](assets, pass_number)
     kernels["asset_distance"](assets, pass_number)
     return kernels["asset_verdict"](assets, fresh, wall_ns, mono_ns, pass_number)

@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from gatewayd.model.decision import RUN_SHIFT
 from gatewayd.model.record import Gap
 
 STREAM: Final = "blocks"
@@ -75,7 +76,7 @@ def lost_tail(run: int, sealed_cycle: int, decided_cycle: int) -> Gap:
     Returns:
         A gap whose last cycle is 0 where the journal does not know it, as then its count.
     """
-    first = max((run << 40) + 1, sealed_cycle + 1)
+    first = max((run << RUN_SHIFT) + 1, sealed_cycle + 1)
     if decided_cycle < first:
         return Gap(STREAM, first, 0, 0, TAIL)
     return Gap(STREAM, first, decided_cycle, decided_cycle - first + 1, TAIL + "; it went on at least so far")
