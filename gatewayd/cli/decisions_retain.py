@@ -7,6 +7,7 @@ import click
 from gatewayd.cli import show
 from gatewayd.cli.client import Client, path_of
 from gatewayd.cli.session import Session, json_option, pass_session, reason_option
+from gatewayd.explain.words import cycle
 from gatewayd.model.retention_view import RetainedList, RetainedView, RetainRequest, RetentionAnswer
 
 _HEAD = ("ID", "POINT", "CYCLE", "RETAINED", "INPUTS")
@@ -62,4 +63,4 @@ def _ask(session: Session, method: str, decision_id: int, reason: str, *, as_jso
 
 def _row(one: RetainedView, now_ns: int) -> tuple[str, ...]:
     kept = "recorded" if one.recorded else "not recorded"
-    return (str(one.id), show.clean(one.point), str(one.cycle), show.ago(one.since_ns, now_ns), kept)
+    return (str(one.id), show.clean(one.point), cycle(one.cycle), show.ago(one.since_ns, now_ns), kept)

@@ -58,7 +58,7 @@ def _headline(found: DecisionDetail) -> str:
         show.heading(f"Decision {decision.id}: {show.clean(decision.point)}  {change}{verb}"),
         show.pairs(
             [
-                ("When", f"{show.at(decision.time_ns)}, cycle {found.cycle}"),
+                ("When", f"{show.at(decision.time_ns)}, {words.cycle(found.cycle)}"),
                 ("Proposed", show.number(found.proposed, decision.units)),
                 ("By", show.clean(words.by(found))),
                 *((("Continues", f"decision {found.parent}"),) if found.parent else ()),
@@ -78,7 +78,7 @@ def _answer(found: Explanation) -> str:
         ("Why", words.reasons(detail)),
         ("By", words.by(detail)),
         ("Result", words.result(found)),
-        ("When", f"{show.at(decision.time_ns)}, cycle {detail.cycle}"),
+        ("When", f"{show.at(decision.time_ns)}, {words.cycle(detail.cycle)}"),
     ]
     verb = "" if decision.write else "  (not written)"
     head = show.heading(f"Decision {decision.id}: {show.clean(decision.point)}  {change}{verb}")

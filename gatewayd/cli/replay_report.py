@@ -7,7 +7,7 @@ import msgspec
 
 from gatewayd.cli import show
 from gatewayd.cli.interrupt import Ending
-from gatewayd.model.decision import RUN_SHIFT
+from gatewayd.explain.words import cycle
 from gatewayd.replay.report import Difference, FieldDifference, Gap, Report, Sample
 
 
@@ -54,11 +54,6 @@ def _rows(report: Report, place: str, took_ns: int) -> list[tuple[str, str]]:
     if report.lost:
         rows.append(("Lost", f"{report.lost} computed records are among those that the journal says it lost"))
     return rows
-
-
-def cycle(number: int) -> str:
-    """Return a cycle as run of the daemon and cycle of the run."""
-    return f"run {number >> RUN_SHIFT} cycle {number & (1 << RUN_SHIFT) - 1}" if number else "a cycle not known"
 
 
 def _gap(gap: Gap) -> str:

@@ -69,7 +69,7 @@ def _answer(found: Explanation, zone: tzinfo | None) -> str:
         ("Why", words.reasons(detail)),
         ("By", words.by(detail)),
         ("Result", words.result(found)),
-        ("When", f"{_moment(detail.decision.time_ns, zone)}, cycle {detail.cycle}"),
+        ("When", f"{_moment(detail.decision.time_ns, zone)}, {words.cycle(detail.cycle)}"),
     )
     return f'<div class="answer {kind}">{_pairs(told)}</div>'
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gatewayd.model.account import Attempt, OverrideFact
+from gatewayd.model.decision import RUN_SHIFT
 from gatewayd.model.view import ActorView, DecisionDetail, Explanation
 
 SLOTS = {
@@ -85,6 +86,11 @@ def _verb(found: DecisionDetail) -> str:
 def reasons(found: DecisionDetail) -> str:
     """Return all reasons, in order."""
     return "; ".join(REASONS.get(reason, f"{reason} (see the manual)") for reason in found.decision.reasons)
+
+
+def cycle(number: int) -> str:
+    """Return a cycle as run of the daemon and cycle of the run."""
+    return f"run {number >> RUN_SHIFT} cycle {number & (1 << RUN_SHIFT) - 1}" if number else "a cycle not known"
 
 
 def person(actor: ActorView) -> str:
