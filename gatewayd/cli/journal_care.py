@@ -99,9 +99,9 @@ def rotate_key(session: Session, *, site: Path | None, as_json: bool) -> None:
 def prune(session: Session, *, older_than_s: float, dry_run: bool, site: Path | None, as_json: bool) -> None:
     """Remove records here that are older than TIME and that a mirror has; the hash tree above them stays.
 
-    Whole bundles of 256 records go. What an open command, override or alarm refers to stays, and so does what the mirror
-    has not cosigned. Roots, and proofs of what stays, hold as before. gateway.toml does it every hour with
-    [journal] retention_d.
+    Whole bundles of 256 records go. What an open command, override or alarm refers to stays, and so does what people retain
+    and what the mirror has not cosigned. Roots, and proofs of what stays, hold as before. gateway.toml does it every hour
+    with [journal] retention_d.
 
     \b
     Examples:
