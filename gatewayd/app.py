@@ -289,9 +289,6 @@ class Gateway:
             draft.record(self.unseen.gap())
             draft.saves[UNSEEN_KEY] = encode_unseen(self.unseen)
         self._wait_for_a_person()
-        if lost := self._storage.store.redo_lost:
-            reason = "the disk did not give back what was acknowledged"
-            draft.record(Gap(stream="journal", first=0, last=0, count=lost, reason=reason))
         draft.record(
             Start(
                 version=__version__,

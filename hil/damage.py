@@ -231,11 +231,13 @@ class _Bench:
         if look.epoch != honest.epoch:
             return "given up" if look.gaps else "failed: no record tells that the log before was given up"
         pairs = list(zip(look.served, honest.served, strict=False))
-        if wrong := [seq for seq, (found, expected) in enumerate(pairs) if _is_wrong(found, expected)]:
-            return f"failed: record {wrong[0]} is served wrong"
-        lost = honest.size - look.size
+        wrong = next((seq for seq, (found, expected) in enumerate(pairs) if _is_wrong(found, expected)), honest.size)
+        # The first that is not served as it was: a daemon goes on there before anybody looks.
+        lost = honest.size - min(wrong, look.size)
+        is_last = harm.file == "redo" and harm.flips and harm.is_killed and lost <= LAST_COMMIT_RECORDS
+        if wrong < honest.size and not is_last:
+            return f"failed: record {wrong} is served wrong"
         if lost > 0 and not look.gaps:
-            is_last = harm.file == "redo" and harm.flips and harm.is_killed and lost <= LAST_COMMIT_RECORDS
             return "last commit lost" if is_last else f"failed: {lost} records are lost without a word"
         if None in look.served:
             return "named" if look.gaps else "failed: no record tells which are damaged"
@@ -343,7 +345,7 @@ async def _look_into(config: GatewayFile, how: str) -> Look:
     except GatewayError as error:
         return Look(refused=f"{type(error).__name__}: {error.message}")
     seconds, journal = time.monotonic() - began, storage.journal
-    size, gaps = journal.size, [f"{storage.store.redo_lost} commits are lost"] if storage.store.redo_lost else []
+    size, gaps = journal.size, list[str]()
     served: list[tuple[str, str, str] | None] = []
     try:
         if how == "closely":

@@ -69,8 +69,6 @@ def judge(folder: Path, promises: Promises) -> list[str]:
 
 def _problems(store: Store, promises: Promises) -> list[str]:
     problems = []
-    if store.redo_lost:
-        problems.append(f"{store.redo_lost} commits count as lost by the disk")
     report = verify_store(store, SIGNER.vkey)
     if report.problem is not None and store_is_used(promises, report.size):
         problems.append(f"verify: {report.problem}")

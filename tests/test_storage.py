@@ -128,6 +128,22 @@ def test_a_store_that_is_damaged_or_gone_is_put_aside_and_a_new_epoch_begins(
     again.close()
 
 
+async def test_a_log_whose_acknowledged_records_are_lost_is_not_gone_on_with(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Checkpoints with them may be with a witness, and an override may have been among them."""
+    storage = Storage.open(config(folder), ManualClock())
+    await storage.journal.commit((NewRecord(body=Stopped(reason="as acknowledged")),), at_once=True)
+    killed = shutil.copytree(folder, tmp_path_factory.mktemp("killed") / "storage")
+    storage.close()
+    (killed / "store" / "redo").write_bytes(b"")
+    again = Storage.open(config(killed), ManualClock())
+    assert (again.epoch, again.journal.size) == (2, 1)
+    assert again.previous is not None
+    assert "did not give back what was acknowledged" in again.previous.reason
+    again.close()
+
+
 def test_saved_state_that_is_damaged_does_not_end_every_start(folder: Path) -> None:
     storage = Storage.open(config(folder), ManualClock())
     storage.store.write(lambda writing: writing.put(Table.SAVE, b"override/pump_1", b"what nobody saved"))

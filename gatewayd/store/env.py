@@ -18,7 +18,7 @@ from typing import TypeVar
 import lmdb
 import msgspec
 
-from gatewayd.errors import StoreError, StoreFull
+from gatewayd.errors import StoreDamaged, StoreError, StoreFull
 from gatewayd.store.ahead import STORE_ID_BYTES, Ahead, ahead_of, encode_changes, next_mark
 from gatewayd.store.disk import disk_error, sync_folder
 from gatewayd.store.environment import RUNNING_NAME, check_for_reading, open_environment, take_folder
@@ -51,7 +51,8 @@ class Store:
         quota_bytes: most bytes of disk it may take.
         generation: counts reopenings; a reader that keeps state derived from the store loads it again when this moves.
         rearrange: returns changes in the form in which the tables shall take them over, given the tables under them.
-        redo_lost: acknowledged batches that the redo file no longer gave back at the last opening: the disk lost them.
+        redo_lost: acknowledged batches that a reader misses in the redo file: the disk lost them. An owner does not open such
+            a store.
     """
 
     def __init__(self, path: Path, quota_bytes: int, lock: OwnerLock | None, *, was_clean: bool) -> None:
@@ -250,7 +251,12 @@ class Store:
             path, self._ahead.mark
         )  # first of all: a disk without room takes no file, but gives this one
         self._ahead = self._picture(self._ahead.mark, frames.payloads)
-        self.redo_lost = max(frames.lost, int(self._is_redo_cut(path)))
+        if frames.lost or self._is_redo_cut(path):  # before anything is settled, so that every opening finds it
+            lost = f"{frames.lost} commits in {path}" if frames.lost else f"{path} is shorter than it was"
+            raise StoreDamaged(
+                f"the disk did not give back what was acknowledged: {lost}",
+                remedy="Nothing to do: the next start begins a new epoch of the journal.",
+            )
         with suppress(OSError):  # no room for it: everything goes straight into the tables
             self._redo = RedoFile(path, self._redo_bytes)
             self._redo.frames(self._ahead.mark)
