@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -93,8 +94,12 @@ class Writer:
         self._reopening = asyncio.Lock()
         self._reopenings = 0
 
-    async def run(self, numbers: range) -> None:
-        """Go through these decision ids; a commit that fails is not repeated, its decision was never made."""
+    async def run(self, numbers: Iterator[int]) -> None:
+        """Go through these decision ids; a commit that fails is not repeated, its decision was never made.
+
+        Several may draw from the same ids at once: who draws one hands it to the journal before another is drawn, so
+        that ids rise in the journal, too.
+        """
         for number in numbers:
             try:
                 await self._one(number)
@@ -162,8 +167,8 @@ async def write(folder: Path, commits: int, mode: str) -> None:
         journal = Journal.open(store, SIGNER, clock, IDENTITY, commit="thread" if mode == "thread" else "inline")
         say_note(journal)
         first, writer = journal.last_decision_id() + 1, Writer(journal, clock)
-        places = 3 if mode == "thread" else 1
-        await asyncio.gather(*(writer.run(range(first + place, first + commits, places)) for place in range(places)))
+        numbers = iter(range(first, first + commits))
+        await asyncio.gather(*(writer.run(numbers) for _ in range(3 if mode == "thread" else 1)))
         journal.close()
     finally:
         store.close()
