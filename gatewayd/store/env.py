@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import lmdb
-import msgspec
 
-from gatewayd.errors import StoreDamaged, StoreError, StoreFull
+from gatewayd.errors import UNDECODABLE, StoreDamaged, StoreError, StoreFull
 from gatewayd.store.ahead import STORE_ID_BYTES, Ahead, ahead_of, encode_changes, next_mark
 from gatewayd.store.disk import disk_error, sync_folder
 from gatewayd.store.environment import RUNNING_NAME, check_for_reading, open_environment, take_folder
@@ -235,7 +234,7 @@ class Store:
     def _picture(self, mark: bytes, payloads: Sequence[bytes]) -> Ahead:
         try:
             return ahead_of(mark, payloads)
-        except msgspec.MsgspecError as error:
+        except UNDECODABLE as error:
             raise StoreError(
                 f"the redo file of the store {self.path} cannot be read: {error}",
                 remedy="Another version of gatewayd wrote it: start that version once and stop it, then this one.",
@@ -424,6 +423,7 @@ class Store:
         if was_open and self._lock is not None:
             with suppress(StoreError):  # what cannot be settled now is found at the next start
                 self.settle()
+            was_open = self._failure is None
         self._close_environment()
         if was_open and self._lock is not None:
             with suppress(OSError):
@@ -468,7 +468,7 @@ class Store:
 
     def _fail(self, error: lmdb.Error | OSError) -> StoreError:
         self._close_environment()
-        self._failure = StoreError(
+        self._failure = error_kind(error)(
             f"the store {self.path} failed and is closed: {error}",
             remedy="Check the disk (kernel log, free space); the daemon verifies the store before it writes again.",
         )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from operator import itemgetter
+from typing import Protocol, cast
 
 import lmdb
 
@@ -169,11 +172,15 @@ class Reading:
         cursor = self._transaction.cursor(db=self._databases[table])
         if not cursor.set_range(first):
             return rows
-        for key, value in cursor.iternext():
-            if below is not None and bytes(key) >= below:
+        found = _copies(cursor.iternext())
+        while len(rows) < limit:
+            wanted = min(len(rows) + 1, limit - len(rows), 64)  # so few are too many, and none takes a step of Python
+            part = list(islice(found, wanted))
+            rows += part
+            if below is not None and part and part[-1][0] >= below:
+                del rows[bisect_left(rows, below, key=itemgetter(0)) :]
                 break
-            rows.append((bytes(key), bytes(value)))
-            if len(rows) == limit:
+            if len(part) < wanted:
                 break
         return rows
 
@@ -185,13 +192,15 @@ class Reading:
         found = cursor.last() if below is None or not cursor.set_range(below) else cursor.prev()
         if not found:
             return rows
-        for key, value in cursor.iterprev():
-            if bytes(key) < floor:
+        for key, value in islice(_copies(cursor.iterprev()), limit):
+            if key < floor:
                 break
-            rows.append((bytes(key), bytes(value)))
-            if len(rows) == limit:
-                break
+            rows.append((key, value))
         return rows
+
+
+def _copies(rows: object) -> Iterator[tuple[bytes, bytes]]:
+    return cast("Iterator[tuple[bytes, bytes]]", rows)  # so it is without `buffers=True`
 
 
 class Writing(Reading):
@@ -222,7 +231,7 @@ class Writing(Reading):
 
 
 def error_kind(error: Exception) -> type[StoreError]:
-    """Return the kind of our error that one of LMDB or the system, met while opening or reading, stands for."""
+    """Return the kind of our error that one of LMDB or the system stands for."""
     return StoreDamaged if isinstance(error, DAMAGE) else StoreError
 
 

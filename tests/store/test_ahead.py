@@ -254,6 +254,33 @@ def test_an_fsync_that_fails_closes_the_store_and_reopening_finds_what_was_ackno
     assert store.rows_ahead == 0
 
 
+def test_damage_that_only_writing_meets_is_no_clean_stop_and_no_error_at_every_start(tmp_path):
+    """It is met when the tables take over, at a stop as well as at a start; then a new epoch must begin, not a crash loop."""
+    path = tmp_path / "store"
+    store = Store.open(path, QUOTA)
+    store.write(lambda writing: writing.put(Table.SAVE, b"a", b"a row to be found"))
+    store.close()
+    damage_pages(path / "data.mdb", b"a row to be found")
+    store = Store.open(path, QUOTA)
+    store.write_ahead(batch((b"b", b"2")))
+    with pytest.raises(StoreDamaged):
+        store.settle()
+    store.close()
+    with pytest.raises(StoreDamaged):
+        Store.open(path, QUOTA)
+
+
+def damage_pages(path, content):
+    """Let every page that holds these bytes be of no kind that LMDB knows."""
+    file = bytearray(path.read_bytes())
+    at = file.find(content)
+    while at >= 0:
+        page = at // 4096 * 4096
+        file[page + 10 : page + 12] = b"\0\0"
+        at = file.find(content, page + 4096)
+    path.write_bytes(file)
+
+
 def test_frames_of_an_unknown_version_stop_the_start_in_words(killed):
     mark = Store.open(killed, QUOTA, readonly=True)
     mark_bytes = mark.get(Table.META, b"mark")
