@@ -6,6 +6,12 @@ Only `TransientError` and its children are retried. The exit code of a command i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+# What a decoder of msgspec raises for bytes that are not what they should be: text that is not UTF-8 by Python's error.
+UNDECODABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError)
 
 
 class GatewayError(Exception):

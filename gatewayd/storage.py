@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from gatewayd.clock import Clock
-from gatewayd.errors import JournalDamaged, StoreDamaged, StoreError, StoreFull
+from gatewayd.errors import UNDECODABLE, JournalDamaged, StoreDamaged, StoreError, StoreFull
 from gatewayd.journal.blocks.recorder import Recorder
 from gatewayd.journal.care.door import Care
 from gatewayd.journal.care.epoch import STORE_NAME, begin_epoch, begin_pending_epoch, finish_move
@@ -214,7 +214,7 @@ def _collected(store: Store, epoch: int) -> int:
     row = store.get(Table.CURSOR, b"journal")
     try:
         of_epoch, acked = msgspec.msgpack.decode(row or b"", type=tuple[int, int])
-    except msgspec.MsgspecError:
+    except UNDECODABLE:
         return 0
     return acked if of_epoch == epoch else 0
 

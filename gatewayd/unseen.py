@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from gatewayd.core.decide.lifecycle import UNSEEN_KEY
 from gatewayd.core.decide.people import SavedOverride
+from gatewayd.errors import UNDECODABLE
 from gatewayd.journal.care.left_behind import rows_left_behind
 from gatewayd.journal.keys import PreviousLog
 from gatewayd.model.record import Gap
@@ -73,7 +74,7 @@ def unseen_after(previous: PreviousLog, storage: Path, *, now_wall_ns: int) -> U
     """
     newest: dict[str, SavedOverride] = {}
     for _, value in rows_left_behind(storage / previous.kept_as, PREFIX):
-        with suppress(msgspec.MsgspecError):
+        with suppress(*UNDECODABLE):
             saved = msgspec.msgpack.decode(value, type=SavedOverride)
             if saved.expires_wall_ns > now_wall_ns and saved.id >= getattr(newest.get(saved.point), "id", 0):
                 newest[saved.point] = saved

@@ -6,11 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import msgspec
-
 from gatewayd.core.site import Site, compile_site
 from gatewayd.device.build import plan_reads
-from gatewayd.errors import StoreError
+from gatewayd.errors import UNDECODABLE, StoreError
 from gatewayd.journal.blocks.sealed import Sealed, sealed_blocks, site_bytes_of
 from gatewayd.site.digest import digests, site_from_bytes
 from gatewayd.store.env import QUOTA_BYTES_MIN, Store
@@ -44,7 +42,7 @@ def recorded_site(store: Store, digest: bytes) -> Site:
     """
     try:
         config = site_from_bytes(site_bytes_of(store, digest))
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise StoreError(
             f"the configuration {digest.hex()[:16]} is of another version: {error}",
             remedy="Use the version that recorded it, or a recording as CSV.",

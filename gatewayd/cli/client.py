@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 import h11
 import msgspec
 
-from gatewayd.errors import DaemonUnreachable, GatewayError
+from gatewayd.errors import UNDECODABLE, DaemonUnreachable, GatewayError
 from gatewayd.model.view import ErrorView
 
 _READ_BYTES = 65_536
@@ -159,7 +159,7 @@ class _Exchange:
 def _decoded(raw: bytes, answer: type[Answer]) -> Answer:
     try:
         return msgspec.json.decode(raw, type=answer)
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise DaemonUnreachable(
             f"the daemon's answer is not understood: {error}",
             remedy="Command line and daemon are of different versions: use the daemon's own gatewayd.",

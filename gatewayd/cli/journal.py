@@ -15,7 +15,7 @@ from gatewayd.cli.journal_redact import redact_
 from gatewayd.cli.session import json_option
 from gatewayd.clock import Clock, SystemClock
 from gatewayd.errors import JournalDamaged
-from gatewayd.journal.verify import Report, verify
+from gatewayd.journal.audit.verify import Report, verify
 from gatewayd.store.redo_state import RedoState, redo_state
 
 _SHOW_AFTER_NS = 1_000_000_000

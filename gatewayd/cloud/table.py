@@ -21,7 +21,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from msgspec import Struct
 
 from gatewayd.cloud.ledger import Key, Run
-from gatewayd.errors import StoreError
+from gatewayd.errors import UNDECODABLE, StoreError
 from gatewayd.model.record import FLAG_SEALED, SCHEMA, Leaf
 from gatewayd.sync.wire import SEQ_MAX
 
@@ -66,7 +66,7 @@ def leaf_head(leaf: bytes, seq: int) -> LeafHead:
         return unknown
     try:
         decoded = _LEAF.decode(memoryview(leaf)[2:])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNDECODABLE:
         return unknown
     if decoded.seq != seq or not 0 <= decoded.wall_ns <= SEQ_MAX:
         return unknown

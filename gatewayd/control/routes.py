@@ -14,7 +14,7 @@ from gatewayd.clock import Clock
 from gatewayd.control.connection import Request
 from gatewayd.control.facade import Facade
 from gatewayd.control.peer import Caller, Permission, uid_of
-from gatewayd.errors import AccessDenied, GatewayError, RequestRefused, TransientError
+from gatewayd.errors import UNDECODABLE, AccessDenied, GatewayError, RequestRefused, TransientError
 from gatewayd.model.retention_view import RetainedList, RetainRequest
 from gatewayd.model.view import (
     ClearRequest,
@@ -179,7 +179,7 @@ def _match_glob(call: Call) -> str:
 def _decoded(call: Call, type_: type[Body]) -> Body:
     try:
         return msgspec.json.decode(call.body, type=type_)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (*UNDECODABLE, RecursionError) as error:
         fields = ", ".join(type_.__struct_fields__)
         raise BadRequest(f"the body is not understood: {error}", remedy=f"Send a JSON object with {fields}.") from error
 

@@ -16,7 +16,7 @@ from gatewayd.core.kernels import Kernels
 from gatewayd.core.site import Site
 from gatewayd.core.state import Override, PointState, RuleState, State
 from gatewayd.core.texts import HeldTexts
-from gatewayd.errors import JournalDamaged, KernelError, StoreError
+from gatewayd.errors import UNDECODABLE, JournalDamaged, KernelError, StoreError
 from gatewayd.model.decision import WITHHELD, Mode
 
 VERSION: Final = 1
@@ -186,7 +186,7 @@ def restore(content: bytes, site: Site, kernels: Kernels, *, any_kernels: bool =
         _require_same(_head_decoder.decode(head), site, None if any_kernels else kernels)
         snapshot = _decoder.decode(head)
         kept = _kept_decoder.decode(snapshot.kept)
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise _damaged(str(error)) from error
     state = State(site, kernels, now_mono_ns=1)
     state.kernel_digest = snapshot.kernels

@@ -14,7 +14,7 @@ from typing import Annotated, BinaryIO, Final
 import msgspec
 from msgspec import Meta, Struct
 
-from gatewayd.errors import ConfigError
+from gatewayd.errors import UNDECODABLE, ConfigError
 
 VERSION: Final = 1
 MAGIC: Final = b"GWREC\0\0" + bytes((VERSION,))
@@ -140,7 +140,7 @@ def parse_recording(content: bytes, name: str) -> Recording:
         header = msgspec.msgpack.decode(bodies[0], type=Header)
         decoder = msgspec.msgpack.Decoder(Exchange)
         exchanges = tuple(decoder.decode(body) for body in bodies[1:])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:  # msgspec lets the latter through
+    except UNDECODABLE as error:
         raise ConfigError(f"{name} is damaged: {error}", remedy="Record again.") from error
     return Recording(header, exchanges, is_cut_short)
 

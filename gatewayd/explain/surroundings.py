@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET
 
 from gatewayd.core.expr.trace import trace
-from gatewayd.errors import ExpressionError
+from gatewayd.errors import UNDECODABLE, ExpressionError
 from gatewayd.journal.records import Records, StoredRecord
 from gatewayd.model.account import Account, Attempt, Limits, Neighbour, OverrideFact, RuleText, Step, Trace
 from gatewayd.model.config import Point, Rule, SiteConfig
@@ -39,7 +39,7 @@ def site_of(records: Records, digest: bytes) -> SiteConfig | None:
     content = records.get_blob(digest) if digest else None
     if content is None:
         return None
-    with suppress(msgspec.MsgspecError):
+    with suppress(*UNDECODABLE):
         return site_from_bytes(content)
     return None
 

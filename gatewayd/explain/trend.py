@@ -18,7 +18,7 @@ from gatewayd.core.site import NS, Site, compile_site
 from gatewayd.core.state import State
 from gatewayd.core.step import bind
 from gatewayd.device.build import plan_reads
-from gatewayd.errors import GatewayError
+from gatewayd.errors import UNDECODABLE, GatewayError
 from gatewayd.journal.blocks.sealed import Sealed, inputs_of, sealed_blocks, site_bytes_of, site_digest_of
 from gatewayd.model import quality
 from gatewayd.model.account import TREND_POINTS_MAX, Account, Trend, TwinTag
@@ -51,7 +51,7 @@ def with_history(store: Store, found: Explanation, kernels: Kernels) -> Explanat
     lack = "the trend around it: the inputs of its cycle are not sealed yet, or have expired"
     try:
         told = _recorded(store, found, kernels)
-    except (GatewayError, msgspec.MsgspecError) as error:
+    except (GatewayError, *UNDECODABLE) as error:
         told, lack = None, f"the trend around it: {error}"
     if told is None:
         lacks = (*account.not_recorded, lack)

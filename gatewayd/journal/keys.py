@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from gatewayd.errors import StoreError
+from gatewayd.errors import UNDECODABLE, StoreError
 from gatewayd.proof.note import KEY_SIZE, NoteError, SeedSigner, VerifierKey
 from gatewayd.store.disk import sync_folder
 
@@ -99,7 +99,7 @@ def load_identity(storage_path: Path, environment: Mapping[str, str] = os.enviro
             identity = msgspec.json.decode(file.read(16384), type=LogIdentity)
     except FileNotFoundError as error:
         raise StoreError(f"{path} is missing", remedy="Run `gatewayd init` first.") from error
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, *UNDECODABLE) as error:
         raise StoreError(f"{path} cannot be read: {error}", remedy="Restore it from a backup.") from error
     try:
         wanted = VerifierKey.parse(identity.vkey).public

@@ -15,7 +15,7 @@ from hashlib import sha256
 import msgspec
 from msgspec import Struct
 
-from gatewayd.errors import StoreError
+from gatewayd.errors import UNDECODABLE, StoreError
 from gatewayd.journal.index import NO_MARKS, Marks, marks_of
 from gatewayd.journal.reserve import Reserve, reserve_of
 from gatewayd.model.decision import NewRecord
@@ -136,7 +136,7 @@ def decode_leaf(data: bytes) -> Leaf:
         raise ValueError(f"flags {data[1]:#04x}, this version knows none")
     try:
         return _leaf_decoder.decode(memoryview(data)[2:])
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise ValueError(str(error)) from error
 
 
@@ -148,7 +148,7 @@ def decode_personal(row: bytes) -> PersonalRow:
     """
     try:
         return _personal_decoder.decode(row)
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise ValueError(str(error)) from error
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from gatewayd.core.site import Site, compile_site
 from gatewayd.device.build import plan_reads
-from gatewayd.errors import JournalDamaged, StoreError
+from gatewayd.errors import UNDECODABLE, JournalDamaged, StoreError
 from gatewayd.journal import tail
 from gatewayd.journal.blocks.recorder import unpack
 from gatewayd.journal.blocks.sealed import sealed_blocks, site_bytes_of
@@ -222,7 +222,7 @@ def inputs_of(source: Source, block: BlockSealed) -> list[Inputs]:
         return []
     try:
         return [_inputs_decoder.decode(encoded) for encoded in unpack(content, block.digest)]
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise JournalDamaged(
             f"flight-recorder block {block.digest.hex()[:16]}: {error}",
             remedy="Run `gatewayd journal verify`; it names the first bad record.",
@@ -247,7 +247,7 @@ def site_of(source: Source, digest: bytes) -> Site:
     """
     try:
         config = site_from_bytes(source.site_bytes(digest))
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise StoreError(
             f"the configuration {digest.hex()[:16]} is of another version: {error}",
             remedy="Replay with the version of gatewayd that recorded it; its `start` record names it.",

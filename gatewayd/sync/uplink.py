@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from gatewayd.clock import Clock
-from gatewayd.errors import LinkError, StoreError
+from gatewayd.errors import UNDECODABLE, LinkError, StoreError
 from gatewayd.model.config import Cloud
 from gatewayd.sync import alarm
 from gatewayd.sync.backoff import Backoff
@@ -292,7 +292,7 @@ def _saved_position(cursors: Cursors, epoch: int, size: int) -> int:
         return 0
     try:
         cursor = msgspec.msgpack.decode(raw, type=Cursor)
-    except msgspec.DecodeError:
+    except UNDECODABLE:
         return 0
     return cursor.acked_upto if cursor.epoch == epoch and 0 <= cursor.acked_upto <= size else 0
 

@@ -17,7 +17,7 @@ import msgspec
 import zstandard
 from msgspec import Meta, Struct
 
-from gatewayd.errors import LinkError
+from gatewayd.errors import UNDECODABLE, LinkError
 
 SCHEMA = 1
 MESSAGE_BYTES_MAX = 60_000  # a whole message; below the 64 KiB that both ends announce to the broker
@@ -170,7 +170,7 @@ def _body(payload: bytes, bytes_max: int) -> bytes:
 def _decode(decoder: msgspec.msgpack.Decoder[Message], raw: bytes) -> Message:
     try:
         return decoder.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNDECODABLE as error:
         raise _malformed(f"a message cannot be decoded: {error}") from error
 
 

@@ -8,7 +8,7 @@ from hashlib import sha256
 
 import msgspec
 
-from gatewayd.errors import JournalDamaged
+from gatewayd.errors import UNDECODABLE, JournalDamaged
 from gatewayd.journal.blocks import columnar
 from gatewayd.journal.blocks.columnar import Malformed, Packer
 from gatewayd.journal.blocks.stored_block import PLAIN_BYTES_MAX, unpack
@@ -89,7 +89,7 @@ def fitted() -> Callable[[bytes], str]:
             sections = [content, *((content * (1 + size // max(1, len(content))))[:size] for size in sizes)]
             block = bytes((columnar.VERSION,)) + _encode([(len(section), section) for section in sections])
             return _within_bounds(columnar.unpack(block))
-        except (Malformed, msgspec.MsgspecError) as error:
+        except (Malformed, *UNDECODABLE) as error:
             return re.sub(r"[0-9]+", "#", str(error))[:80]
 
     return run

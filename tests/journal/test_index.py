@@ -108,6 +108,7 @@ def test_the_asset_of_a_point_is_what_stands_before_its_last_dot():
 def test_tags_are_those_of_the_slice_and_what_is_no_slice_has_none():
     assert tags_of(slice_of("a.t", "a.u")) == ("a.t", "a.u")
     assert tags_of(b"evidence of decision 7") == tags_of(b"") == ()
+    assert tags_of(slice_of("a.t").replace(b"a.t", b"a.\xff")) == (), "it is not UTF-8"
 
 
 def test_a_record_is_marked_by_its_kind_and_what_it_decides():

@@ -15,6 +15,7 @@ from msgspec import Struct
 from gatewayd.core.assets import AssetPlan
 from gatewayd.core.site import Site
 from gatewayd.core.state import State
+from gatewayd.errors import UNDECODABLE
 
 KIND: Final = "assets"  # beside the kinds of detectors
 SCHEMA: Final = 1
@@ -62,7 +63,7 @@ def restore_assets(state: State, site: Site, saved: bytes) -> int | None:
     """Take up what an earlier run learned; return how many assets go on where they were, None if it is damaged."""
     try:
         past = _DECODE(saved)
-    except msgspec.MsgspecError:
+    except UNDECODABLE:
         return None
     if past.schema != SCHEMA:
         return None

@@ -17,6 +17,7 @@ from msgspec import Struct
 from gatewayd.core.detectors import CATALOGUE, TAIL_BUCKETS, Child, Detector, instances, own_keys
 from gatewayd.core.site import Site
 from gatewayd.core.state import State
+from gatewayd.errors import UNDECODABLE
 from gatewayd.model.detectors import DetectorSettings
 
 SCHEMA: Final = 1
@@ -163,7 +164,7 @@ def _sound(state: State, detector: Detector, packed: bytes) -> Learned | None:
     """Return what was saved if its parts fit together, else None."""
     try:
         past = msgspec.msgpack.decode(packed, type=Learned)
-    except msgspec.MsgspecError:
+    except UNDECODABLE:
         return None
     count, total = len(past.child_rows), sum(past.child_rows)
     cells = {f"{detector.name}.{column}": count for column in detector.learned}

@@ -17,6 +17,7 @@ import msgspec
 import zstandard
 from msgspec import Meta, Struct
 
+from gatewayd.errors import UNDECODABLE
 from gatewayd.journal.blocks import lanes, series
 from gatewayd.journal.blocks.lanes import Form
 from gatewayd.journal.blocks.series import Series
@@ -265,7 +266,7 @@ def unpack(content: bytes) -> list[msgspec.Raw]:
         head = _head_decoder.decode(head_bytes)
         _check(head)
         return [msgspec.Raw(_encoder.encode(cycle)) for cycle in _cycles(head, *rest)]
-    except (msgspec.MsgspecError, zstandard.ZstdError, OverflowError) as error:
+    except (*UNDECODABLE, zstandard.ZstdError, OverflowError) as error:
         raise Malformed(str(error)) from error
 
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from gatewayd.core.decide.outcomes import SavedPoint
 from gatewayd.core.decide.people import SavedOverride
-from gatewayd.errors import StoreError
+from gatewayd.errors import UNDECODABLE, StoreError
 from gatewayd.journal.guarded import unguard
 from gatewayd.journal.log import Journal
 from gatewayd.model.record import Decision
@@ -75,7 +75,7 @@ class Pins:
         try:
             found = [*self._in_doubt(), *self._overridden(), *self._commanded()]
             found += [one.cycle for one in retained(self._journal)]
-        except (StoreError, msgspec.MsgspecError):  # damage, which the journal's own readers name
+        except (StoreError, *UNDECODABLE):  # damage, which the journal's own readers name
             return Pinned((), is_complete=False)
         cycles = tuple(sorted({cycle for cycle in found if cycle}))
         return Pinned(cycles, is_complete=None not in found)

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from gatewayd.clock import Clock
 from gatewayd.core.snapshot import Captured
-from gatewayd.errors import JournalDamaged, StoreError
+from gatewayd.errors import UNDECODABLE, JournalDamaged, StoreError
 from gatewayd.journal.blocks.columnar import Packer
 from gatewayd.journal.blocks.gaps import NOT_SEALED, PINS_FILL, TOO_SLOW, Gaps, lost_tail
 from gatewayd.journal.blocks.pins import Pins
@@ -424,7 +424,7 @@ def _readable(rows: Rows) -> dict[bytes, BlockEntry]:
     """Return the index entries of rows; a damaged row hides its block, `journal verify` names it."""
     entries: dict[bytes, BlockEntry] = {}
     for key, value in rows:
-        with suppress(msgspec.MsgspecError):
+        with suppress(*UNDECODABLE):
             entries[key] = _entry_decoder.decode(value)
     return entries
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from gatewayd.errors import JournalDamaged, StoreError
+from gatewayd.errors import UNDECODABLE, JournalDamaged, StoreError
 from gatewayd.journal import blob
 from gatewayd.journal.blocks.recorder import BlockEntry
 from gatewayd.journal.blocks.stored_block import unpack
@@ -47,7 +47,7 @@ def sealed_blocks(store: Store) -> tuple[Sealed, ...]:
     first = store.read(pruned_state).end
     try:
         entries = [(key, _entry_decoder.decode(value)) for key, value in rows]
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise _damaged(f"the index of the flight recorder cannot be read: {error}") from error
     found = [Sealed(from_u64(key), entry.last_cycle, from_u64(key[8:]), entry.digest) for key, entry in entries]
     return tuple(sorted((block for block in found if block.seq >= first), key=lambda block: block.seq))
@@ -64,7 +64,7 @@ def inputs_of(store: Store, block: Sealed) -> list[Inputs]:
         return []
     try:
         return [_inputs_decoder.decode(encoded) for encoded in unpack(content, block.digest)]
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise _damaged(f"flight-recorder block {block.digest.hex()[:16]}: {error}") from error
 
 

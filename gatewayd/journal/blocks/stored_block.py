@@ -8,7 +8,7 @@ import msgspec
 import zstandard
 from msgspec import Struct
 
-from gatewayd.errors import JournalDamaged
+from gatewayd.errors import UNDECODABLE, JournalDamaged
 from gatewayd.journal.blocks import columnar
 
 PLAIN_BYTES_MAX = 32 << 20  # one cycle may be larger than a block should be, no more than this
@@ -49,7 +49,7 @@ def unpack(content: bytes, digest: bytes) -> list[msgspec.Raw]:
         if content[:1] == bytes((columnar.VERSION,)):
             return columnar.unpack(content)
         return _unpack_plain(content)
-    except (zstandard.ZstdError, msgspec.MsgspecError, columnar.Malformed) as error:
+    except (zstandard.ZstdError, *UNDECODABLE, columnar.Malformed) as error:
         raise _damaged(digest, str(error)) from error
 
 

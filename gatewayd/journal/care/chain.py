@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import msgspec
 from msgspec import Struct
 
-from gatewayd.errors import JournalDamaged
+from gatewayd.errors import UNDECODABLE, JournalDamaged
 from gatewayd.journal.leaf import decode_leaf
 from gatewayd.model.record import KeyRotated
 from gatewayd.proof.merkle import leaf_hash, verify_inclusion
@@ -115,7 +115,7 @@ def handovers(reading: Reading) -> Iterator[tuple[int, Handover]]:
         for key, row in rows:
             try:
                 yield from_u64(key), _decoder.decode(row)
-            except msgspec.MsgspecError as error:
+            except UNDECODABLE as error:
                 raise _damaged(from_u64(key), str(error)) from error
         found += len(rows)
         if found > ROTATIONS_MAX:
@@ -164,7 +164,7 @@ def stored_vkey(reading: Reading) -> str | None:
     if rows:
         try:
             return _decoder.decode(rows[0][1]).vkey
-        except msgspec.MsgspecError as error:
+        except UNDECODABLE as error:
             raise _damaged(from_u64(rows[0][0]), str(error)) from error
     return first_vkey(reading)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from gatewayd.errors import StoreError
+from gatewayd.errors import UNDECODABLE, StoreError
 from gatewayd.journal.keys import LogIdentity, PreviousLog, load_identity, replace_file, replace_identity, signer_of
 from gatewayd.proof.note import SIGNATURE_LINE, NoteError, SeedSigner, VerifierKey, open_checkpoint
 from gatewayd.store.disk import sync_folder
@@ -74,7 +74,7 @@ def begin_pending_epoch(
         pending = msgspec.json.decode(path.read_bytes(), type=PendingEpoch)
     except FileNotFoundError:
         return None
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, *UNDECODABLE) as error:
         raise StoreError(f"{path} cannot be read: {error}", remedy="Restore it from a backup.") from error
     begun = None
     if pending.origin == log.origin:

@@ -6,10 +6,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 
-import msgspec
-
 from gatewayd.clock import Clock
-from gatewayd.errors import StoreError
+from gatewayd.errors import UNDECODABLE, StoreError
 from gatewayd.journal import index
 from gatewayd.journal.blocks.pins import retained
 from gatewayd.journal.bundle import Entries
@@ -62,7 +60,7 @@ async def oldest_held(journal: Journal, clock: Clock) -> int:
         await clock.sleep_until(clock.monotonic_ns())
     try:
         kept = [one.decision_id for one in retained(journal)]
-    except (StoreError, msgspec.MsgspecError):
+    except (StoreError, *UNDECODABLE):
         return journal.first  # nobody can say what people retain
     return min([size, *found.values(), *_places_of(journal, [*_commands(journal), *kept])])
 
@@ -85,7 +83,7 @@ def _bodies(reading: Reading, tile: int, below: int) -> list[tuple[int, Body | N
 def _places(reading: Reading, tile: int) -> Iterator[int]:
     for kind in KINDS:
         key = index.term_key(index.kind_term(kind), tile)
-        yield from index.places_in(key, reading.get(Table.INDEX, key), tile)
+        yield from index.places_in(reading.get(Table.INDEX, key), tile)
 
 
 def _body(entries: Entries, seq: int) -> Body | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-from gatewayd.errors import StoreError
+from gatewayd.errors import UNDECODABLE, StoreError
 from gatewayd.journal import tail
 from gatewayd.proof.tiles import TILE_HEIGHT, Tree
 from gatewayd.store.tables import Table
@@ -61,7 +61,7 @@ def pruned_state(reading: Reading) -> PrunedState:
         return PrunedState()
     try:
         return _decoder.decode(row)
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise tail.damaged(0, f"what says how far the log was pruned cannot be read: {error}") from error
 
 

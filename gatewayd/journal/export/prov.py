@@ -15,6 +15,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct
 
+from gatewayd.errors import UNDECODABLE
 from gatewayd.model.record import Actor, Decision, EvidenceRow, EvidenceSlice, Leaf, Outcome
 
 PREFIXES = {"gw": "https://gatewayd.example/prov#"}
@@ -167,7 +168,7 @@ def _rows_of(content: bytes) -> tuple[EvidenceRow, ...]:
     """Return the samples of a slice; evidence of another form has none to show."""
     try:
         return _slice_decoder.decode(content).rows
-    except msgspec.MsgspecError:
+    except UNDECODABLE:
         return ()
 
 
