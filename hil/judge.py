@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from gatewayd.errors import GatewayError
+from gatewayd.journal.audit.verify import verify_store
 from gatewayd.journal.log import Journal
-from gatewayd.journal.verify import verify_store
 from gatewayd.model.record import Decision, Outcome
 from gatewayd.proof.note import VerifierKey, open_checkpoint
 from gatewayd.store.env import Store

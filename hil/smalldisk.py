@@ -24,9 +24,9 @@ from typing import Any
 from gatewayd.clock import SystemClock
 from gatewayd.errors import StoreFull
 from gatewayd.inhibits import Inhibit
+from gatewayd.journal.audit.verify import verify_store
 from gatewayd.journal.blocks.recorder import Recorder
 from gatewayd.journal.log import Identity, Journal
-from gatewayd.journal.verify import verify_store
 from gatewayd.model.decision import NewRecord
 from gatewayd.model.record import Body, DeviceEvent, Gap, ModeChanged
 from gatewayd.observe.events import EventLog

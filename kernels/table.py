@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from kernels import detectors
+from kernels import detectors, scanning
 from kernels.detectors import DETECTORS, Detector
 
 
@@ -168,6 +168,7 @@ TABLES: dict[str, tuple[tuple[str, str], ...]] = {
     "response": (("cell", "i8"),),  # 6 cells each; see decode_modbus_registers
     "nest": (("value", "i8"),),  # 32 cells; where a walk through values within values stands
     "out": (("value", "i8"),),  # 8 cells; out[0] = next deadline (boot-clock ns, 0 = none)
+    **scanning.TABLES,
 }
 
 # Columns that are another column's buffer seen as another type, made by the door: view -> (owner, type). This is how a
@@ -232,6 +233,13 @@ _DECODE_SCALARS = _i8(
 )
 _DECODE_SIZES = ("inbox", "plan", "tag", "fresh")
 _INBOX = _columns("inbox", "byte", "r")
+_SHAPE = _columns("shape", "word", "r") + _columns("walk", "cell", "w")
+_TERMS = (
+    _columns("term", "letter start length count last", "w")
+    + _columns("place", "byte", "w")
+    + _columns("slot", "term", "w")
+)
+_SCAN_SIZES = ("walk", "record", "term", "place", "slot")
 
 
 def _detector(detector: Detector) -> Kernel:
@@ -450,5 +458,26 @@ KERNELS: tuple[Kernel, ...] = (
         + _columns("changed", "program", "w")
         + _columns("out", "value", "w"),
         _i8("due_count", "program_count", "now_mono", "day_time"),
+    ),
+    Kernel(
+        "scan_leaves",
+        "scan_leaves",
+        _INBOX
+        + _SHAPE
+        + _columns("record", "start end sound kind id wall evidence personal slice_start slice_end", "w")
+        + _TERMS,
+        _i8("length", "first_seq", "word", "prefix"),
+        ("inbox", *_SCAN_SIZES),
+    ),
+    Kernel(
+        "scan_slices",
+        "scan_slices",
+        _INBOX
+        + _SHAPE
+        + _columns("record", "evidence", "r")
+        + _columns("record", "slice_start slice_end slice_sound", "w")
+        + _TERMS,
+        _i8("length", "word"),
+        ("inbox", *_SCAN_SIZES),
     ),
 )

@@ -15,8 +15,8 @@ from gatewayd.core.site import NS
 from gatewayd.cycle import Cycle, Plant
 from gatewayd.errors import StoreError
 from gatewayd.inhibits import Inhibit
+from gatewayd.journal.audit.verify import verify_store
 from gatewayd.journal.blocks.recorder import Expired
-from gatewayd.journal.verify import verify_store
 from gatewayd.model.config import Storage as StorageConfig
 from gatewayd.model.decision import Command, Mode, OutcomeResult, SetMode, SetOverride, WriteOutcome
 from gatewayd.model.record import AlarmEvent, Body, Decision, Gap, ModeChanged

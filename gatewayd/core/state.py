@@ -118,8 +118,8 @@ class State:
         self.texts = Texts()
         self.text_rows = _text_rows(site)
         rows = _row_counts(site)
-        for table, columns in kernels.tables.items():
-            self._allocate(table, columns, max(1, rows[table]))
+        for table, count in rows.items():
+            self._allocate(table, kernels.tables[table], max(1, count))
         self.kernel_digest = kernels.digest
         self.boot_id = b""
         self.mode = Mode.MONITOR

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import msgspec
 import zstandard
 
+from gatewayd.errors import UNDECODABLE
 from gatewayd.journal import index
 from gatewayd.journal.index import Entry, Marks
 from gatewayd.journal.leaf import LEAF_BYTES_MAX, decode_leaf
@@ -120,15 +121,33 @@ class Entries:
             ValueError: it cannot be unpacked.
         """
         if tile != self._slices_tile:
-            packed = self._reading.get(Table.EVIDENCE, slices_key(tile))
-            self._slices = {} if packed is None else _unpacked_slices(packed)
+            packed = self.slice_bundle(tile)
+            self._slices = {} if packed is None else _decoded_slices(packed)
             self._slices_tile = tile
         return self._slices
 
+    def bundle(self, tile: int) -> bytes | None:
+        """Return the records of a full tile, each after its length; None if they stand in no bundle.
+
+        Raises:
+            ValueError: it cannot be unpacked.
+        """
+        packed = self._reading.get(Table.BUNDLE, u64(tile))
+        return None if packed is None else _unpacked(packed, _BUNDLE_BYTES_MAX)
+
+    def slice_bundle(self, tile: int) -> bytes | None:
+        """Return the evidence of a full tile, MessagePack from place to slice; None if none is kept in a bundle.
+
+        Raises:
+            ValueError: it cannot be unpacked.
+        """
+        packed = self._reading.get(Table.EVIDENCE, slices_key(tile))
+        return None if packed is None else _unpacked(packed, _SLICES_BYTES_MAX)
+
     def _bundle(self, tile: int) -> list[bytes] | None:
         if tile != self._tile:
-            packed = self._reading.get(Table.BUNDLE, u64(tile))
-            self._leaves = None if packed is None else entries_of_bundle(_unpacked(packed, _BUNDLE_BYTES_MAX))
+            bundle = self.bundle(tile)
+            self._leaves = None if bundle is None else entries_of_bundle(bundle)
             self._tile = tile
         return self._leaves
 
@@ -245,8 +264,8 @@ def _unpacked(packed: bytes, most: int) -> bytes:
         raise ValueError(str(error)) from error
 
 
-def _unpacked_slices(packed: bytes) -> dict[int, bytes]:
+def _decoded_slices(packed: bytes) -> dict[int, bytes]:
     try:
-        return _slices_decoder.decode(_unpacked(packed, _SLICES_BYTES_MAX))
-    except msgspec.MsgspecError as error:
+        return _slices_decoder.decode(packed)
+    except UNDECODABLE as error:
         raise ValueError(str(error)) from error

@@ -78,7 +78,7 @@ class _Term:
         if tile >= self.floor:
             return self.tiles.get(tile, b"")
         key = index.term_key(self._term, tile)
-        return dict(index.tiles_of(key, self._reading.get(Table.INDEX, key) or b"")).get(tile, b"")
+        return index.places_of(self._reading.get(Table.INDEX, key) or b"", tile)
 
 
 class Span(NamedTuple):

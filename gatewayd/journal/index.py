@@ -10,6 +10,7 @@ in here, only their uids, which stay in the record anyway.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from hashlib import sha256
@@ -18,6 +19,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 from msgspec import Struct
 
+from gatewayd.errors import UNDECODABLE
 from gatewayd.model.record import Body, Decision, Kind, Outcome, kind_of
 from gatewayd.proof.tiles import TILE_HEIGHT, TILE_WIDTH
 from gatewayd.store.tables import Table, from_u64, u64
@@ -47,6 +49,7 @@ class _Slice(Struct, frozen=True, array_like=True, gc=False):
 
 
 _slice_decoder = msgspec.msgpack.Decoder(_Slice)
+_outcome_key = struct.Struct(">sQQ")
 
 
 def decision_key(decision_id: int) -> bytes:
@@ -55,8 +58,13 @@ def decision_key(decision_id: int) -> bytes:
 
 
 def outcomes_prefix(decision_id: int) -> bytes:
-    """Return the prefix of a decision's outcome keys, each of which ends with a seq."""
+    """Return the prefix of a decision's outcome keys."""
     return b"o" + u64(decision_id)
+
+
+def outcome_key(decision_id: int, seq: int) -> bytes:
+    """Return the key that says that a record is an outcome of a decision."""
+    return _outcome_key.pack(b"o", decision_id, seq)
 
 
 def kind_term(kind: Kind) -> bytes:
@@ -66,31 +74,31 @@ def kind_term(kind: Kind) -> bytes:
 
 def point_term(point: str) -> bytes:
     """Return the term that decisions on a point have."""
-    return _term(b"p", point)
+    return term(b"p", point)
 
 
 def asset_term(asset: str) -> bytes:
     """Return the term that decisions on a point of an asset have."""
-    return _term(b"a", asset)
+    return term(b"a", asset)
 
 
 def rule_term(rule: str) -> bytes:
     """Return the term that decisions of a rule have."""
-    return _term(b"r", rule)
+    return term(b"r", rule)
 
 
 def tag_term(tag: str) -> bytes:
     """Return the term that decisions have whose evidence holds a sample of a tag."""
-    return _term(b"g", tag)
+    return term(b"g", tag)
 
 
 def actor_term(uid: int) -> bytes:
     """Return the term that decisions have which a person or the gateway itself asked for, by uid."""
-    return _term(b"u", str(uid))
+    return term(b"u", str(uid))
 
 
 @lru_cache(TERMS_CACHED)
-def _term(letter: bytes, name: str) -> bytes:
+def term(letter: bytes, name: str) -> bytes:
     """Return a term of fixed length; two names that share one are told apart by their records."""
     return letter + sha256(name.encode()).digest()[:TERM_HASH_BYTES]
 
@@ -146,7 +154,7 @@ def tags_of(evidence: bytes) -> tuple[str, ...]:
     """Return the tags of which a slice holds samples; none if it is no slice, which whoever reads it is told."""
     try:
         return tuple([row.tag for row in _slice_decoder.decode(evidence).rows])
-    except msgspec.MsgspecError:
+    except UNDECODABLE:
         return ()
 
 
@@ -199,7 +207,7 @@ def index_of(tile: int, entries: Iterable[Entry]) -> TileIndex:
             rows[decision_key(decision)] = u64(tile)
             has_decision = True
         elif outcome_of:
-            rows[outcomes_prefix(outcome_of) + u64((tile << TILE_HEIGHT) + place)] = b""
+            rows[outcome_key(outcome_of, (tile << TILE_HEIGHT) + place)] = b""
         if evidence:
             tags.setdefault(_tag_terms(tags_of(evidence)), []).append(place)
     if walls:
@@ -252,9 +260,24 @@ def listed(places: bytes) -> list[int]:
     return [place for place in range(bits.bit_length()) if bits >> place & 1]
 
 
-def places_in(key: bytes, row: bytes | None, tile: int) -> list[int]:
+def places_in(row: bytes | None, tile: int) -> list[int]:
     """Return the places of a tile that a term's row, if there is one, tells; ascending."""
-    return listed(dict(tiles_of(key, row or b"")).get(tile, b""))
+    return listed(places_of(row or b"", tile))
+
+
+def places_of(row: bytes, tile: int) -> bytes:
+    """Return the packed places of one tile that a term's row tells, none if its tiles do not rise up to there and beyond."""
+    wanted, at, before, end = tile % GROUP, 0, -1, len(row) - 1
+    while at < end:
+        number = row[at]
+        if number <= before:
+            return b""
+        if number >= wanted:
+            after = at + 2 + row[at + 1]
+            is_told = number == wanted and after <= end + 1 and (after >= end or row[after] > number)
+            return row[at + 2 : after] if is_told else b""
+        at, before = at + 2 + row[at + 1], number
+    return b""
 
 
 def with_tile(row: bytes, tile: int, places: bytes) -> bytes:

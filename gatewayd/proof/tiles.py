@@ -50,15 +50,18 @@ class Tree(Struct, frozen=True):
             _grow(edge, partial, full, size, 0, node)
         return Tree(self.size + len(leaf_hashes), tuple(edge), tuple(bytes(hashes) for hashes in partial)), full
 
-    def grown_by_tile(self, hashes: bytes) -> tuple[Tree, list[Tile]]:
-        """Return the same for the 256 leaf hashes of a whole tile, back to back; the size must be a multiple of 256."""
+    def grown_by_tile(self, nodes: TileNodes) -> tuple[Tree, list[Tile]]:
+        """Return the same for the 256 leaf hashes of a whole tile; the size must be a multiple of 256."""
         assert self.size % TILE_WIDTH == 0, self.size
-        assert len(hashes) == TILE_BYTES, len(hashes)
         edge = list(self.edge)
         partial = [bytearray(row) for row in self.partial] or [bytearray()]
-        full = [Tile(0, self.size >> TILE_HEIGHT, hashes)]
-        _grow(edge, partial, full, self.size, TILE_HEIGHT, root_of_tile(hashes))
+        full = [Tile(0, self.size >> TILE_HEIGHT, nodes.hashes)]
+        _grow(edge, partial, full, self.size, TILE_HEIGHT, nodes.root)
         return Tree(self.size + TILE_WIDTH, tuple(edge), tuple(bytes(row) for row in partial)), full
+
+    def root_within(self, nodes: TileNodes, count: int) -> bytes:
+        """Return the root with the first `count` leaves of a tile appended; the size must be a multiple of 256."""
+        return root_of_edge((*self.edge, *nodes.edge(count)))
 
     def tile(self, level: int, index: int, read_full: ReadTile) -> bytes:
         """Return a tile's hashes: the partial one from here, a full one from `read_full`."""
@@ -67,14 +70,33 @@ class Tree(Struct, frozen=True):
         return read_full(level, index)
 
 
-def root_of_tile(hashes: bytes) -> bytes:
-    """Return the node over the 256 hashes of a full tile."""
-    row = hashes
-    while len(row) > HASH_SIZE:
-        row = b"".join(
-            [sha256(b"\x01" + row[at : at + 2 * HASH_SIZE]).digest() for at in range(0, len(row), 2 * HASH_SIZE)]
-        )
-    return row
+class TileNodes:
+    """The nodes over the 256 hashes of a full tile.
+
+    Args:
+        hashes: of the tile, back to back.
+
+    Attributes:
+        root: the node over all of them.
+    """
+
+    def __init__(self, hashes: bytes) -> None:
+        assert len(hashes) == TILE_BYTES, len(hashes)
+        self.hashes = hashes
+        self._rows = [hashes]
+        while len(row := self._rows[-1]) > HASH_SIZE:
+            pairs = [row[at : at + 2 * HASH_SIZE] for at in range(0, len(row), 2 * HASH_SIZE)]
+            self._rows.append(b"".join([sha256(b"\x01" + pair).digest() for pair in pairs]))
+        self.root = self._rows[-1]
+
+    def edge(self, count: int) -> list[bytes]:
+        """Return the nodes over the first `count` hashes, one per set bit of it, largest first."""
+        edge = []
+        for level in range(TILE_HEIGHT, -1, -1):
+            if count >> level & 1:
+                at = ((count >> level) - 1) * HASH_SIZE
+                edge.append(self._rows[level][at : at + HASH_SIZE])
+        return edge
 
 
 def _grow(edge: list[bytes], partial: list[bytearray], full: list[Tile], size: int, level: int, node: bytes) -> None:

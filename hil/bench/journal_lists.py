@@ -21,9 +21,9 @@ from typing import Any
 import msgspec
 
 from gatewayd.explain.gather import Explainer
+from gatewayd.journal.audit.verify import verify_store
 from gatewayd.journal.export.export import Request, export_store
 from gatewayd.journal.log import Journal
-from gatewayd.journal.verify import verify_store
 from gatewayd.model.decision import NewRecord
 from gatewayd.model.record import Actor, Decision, EvidenceRow, EvidenceSlice, Outcome
 from gatewayd.model.wanted import Wanted

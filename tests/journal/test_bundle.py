@@ -6,8 +6,8 @@ import random
 
 import pytest
 
+from gatewayd.journal.audit.verify import verify_store
 from gatewayd.journal.bundle import Entries, slice_key, slices_key
-from gatewayd.journal.verify import verify_store
 from gatewayd.store.tables import Table, u64
 from tests.journal.samples import SIGNER, decision, gap, open_journal, open_store
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from gatewayd.journal.verify import verify_store
+from gatewayd.journal.audit.verify import verify_store
 from gatewayd.proof.note import VerifierKey, open_checkpoint
 from tests.clock import ManualClock
 from tests.journal.samples import SIGNER, command, decision, open_journal, open_store, outcome

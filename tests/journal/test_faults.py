@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from gatewayd.journal.verify import verify, verify_store
+from gatewayd.journal.audit.verify import verify, verify_store
 from gatewayd.store.probe import claimed_bytes
 from tests.journal.samples import SIGNER, decision, open_journal, open_store
 
@@ -81,7 +81,7 @@ import sys
 from hashlib import sha256
 from pathlib import Path
 from gatewayd.errors import GatewayError
-from gatewayd.journal.verify import verify_store
+from gatewayd.journal.audit.verify import verify_store
 from tests.journal.samples import SIGNER, open_journal, open_store
 
 try:

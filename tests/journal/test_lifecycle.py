@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from gatewayd.errors import RequestRefused
+from gatewayd.journal.audit.verify import verify_store
 from gatewayd.journal.care.chain import Chain, chain_from, first_vkey
 from gatewayd.journal.care.pruned import RecordPruned
 from gatewayd.journal.care.witness import LogSuperseded
 from gatewayd.journal.keys import create_identity
-from gatewayd.journal.verify import verify_store
 from gatewayd.model.config import Gateway, GatewayFile
 from gatewayd.model.config import Journal as JournalConfig
 from gatewayd.model.config import Storage as StorageConfig

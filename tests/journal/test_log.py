@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from gatewayd.errors import JournalDamaged, StoreError, StoreFull
+from gatewayd.journal.audit.verify import verify_store
 from gatewayd.journal.log import CHECKPOINT_NS, Identity, Journal
-from gatewayd.journal.verify import verify_store
 from gatewayd.model.decision import NewRecord
 from gatewayd.model.record import ClockQuality, Genesis, ModeChanged
 from gatewayd.proof.merkle import leaf_hash, verify_consistency, verify_inclusion

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from gatewayd.errors import StoreFull
+from gatewayd.journal.audit.verify import verify_store
 from gatewayd.journal.reserve import FAIL_SAFE_SLOT, Reserve, backed, reserve_of
-from gatewayd.journal.verify import verify_store
 from gatewayd.model.decision import Effects, NewRecord
 from gatewayd.model.record import AlarmEvent, Decision, ModeChanged
 from gatewayd.store.tables import Table, u64

@@ -7,6 +7,7 @@ import pytest
 from gatewayd.proof.merkle import leaf_hash, node_hash
 from gatewayd.proof.tiles import (
     TILE_BYTES,
+    TileNodes,
     Tree,
     entries_of_bundle,
     entries_path,
@@ -82,7 +83,7 @@ def test_a_whole_tile_at_once_grows_the_tree_as_its_leaves_do():
     for number in range(257):
         hashes = [leaf_hash(number.to_bytes(2, "big") + bytes([leaf])) for leaf in range(256)]
         one_by_one, full = one_by_one.grown(hashes)
-        at_once, same = at_once.grown_by_tile(b"".join(hashes))
+        at_once, same = at_once.grown_by_tile(TileNodes(b"".join(hashes)))
         assert same == full
         assert at_once == one_by_one
     assert at_once.size == 65_792

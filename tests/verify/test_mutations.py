@@ -15,7 +15,7 @@ from typing import TypeVar
 import pytest
 import zstandard
 
-from gatewayd.journal.verify import verify_store
+from gatewayd.journal.audit.verify import verify_store
 from gatewayd.store.tables import Table
 from gatewayd.store.transaction import Rows
 from tests.journal.samples import SIGNER

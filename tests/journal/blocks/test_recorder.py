@@ -14,11 +14,11 @@ import zstandard
 from gatewayd.core.snapshot import Captured, Column
 from gatewayd.core.texts import HeldTexts
 from gatewayd.errors import JournalDamaged, StoreError, StoreFull
+from gatewayd.journal.audit.verify import verify_store
 from gatewayd.journal.blocks.gaps import NOT_SEALED, PINS_FILL, TAIL, TOO_SLOW
 from gatewayd.journal.blocks.pins import RETAINED, Retained
 from gatewayd.journal.blocks.recorder import BLOCK_BYTES_MAX, WAITING_BLOCKS_MAX, Recorder
 from gatewayd.journal.blocks.states import Camera, PackedState, pack_state, unpack_state
-from gatewayd.journal.verify import verify_store
 from gatewayd.model.block import Block, Codec
 from gatewayd.model.decision import Inputs, SetOverride, without_texts
 from gatewayd.model.record import BlockSealed, Gap, Kind

@@ -6,11 +6,11 @@ import msgspec
 import pytest
 
 from gatewayd.errors import JournalDamaged
+from gatewayd.journal.audit.verify import verify_store
 from gatewayd.journal.care.chain import Chain, Handover, chain_from, handover_row, handovers, stored_vkey
 from gatewayd.journal.care.rotation import rotate
 from gatewayd.journal.leaf import Stamp, encode_leaf
 from gatewayd.journal.log import Journal
-from gatewayd.journal.verify import verify_store
 from gatewayd.model.record import ClockQuality, KeyRotated
 from gatewayd.proof.merkle import leaf_hash
 from gatewayd.proof.note import Checkpoint, SeedSigner, VerifierKey, sign_note

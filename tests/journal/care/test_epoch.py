@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from gatewayd.errors import StoreError
+from gatewayd.journal.audit.verify import verify_store
 from gatewayd.journal.care import epoch
 from gatewayd.journal.care.epoch import (
     KEPT_MAX,
@@ -22,7 +23,6 @@ from gatewayd.journal.care.epoch import (
 )
 from gatewayd.journal.keys import create_identity, load_identity, replace_identity
 from gatewayd.journal.log import Identity, Journal
-from gatewayd.journal.verify import verify_store
 from gatewayd.model.record import Genesis
 from gatewayd.proof.note import VerifierKey, open_checkpoint
 from gatewayd.store.env import Store

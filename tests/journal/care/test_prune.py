@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from gatewayd.errors import JournalDamaged, RequestRefused, StoreError
+from gatewayd.journal.audit.verify import verify_store
 from gatewayd.journal.care import prune as pruning
 from gatewayd.journal.care import pruned
 from gatewayd.journal.care.prune import is_swept, plan, prune, sweep
@@ -16,7 +17,6 @@ from gatewayd.journal.care.pruned import RecordPruned
 from gatewayd.journal.care.rotation import rotate
 from gatewayd.journal.care.witness import Trusted, Witnesses, witness_request
 from gatewayd.journal.export.export import Request, export_store
-from gatewayd.journal.verify import verify_store
 from gatewayd.model.decision import NewRecord
 from gatewayd.model.record import Kind, OverrideEvent, Pruned
 from gatewayd.proof.cosignature import Cosigner

@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from gatewayd.errors import JournalDamaged, StoreError
+from gatewayd.journal.audit.verify import verify_store
 from gatewayd.journal.care import redact as module
 from gatewayd.journal.care.redact import redact
-from gatewayd.journal.verify import verify_store
 from gatewayd.model.decision import NewRecord
 from gatewayd.model.record import Kind, OverrideEvent
 from gatewayd.store.tables import Table, u64

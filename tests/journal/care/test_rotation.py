@@ -10,12 +10,12 @@ import pytest
 
 from gatewayd.errors import StoreError, StoreFull
 from gatewayd.journal import keys
+from gatewayd.journal.audit.verify import verify_store
 from gatewayd.journal.care import door as care
 from gatewayd.journal.care import rotation
 from gatewayd.journal.care.rotation import open_rotation, rotate
 from gatewayd.journal.keys import KEY_NAME, NEXT_KEY_NAME, create_identity, load_identity
 from gatewayd.journal.log import Journal
-from gatewayd.journal.verify import verify_store
 from gatewayd.model.config import Gateway, GatewayFile
 from gatewayd.model.config import Storage as StorageConfig
 from gatewayd.model.record import Kind

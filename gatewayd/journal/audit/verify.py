@@ -15,20 +15,24 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from gatewayd.errors import GatewayError
+from gatewayd.compiled import load_kernels
+from gatewayd.errors import UNDECODABLE, GatewayError, KernelError
 from gatewayd.journal import index, tail
+from gatewayd.journal.audit.index_check import index_problem
+from gatewayd.journal.audit.scan import TileScan
+from gatewayd.journal.audit.shape import PERSONAL_FIELDS
+from gatewayd.journal.audit.signed import Bad, Problem, Signed, stored_size
+from gatewayd.journal.audit.sound_tile import SoundTile, sound_tile
 from gatewayd.journal.blocks.stored_block import unpack
-from gatewayd.journal.bulk import PERSONAL_FIELDS, SoundTile, index_problem, sound_tile
 from gatewayd.journal.bundle import Entries
 from gatewayd.journal.care.pruned import pruned_state
 from gatewayd.journal.guarded import unguard
 from gatewayd.journal.leaf import decode_leaf, decode_personal, wrong_personal_field
-from gatewayd.journal.signed import Bad, Problem, Signed, stored_size
 from gatewayd.model.decision import Command
 from gatewayd.model.record import BlockSealed, Decision, Genesis, Leaf, Outcome, kind_of
 from gatewayd.proof.merkle import HASH_SIZE, leaf_hash
 from gatewayd.proof.note import VerifierKey
-from gatewayd.proof.tiles import TILE_WIDTH, Tile, Tree
+from gatewayd.proof.tiles import TILE_WIDTH, Tile, TileNodes, Tree
 from gatewayd.store.env import QUOTA_BYTES_MIN, Store
 from gatewayd.store.tables import Table, from_u64, u64
 from gatewayd.store.transaction import Reading
@@ -147,6 +151,7 @@ class _Verification:
         self._given_key = None if vkey is None else VerifierKey.parse(vkey)
         self._signed = Signed(self._given_key)
         self.tree = Tree()
+        self._scan = _tile_scan()
         self._decisions = 0
         self._outcomes = 0
         self._redacted = 0
@@ -210,8 +215,8 @@ class _Verification:
     def _check_chunk(self, reading: Reading, first: int, count: int) -> Chunk:
         """Check and return one tile's worth of records, tile boundaries aligned."""
         entries = Entries(reading)
-        if first and count == TILE_WIDTH and first < entries.first_young():
-            sound = sound_tile(reading, entries, first // TILE_WIDTH)
+        if self._scan is not None and first and count == TILE_WIDTH and first < entries.first_young():
+            sound = sound_tile(reading, self._scan, first // TILE_WIDTH)
             if sound is not None and self._fits(reading, sound):
                 return self._take_tile(reading, first, sound)
         hashes: list[bytes] = []
@@ -225,9 +230,10 @@ class _Verification:
         for leaf in leaves:
             if evidence := self._check_record(reading, entries, leaf):
                 slices[leaf.seq - first] = evidence
-        is_bundled = first < entries.first_young()
-        if is_bundled and (what := index_problem(reading, first // TILE_WIDTH, leaves, slices)):
-            raise _bad(leaves[0], what)
+        if first < entries.first_young():
+            _check_places_of_slices(entries, leaves, slices)
+            if what := index_problem(reading, first // TILE_WIDTH, leaves, slices):
+                raise _bad(leaves[0], what)
         if len(leaves) != count:
             raise Bad(first + len(leaves), "unknown", "the record is missing")
         self.tree, full = self.tree.grown(hashes)
@@ -257,7 +263,9 @@ class _Verification:
         self._redacted += sound.redacted
         self._evidence_missing += sound.evidence_missing
         self._remember(sound.decisions)
-        self.tree, full = self.tree.grown_by_tile(b"".join(sound.hashes))
+        nodes = TileNodes(b"".join(sound.hashes))
+        self._signed.expect(reading, self.tree, nodes)
+        self.tree, full = self.tree.grown_by_tile(nodes)
         _check_tiles(reading, first, full)
         return Chunk(first, sound.entries, sound.hashes)
 
@@ -383,11 +391,18 @@ class _Verification:
             seq = self._seq_of(reading, decision_id)
             try:
                 command = _command_decoder.decode(unguard(key, stored))
-            except (GatewayError, msgspec.MsgspecError) as error:
+            except (GatewayError, *UNDECODABLE) as error:
                 raise Bad(seq or 0, "intent", f"the intent of decision {decision_id} is damaged: {error}") from error
             if seq is None or command.decision_id != decision_id:
                 raise Bad(seq or 0, "intent", f"a write of decision {decision_id} without that decision")
             self._in_doubt += 1
+
+
+def _tile_scan() -> TileScan | None:
+    """Return what looks at whole tiles; None where no kernels were built: then each record is looked at by itself."""
+    with suppress(KernelError):
+        return TileScan(load_kernels())
+    return None
 
 
 def _stored_leaf_hashes(reading: Reading, entries: Entries, first: int, count: int) -> list[bytes] | None:
@@ -404,6 +419,14 @@ def _check_tiles(reading: Reading, first: int, full: Sequence[Tile]) -> None:
     for tile in full:
         if reading.get(Table.TILE, tail.tile_key(tile.level, tile.index)) != tile.hashes:
             raise Bad(first, "tree", f"the stored tile {tile.level}/{tile.index} is not that of the records")
+
+
+def _check_places_of_slices(entries: Entries, leaves: Sequence[Leaf], cited: Mapping[int, bytes]) -> None:
+    """See that no slice in a bundle was put at the place of a record that does not cite it: its own looks pruned then."""
+    for place in entries.slices(leaves[0].seq // TILE_WIDTH):
+        if place not in cited:
+            leaf = leaves[min(place, len(leaves) - 1)]
+            raise _bad(leaf, "evidence is kept at its place that it does not cite")
 
 
 def _checked_leaf(seq: int, data: bytes, hash_: bytes, expected: list[bytes] | None) -> Leaf:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gatewayd.journal import index, verify
-from gatewayd.journal.bulk import index_problem, sound_tile, times_problem
-from gatewayd.journal.bundle import Entries
+from gatewayd.compiled import load_kernels
+from gatewayd.journal import index
+from gatewayd.journal.audit import verify
+from gatewayd.journal.audit.index_check import index_problem, times_problem
+from gatewayd.journal.audit.scan import TileScan
+from gatewayd.journal.audit.sound_tile import sound_tile
+from gatewayd.journal.bundle import Entries, slices_key
 from gatewayd.journal.leaf import decode_leaf
 from gatewayd.store.tables import Table, u64
 from tests.clock import ManualClock
@@ -54,9 +60,10 @@ def rows_of(store, table):
 def test_a_sound_journal_is_reported_the_same_and_full_tiles_are_checked_at_once(store):
     assert report(store) == report(store, at_once=False)
     assert report(store).problem is None
+    scan = TileScan(load_kernels())
     for tile in range(4):
-        assert store.read(lambda reading, tile=tile: sound_tile(reading, Entries(reading), tile)) is not None
-    assert store.read(lambda reading: sound_tile(reading, Entries(reading), 4)) is None, "it is not full"
+        assert store.read(lambda reading, tile=tile: sound_tile(reading, scan, tile)) is not None
+    assert store.read(lambda reading: sound_tile(reading, scan, 4)) is None, "it is not full"
 
 
 @settings(deadline=None, max_examples=40)
@@ -84,6 +91,25 @@ def test_what_was_redacted_or_pruned_is_counted_the_same(store, table):
         assert report(store).problem is None
     finally:
         store.write(lambda writing: writing.put(table, key, sound))
+
+
+@pytest.mark.parametrize("moves_to", [1, 3])
+def test_evidence_at_another_place_is_not_taken_for_pruned(store, moves_to):
+    """At a record without evidence, and at one that has its own."""
+    key = slices_key(1)
+    sound = store.get(Table.EVIDENCE, key)
+    slices = store.read(lambda reading: Entries(reading).slices(1))
+    places = [place for place in range(256) if (place in slices) == (moves_to == 3)]
+    first = next(iter(slices))
+    to = next(place for place in places if place > first)
+    moved = {to if place == first else place: slice_ for place, slice_ in slices.items() if place != to}
+    packed = zstandard.ZstdCompressor().compress(msgspec.msgpack.encode(dict(sorted(moved.items()))))
+    store.write(lambda writing: writing.put(Table.EVIDENCE, key, packed))
+    try:
+        assert report(store) == report(store, at_once=False)
+        assert report(store).problem is not None
+    finally:
+        store.write(lambda writing: writing.put(Table.EVIDENCE, key, sound))
 
 
 async def test_what_a_signed_journal_should_never_hold_is_reported_the_same(tmp_path):

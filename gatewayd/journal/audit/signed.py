@@ -16,7 +16,7 @@ from gatewayd.journal.care.witness import cosigned_by
 from gatewayd.model.record import KeyRotated, Leaf, Pruned
 from gatewayd.proof.cosignature import CosignerKey
 from gatewayd.proof.note import Checkpoint, NoteError, VerifierKey, open_checkpoint, split_note
-from gatewayd.proof.tiles import Tree
+from gatewayd.proof.tiles import TILE_WIDTH, TileNodes, Tree
 from gatewayd.store.tables import Table, from_u64, u64
 from gatewayd.store.transaction import Reading
 
@@ -63,6 +63,7 @@ class Signed:
         self._given_key = given_key
         self._named: dict[int, str] = {}  # size -> verifier key that the record before it names
         self._last_pruned: Pruned | None = None
+        self._roots: dict[int, bytes] = {}  # of sizes that are signed, as far as they were easy to have
         self.origin = ""
         self.chain: Chain | None = None
         self.pruned = PrunedState()
@@ -100,6 +101,20 @@ class Signed:
             self._named[leaf.seq + 1] = leaf.body.vkey
         elif isinstance(leaf.body, Pruned):
             self._last_pruned = leaf.body
+
+    def expect(self, reading: Reading, tree: Tree, nodes: TileNodes) -> None:
+        """Work out the roots that checkpoints within a full tile must sign, while its nodes are at hand.
+
+        Args:
+            reading: the transaction.
+            tree: of the records before the tile.
+            nodes: of the tile.
+        """
+        first, below = u64(tree.size + 1), u64(tree.size + TILE_WIDTH + 1)
+        for table in (Table.CHECKPOINT, Table.COSIGNED):
+            for key, _ in reading.scan(table, first=first, below=below, limit=TILE_WIDTH):
+                size = from_u64(key)
+                self._roots[size] = tree.root_within(nodes, size - tree.size)
 
     def check(self, reading: Reading, tree: Tree) -> None:
         """Compare everything that is signed with the tree of the records.
@@ -151,10 +166,14 @@ class Signed:
                 raise Bad(size - 1, "checkpoint", error.message) from error
             if checkpoint.size != size or size > tree.size:
                 raise Bad(size - 1, "checkpoint", f"{checkpoint.size} records were signed, {tree.size} are here")
-            if size >= self.pruned.end and tail.root_at(reading, tree, size) != checkpoint.root:
+            if size >= self.pruned.end and self._root_at(reading, tree, size) != checkpoint.root:
                 raise Bad(size - 1, "checkpoint", f"the signed root of {size} records is not that of the records")
             self.checkpoints += 1
             self.cosigned += table is Table.COSIGNED
+
+    def _root_at(self, reading: Reading, tree: Tree, size: int) -> bytes:
+        root = self._roots.get(size)
+        return tail.root_at(reading, tree, size) if root is None else root
 
     def _key_at(self, size: int) -> VerifierKey:
         if self.chain is None:

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from gatewayd.errors import StoreError
+from gatewayd.journal.audit.verify import verify, verify_store
 from gatewayd.journal.bundle import slice_key, slices_key
 from gatewayd.journal.guarded import guard
 from gatewayd.journal.index import (
@@ -24,7 +25,6 @@ from gatewayd.journal.index import (
     term_key,
 )
 from gatewayd.journal.tail import EDGE_KEY, partial_key, tile_key
-from gatewayd.journal.verify import verify, verify_store
 from gatewayd.model.record import Kind
 from gatewayd.model.wanted import Wanted
 from gatewayd.proof.note import Checkpoint, NoteError, SeedSigner, open_checkpoint, sign_checkpoint
@@ -244,7 +244,7 @@ def test_a_rewritten_tail_with_its_tree_recomputed_is_found_by_the_checkpoint(tm
 
 def test_verification_by_path_works_beside_the_running_daemon(sound):
     script = (
-        "import sys; from pathlib import Path; from gatewayd.journal.verify import verify\n"
+        "import sys; from pathlib import Path; from gatewayd.journal.audit.verify import verify\n"
         "report = verify(Path(sys.argv[1]), sys.argv[2]); print(report.size, report.problem)"
     )
     done = subprocess.run(
