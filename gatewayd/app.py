@@ -32,7 +32,7 @@ from gatewayd.inhibits import Inhibit
 from gatewayd.journal.blocks.states import Camera
 from gatewayd.journal.scrub import scrub
 from gatewayd.learned import DetectorMemory
-from gatewayd.memory import refuse_exec_gain
+from gatewayd.memory import give_large_blocks_back, refuse_exec_gain
 from gatewayd.model.block import ReadPlan
 from gatewayd.model.config import SiteConfig
 from gatewayd.model.decision import RUN_SHIFT, Command, NewRecord, Stop
@@ -71,6 +71,7 @@ def run(folder: Path) -> int:
     """
     import uvloop  # here, so that the command line does not pay for it
 
+    give_large_blocks_back()
     gc.disable()  # what a start builds stays; `Gateway.run` freezes it and lets the collector go on
     try:
         config = kept_site(folder) or _checked_site(folder)

@@ -1,7 +1,10 @@
-"""No page of the daemon may be written and then executed: what is compiled is compiled ahead of time, so nothing needs it.
+"""What the daemon asks of the system about its memory, before anything else.
 
-systemd's MemoryDenyWriteExecute= says the same from outside. The daemon says it for itself, so that it also holds in a
-container or a terminal, and tries what it was promised: a guard that is named but does not guard is worse than none.
+No page may be written and then executed: what is compiled is compiled ahead of time, so nothing needs it. systemd's
+MemoryDenyWriteExecute= says the same from outside. The daemon says it for itself, so that it also holds in a container or a
+terminal, and tries what it was promised: a guard that is named but does not guard is worse than none.
+
+Large blocks are mapped each on its own, so that their pages go back to the system when they are freed.
 """
 
 from __future__ import annotations
@@ -15,8 +18,19 @@ from pathlib import Path
 from gatewayd.model.view import MemoryView
 
 _PR_SET_MDWE, _PR_MDWE_REFUSE_EXEC_GAIN = 65, 1  # linux/prctl.h, Linux 6.3
+_M_MMAP_THRESHOLD, _LARGE_BYTES = -3, 128 << 10  # malloc.h of glibc, and what glibc begins with
 _STATUS = Path("/proc/self/status")
 _SECCOMP_FILTER = "2"
+
+
+def give_large_blocks_back() -> None:
+    """Keep malloc from putting large blocks into the heap, where what is freed below another one stays resident.
+
+    glibc does so up to the size of the largest block that was ever freed: after the bytes of a site, that is everything.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # others than glibc have none, and keep to their limit
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
 
 
 def refuse_exec_gain(form: str) -> MemoryView:

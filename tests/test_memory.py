@@ -1,9 +1,10 @@
-"""Each test needs a process of its own: what is given up is given up for good."""
+"""Each test needs a process of its own: what is asked of the system holds for good."""
 
 from __future__ import annotations
 
 import json
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -125,6 +126,33 @@ def test_another_guard_of_the_system_is_not_taken_for_systemd(monkeypatch: pytes
     assert memory.refuse_exec_gain("aot") == expected  # without a /proc, too
     (tmp_path / "status").write_text("Name:\tgatewayd\nSeccomp:\t0\n")
     assert memory.refuse_exec_gain("aot") == expected
+
+
+BLOCKS = """
+import sys
+from gatewayd.memory import give_large_blocks_back
+def resident():
+    with open("/proc/self/statm") as pages:
+        return int(pages.read().split()[1]) * 4096
+if "--ask" in sys.argv:
+    give_large_blocks_back()
+size = 4 << 20
+_ = bytearray(b"x" * (6 * size)), bytearray(b"x" * (6 * size))
+del _
+before = resident()
+blocks = []
+for _ in range(4):
+    blocks += bytearray(b"x" * size), bytearray(b"x" * 50_000)
+del blocks[::2]
+print((resident() - before) // size)
+"""
+
+
+def test_large_blocks_are_given_back_though_small_ones_lie_above_them() -> None:
+    """Of four of them nothing stays resident; without the request most of them do, once a larger one was freed."""
+    assert int(run("-c", BLOCKS, "--ask").stdout) == 0
+    if platform.libc_ver()[0] == "glibc":
+        assert int(run("-c", BLOCKS).stdout) >= 2
 
 
 PARTS = """
