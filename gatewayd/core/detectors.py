@@ -141,6 +141,15 @@ def own_keys(settings: DetectorSettings) -> dict[str, float | int | str]:
     return {name: value for name, value in keys.items() if name not in DetectorSettings.__struct_fields__}
 
 
+def fixed_columns(detector: Detector) -> tuple[str, ...]:
+    """Return the columns of a detector's own table that follow from the settings of all that are in it."""
+    own = [
+        name for name in DETECTORS[detector.name].__struct_fields__ if name not in DetectorSettings.__struct_fields__
+    ]
+    firsts = [f"{child.name}_first" for child in detector.children if isinstance(child.rows, str)]
+    return (*own, *firsts, "detector")
+
+
 def shared_columns(settings: DetectorSettings, *, kind: int, tail_first: int) -> Mapping[str, float | int]:
     """Return the cells of table detector: what every detector may be told, and that nothing is known yet."""
     return {

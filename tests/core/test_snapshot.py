@@ -10,11 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gatewayd.compiled import load_kernels
+from gatewayd.core import snapshot
 from gatewayd.core.site import Digests
-from gatewayd.core.snapshot import OF_THE_SITE, SCRATCH, Kept, capture, encode, restore
+from gatewayd.core.snapshot import OF_THE_SITE, SCRATCH, SETTINGS, Kept, capture, encode, restore
+from gatewayd.core.state import State
 from gatewayd.core.step import bind
 from gatewayd.errors import JournalDamaged, KernelError, StoreError
 from gatewayd.model.decision import WITHHELD, OutcomeResult
+from kernels.table import KERNELS, TABLES, VIEWS
 from tests.core.scenario import FORM, HOT, Scenario, hot_plant, point, rule
 
 RULES = [
@@ -133,6 +136,45 @@ def test_every_attribute_of_a_state_is_kept_or_follows_from_the_site():
     """What is missing here would be missing in every replay: name it in `Kept`, or in OF_THE_SITE if nothing changes it."""
     kept = {field.name for field in msgspec.structs.fields(Kept)}
     assert set(vars(hot_plant().state)) == kept | OF_THE_SITE | {"columns", "texts"}
+
+
+def test_settings_are_the_columns_that_no_kernel_writes():
+    """Of the tables that grow with the tags. One that is written and left out would be wrong in every replay."""
+    written = {
+        f"{column.table}.{column.name}" for kernel in KERNELS for column in kernel.columns if column.access == "w"
+    }
+    written |= {owner for view, (owner, _) in VIEWS.items() if view in written}
+    tables = {name.partition(".")[0] for name in SETTINGS}
+    of_tables = {f"{table}.{name}" for table in tables for name, _ in TABLES[table]}
+    assert of_tables - written == SETTINGS
+
+
+@given(steps=STEPS)
+@settings(max_examples=20, deadline=None)
+def test_settings_are_what_the_site_says_whatever_happens(steps):
+    plant = Scenario(rules=RULES, points=[point(max_rate=5.0, write_step=30.0)])
+    for step in steps:
+        do(plant, *step)
+    anew = State(plant.site, load_kernels(FORM), now_mono_ns=5)
+    assert {name: bytes(plant.state.column(name)) for name in SETTINGS} == {
+        name: bytes(anew.column(name)) for name in SETTINGS
+    }
+
+
+def test_a_snapshot_that_has_the_settings_among_its_columns_is_read(monkeypatch):
+    """Version 1. Its columns are those of the site, so the state is the same."""
+    plant = hot_plant()
+    plant.run(5, temp=90.0)
+    now = encode(capture(plant.state, plant.site, cycle=5))
+    monkeypatch.setattr(snapshot, "VERSION", 1)
+    once = encode(capture(plant.state, plant.site, cycle=5))
+    monkeypatch.undo()
+    assert len(once) > len(now)
+    state, cycle = restore(once, plant.site, load_kernels(FORM))
+    assert (encode(capture(state, plant.site, cycle=5)), cycle) == (now, 5)
+    later = once.replace(b"\x97\x01\x05", b"\x97\x03\x05", 1)
+    with pytest.raises(StoreError, match="has version 3, this program knows 2"):
+        restore(later, plant.site, load_kernels(FORM))
 
 
 def test_other_kernels_and_another_site_are_refused():
