@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import Coroutine, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gatewayd.act.recovery import resolve_in_doubt
 from gatewayd.act.writer import Act
@@ -51,9 +52,11 @@ from gatewayd.site.kept import keep_site, kept_site, sources_digest
 from gatewayd.site.quota import quota_in
 from gatewayd.storage import MB, Storage
 from gatewayd.supervise import keep_running
-from gatewayd.sync.uplink import Uplink
 from gatewayd.unseen import REMEDY, encode_unseen, saved_unseen, unseen_after
 from gatewayd.version import __version__
+
+if TYPE_CHECKING:
+    from gatewayd.sync.uplink import Uplink
 
 STOP_WITHIN_NS = 5 * NS
 RECORDER_FULL = (
@@ -219,6 +222,8 @@ class Gateway:
         cloud = self._config.gateway.cloud
         if cloud is None:
             return None
+        from gatewayd.sync.uplink import Uplink  # with the MQTT client: only for sites that have a cloud
+
         journal = self._storage.journal
         uplink = Uplink(
             cloud, self._config.gateway.gateway.name, self._storage.epoch, journal, self._storage.cursors, self._clock

@@ -66,12 +66,12 @@ from gatewayd.model.view import (
 from gatewayd.model.wanted import Wanted
 from gatewayd.rule_sets import RuleSets
 from gatewayd.sense.poller import Poller
-from gatewayd.sync.uplink import Uplink
 from gatewayd.unseen import Unseen
 from gatewayd.version import __version__
 
 if TYPE_CHECKING:
     from gatewayd.explain.gather import Explainer
+    from gatewayd.sync.uplink import Uplink
 
 
 class GatewayFacade:

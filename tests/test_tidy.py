@@ -321,7 +321,8 @@ def test_the_running_daemon_imports_no_compiler_and_no_driver_that_no_device_nee
     loaded = set(done.stdout.split())
     assert "gatewayd" in loaded
     assert (
-        loaded & {"numba", "llvmlite", "numpy", "asyncua", "deltalake", "arro3", "pyarrow", "iotcore", "pytest"}
+        loaded
+        & {"numba", "llvmlite", "numpy", "asyncua", "gmqtt", "deltalake", "arro3", "pyarrow", "iotcore", "pytest"}
         == set()
     )
 
