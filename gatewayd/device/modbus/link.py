@@ -48,14 +48,16 @@ class ModbusLink:
         self._device = device
         self._tags = dict(tags)
         self._clock = clock
-        spans = {plan.index: [span(self._tags[row.row]) for row in plan.rows] for plan in self.plans}
-        self._scanner = Scanner(self.plans, spans, _scan_query, clock)
+        self._scanner = Scanner(self.plans, self._spans, _scan_query, clock)
         self._has_units = len({plan.unit for plan in plans} | {unit_of(device, tag) for tag in self._tags.values()}) > 1
         self._opener = Opener(device, clock, folder)
         self._channel: Channel | None = None
         self._connecting = asyncio.Lock()
         self._writer = TagWriter(device, self._ask)
         self._closes = 0  # how often `close` was called
+
+    def _spans(self, plan: ReadPlan) -> list[tuple[int, int]]:
+        return [span(self._tags[row.row]) for row in plan.rows]
 
     @property
     def outstanding_limit(self) -> int:

@@ -6,7 +6,7 @@ it named; see `docs/decisions/0008-a-plan-may-be-asked-in-parts.md`.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
 from gatewayd.clock import Clock
@@ -31,7 +31,7 @@ class Scanner:
 
     Args:
         plans: of the device; `request` is (function, start, count).
-        spans: plan index -> addresses [start, end) of each of its rows.
+        spans: plan -> addresses [start, end) of each of its rows; asked once something of it is refused.
         make_query: (plan, request, number to be found in its block) -> what a connection sends.
         clock: for the times of blocks and of the next try.
     """
@@ -39,7 +39,7 @@ class Scanner:
     def __init__(
         self,
         plans: Sequence[ReadPlan],
-        spans: Mapping[int, Sequence[tuple[int, int]]],
+        spans: Callable[[ReadPlan], Sequence[tuple[int, int]]],
         make_query: MakeQuery,
         clock: Clock,
     ) -> None:
@@ -89,7 +89,7 @@ class Scanner:
     def first_refusal(self, block: Block) -> tuple[ReadPlan, Holes]:
         """Begin to remember what is refused of a plan."""
         plan = self._plans[block.plan]
-        holes = self._holes.setdefault(plan.index, Holes(self._spans[plan.index]))
+        holes = self._holes.setdefault(plan.index, Holes(self._spans(plan)))
         return plan, holes
 
     def close(self, plan: ReadPlan, holes: Holes) -> None:

@@ -26,9 +26,10 @@ class Plc:
 
     def __init__(self, *tags: ModbusTag, **limits: int) -> None:
         self.plans = plan_reads(device(**limits), list(enumerate(tags)), 5)
-        spans = {plan.index: [span(tags[row.row]) for row in plan.rows] for plan in self.plans}
         self.clock = ManualClock()
-        self.scanner = Scanner(self.plans, spans, self._query, self.clock)
+        self.scanner = Scanner(
+            self.plans, lambda plan: [span(tags[row.row]) for row in plan.rows], self._query, self.clock
+        )
         self.missing: set[int] = set()
         self.failing: set[int] = set()
         self.ends_after = -1  # answers until the connection is lost
