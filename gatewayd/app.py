@@ -50,6 +50,7 @@ from gatewayd.sense.schedule import ScanSchedule
 from gatewayd.site.digest import digests, site_bytes
 from gatewayd.site.kept import keep_site, kept_site, sources_digest
 from gatewayd.site.quota import quota_in
+from gatewayd.site.sharing import share_equal
 from gatewayd.storage import MB, Storage
 from gatewayd.supervise import keep_running
 from gatewayd.unseen import REMEDY, encode_unseen, saved_unseen, unseen_after
@@ -77,7 +78,7 @@ def run(folder: Path) -> int:
     give_large_blocks_back()
     gc.disable()  # what a start builds stays; `Gateway.run` freezes it and lets the collector go on
     try:
-        config = kept_site(folder) or _checked_site(folder)
+        config = share_equal(kept_site(folder) or _checked_site(folder))
         kernels = load_kernels()
         memory = refuse_exec_gain(kernels.form)
         log = for_stderr()

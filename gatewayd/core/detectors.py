@@ -53,6 +53,7 @@ CONTRACTS_CACHED: Final = 1024
 COUNTER_UNITS: Final = frozenset({"s", "min", "h", "d", "Wh", "kWh", "MWh", "varh", "kvarh", "count", "pulses"})
 TAIL_BUCKETS: Final = 64  # as in `kernels.detectors`
 
+_COMMITTEE: Final = Committee()
 CHANNEL_ROWS: Final = 5  # `CHANNELS` of `kernels.table`
 
 _MOMENTS = ("mean", "variance", "count")
@@ -119,7 +120,12 @@ def with_choice(contract: Contract, tag: Tag, *, default: Detect) -> Contract:
     wanted = default if contract.detect is UNSET else contract.detect
     if wanted != "auto" or instances(contract) or not is_measured(contract, tag):
         return contract
-    return msgspec.structs.replace(contract, committee=Committee())
+    return _with_committee(contract)
+
+
+@lru_cache(CONTRACTS_CACHED)
+def _with_committee(contract: Contract) -> Contract:
+    return msgspec.structs.replace(contract, committee=_COMMITTEE)
 
 
 def is_measured(contract: Contract, tag: Tag) -> bool:

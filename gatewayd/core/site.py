@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from msgspec import UNSET, Struct, UnsetType
@@ -20,6 +21,7 @@ from gatewayd.model.device import Device, Tag, periods_of
 NS = 1_000_000_000
 STALE_SCANS = 3  # a tag without `stale_after_s` is stale after this many missed scans or keep-alives,
 STALE_MIN_NS = NS  # but never sooner than this
+PERIODS_CACHED = 1024
 TTL_MIN_NS = NS  # a shorter one would only keep the loop busy with renewing it
 
 PlanReads = Callable[[Device, Sequence[tuple[int, Tag]], int], tuple[ReadPlan, ...]]
@@ -342,9 +344,9 @@ def _tag_plans(config: SiteConfig) -> tuple[TagPlan, ...]:
                     config=tag,
                     contract=contract,
                     units=contract.units or tag.units,
-                    period_ns=periods.longest_ms * 1_000_000,
-                    spacing_ns=periods.shortest_ms * 1_000_000,
-                    heard_ns=periods.heard_ms * 1_000_000,
+                    period_ns=_ms(periods.longest_ms),
+                    spacing_ns=_ms(periods.shortest_ms),
+                    heard_ns=_ms(periods.heard_ms),
                 )
             )
     return tuple(plans)
@@ -369,6 +371,12 @@ def _row(names: TagNames, name: str) -> int:
     if row is None:
         raise ConfigError(f"no tag is called {name}", remedy="Run `gatewayd config check DIR`.")
     return row
+
+
+@lru_cache(PERIODS_CACHED)
+def _ms(milliseconds: int) -> int:
+    """Return nanoseconds, as one object for all tags of a scan class."""
+    return milliseconds * 1_000_000
 
 
 def _number(value: float | UnsetType) -> float:
