@@ -42,7 +42,6 @@ TESTED_ELSEWHERE = {
     "gatewayd/act/recovery.py": "tests/hil/test_kill.py",
     "gatewayd/app.py": "tests/hil/test_demo.py",
     "gatewayd/core/assets.py": "tests/core/detect/test_asset_words.py",
-    "gatewayd/core/detectors.py": "tests/kernels/test_detectors.py",
     "gatewayd/core/site.py": "tests/core/test_step.py",
     "gatewayd/core/state.py": "tests/core/test_step.py",
     "gatewayd/device/build.py": "tests/hil/test_demo.py",

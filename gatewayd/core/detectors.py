@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from itertools import accumulate, groupby
 from typing import Final, NamedTuple
 
 import msgspec
@@ -94,6 +96,11 @@ class Instance(NamedTuple):
         return CATALOGUE[self.kind]
 
     @property
+    def tail_rows(self) -> int:
+        """Return how many rows of table tail it has."""
+        return TAIL_BUCKETS * (self.settings.tail is not None)
+
+    @property
     def child_rows(self) -> int:
         """Return how many rows it has of the child table whose number is a setting."""
         return sum(child.count(self.settings) for child in self.detector.children if isinstance(child.rows, str))
@@ -156,18 +163,86 @@ def fixed_columns(detector: Detector) -> tuple[str, ...]:
     return (*own, *firsts, "detector")
 
 
-def shared_columns(settings: DetectorSettings, *, kind: int, tail_first: int) -> Mapping[str, float | int]:
-    """Return the cells of table detector: what every detector may be told, and that nothing is known yet."""
+def shared_columns(settings: DetectorSettings, *, kind: int) -> Mapping[str, float | int]:
+    """Return cells of table detector: what every detector may be told, and that nothing is known yet."""
     return {
         "kind": kind,
         "alarm": -1,
         "score": math.nan,
         "rarity": math.nan,
         "tail_max": settings.tail or 0.0,
-        "tail_first": tail_first,
         "hold_off": round(settings.hold_off_s * _UNITS_NS["s"]),
         "hold_for": round(settings.hold_s * _UNITS_NS["s"]),
     }
+
+
+def watched_runs(contracts: Iterable[Contract]) -> list[tuple[tuple[Instance, ...], int]]:
+    """Return (detectors, how many tags) for tags in a row that have the same detectors, in the order of the tags.
+
+    Most sites have few such runs: what is laid out by them takes a start no time for each of 10,000 tags.
+    """
+    return [(watched, sum(1 for _ in run)) for watched, run in groupby(map(instances, contracts))]
+
+
+def detector_columns(runs: Iterable[tuple[tuple[Instance, ...], int]]) -> dict[str, dict[str, list[float | int]]]:
+    """Return table -> column -> cells: the detectors of each tag side by side, the tables of the kinds in the same order.
+
+    Args:
+        runs: as `watched_runs` returns them.
+    """
+    columns = _Columns()
+    for watched, tags in runs:
+        columns.add(watched, tags)
+    return columns.tables
+
+
+class _Columns:
+    """Columns that grow by runs of tags."""
+
+    def __init__(self) -> None:
+        self.tables: dict[str, dict[str, list[float | int]]] = {}
+        self._next: Counter[str] = Counter()  # row of each table
+
+    def add(self, watched: tuple[Instance, ...], tags: int) -> None:
+        first, width = self._next["detector"], len(watched)
+        of_tag = {f"{each.name}_row": _steps(-1, 0, tags) for each in CATALOGUE}
+        for place, instance in enumerate(watched):
+            name = instance.detector.name
+            of_tag[f"{name}_row"] = _steps(self._next[name], 1, tags)
+            self._put(name, self._own(instance, tags) | {"detector": _steps(first + place, width, tags)})
+            self._next[name] += tags
+        of_tag |= {"detector_first": _steps(first, width, tags), "detector_count": _steps(width, 0, tags)}
+        self._put("tag", of_tag)
+        self._put("detector", self._shared(watched, tags))
+        self._next["detector"] += width * tags
+
+    def _own(self, instance: Instance, tags: int) -> dict[str, list[float | int]]:
+        own: dict[str, list[float | int]] = {
+            name: [value] * tags for name, value in setting_columns(instance.settings).items()
+        }
+        for child in instance.detector.children:
+            rows = child.count(instance.settings)
+            if isinstance(child.rows, str):  # of a fixed number the place follows from the row
+                own[f"{child.name}_first"] = _steps(self._next[child.name], rows, tags)
+            self._next[child.name] += rows * tags
+        return own
+
+    def _shared(self, watched: tuple[Instance, ...], tags: int) -> dict[str, list[float | int]]:
+        of_one = [shared_columns(each.settings, kind=each.kind) for each in watched]
+        shared = {name: [cells[name] for cells in of_one] * tags for name in (of_one[0] if of_one else ())}
+        *offsets, rows = accumulate((each.tail_rows for each in watched), initial=self._next["tail"])
+        width = rows - self._next["tail"]
+        self._next["tail"] += width * tags
+        return shared | {"tail_first": [offset + width * place for place in range(tags) for offset in offsets]}
+
+    def _put(self, table: str, columns: Mapping[str, list[float | int]]) -> None:
+        grown = self.tables.setdefault(table, {})
+        for name, cells in columns.items():
+            grown.setdefault(name, []).extend(cells)
+
+
+def _steps(first: int, step: int, count: int) -> list[float | int]:
+    return [first + step * place for place in range(count)]
 
 
 def _span_ns(text: str) -> int:

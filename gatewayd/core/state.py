@@ -14,7 +14,7 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 from gatewayd.core.assets import asset_columns, asset_rows, verdict_columns
-from gatewayd.core.detectors import CATALOGUE, TAIL_BUCKETS, instances, setting_columns, shared_columns
+from gatewayd.core.detectors import CATALOGUE, detector_columns, watched_runs
 from gatewayd.core.expr.lowering import lower
 from gatewayd.core.kernels import FORMATS, Kernels
 from gatewayd.core.site import NS, STALE_MIN_NS, STALE_SCANS, Site, TagPlan
@@ -179,30 +179,7 @@ class State:
 
     def _fill_detectors(self, site: Site) -> None:
         """Lay the detectors of each tag side by side; the tables of the kinds are filled in the same order."""
-        tables: dict[str, dict[str, list[float | int]]] = {}
-        of_tag: dict[str, list[float | int]] = {f"{each.name}_row": [-1] * len(site.tags) for each in CATALOGUE}
-        of_tag |= {"detector_first": [], "detector_count": []}
-        next_row: Counter[str] = Counter()
-        for tag in site.tags:
-            first = next_row["detector"]
-            for instance in instances(tag.contract):
-                name = instance.detector.name
-                of_tag[f"{name}_row"][tag.row] = next_row[name]
-                own = dict(setting_columns(instance.settings)) | {"detector": next_row["detector"]}
-                for child in instance.detector.children:
-                    if isinstance(child.rows, str):  # of a fixed number the place follows from the row
-                        own[f"{child.name}_first"] = next_row[child.name]
-                    next_row[child.name] += child.count(instance.settings)
-                shared = shared_columns(instance.settings, kind=instance.kind, tail_first=next_row["tail"])
-                next_row["tail"] += TAIL_BUCKETS * (instance.settings.tail is not None)
-                for table, cells in ((name, own), ("detector", shared)):
-                    next_row[table] += 1
-                    columns = tables.setdefault(table, {})
-                    for column, value in cells.items():
-                        columns.setdefault(column, []).append(value)
-            of_tag["detector_first"].append(first)
-            of_tag["detector_count"].append(next_row["detector"] - first)
-        for table, columns in (("tag", of_tag), *tables.items()):
+        for table, columns in detector_columns(watched_runs(tag.contract for tag in site.tags)).items():
             self._lay(table, columns)
 
     def _fill_plans(self, site: Site) -> None:
@@ -310,13 +287,13 @@ def _detector_rows(site: Site) -> dict[str, int]:
     rows: Counter[str] = Counter({"detector": 0, "tail": 0})
     for each in CATALOGUE:
         rows.update({each.name: 0, **{child.name: 0 for child in each.children}})
-    for tag in site.tags:
-        for instance in instances(tag.contract):
-            rows["detector"] += 1
-            rows["tail"] += TAIL_BUCKETS * (instance.settings.tail is not None)
-            rows[instance.detector.name] += 1
+    for watched, tags in watched_runs(tag.contract for tag in site.tags):
+        for instance in watched:
+            rows["detector"] += tags
+            rows["tail"] += tags * instance.tail_rows
+            rows[instance.detector.name] += tags
             for child in instance.detector.children:
-                rows[child.name] += child.count(instance.settings)
+                rows[child.name] += tags * child.count(instance.settings)
     return rows
 
 
