@@ -14,11 +14,10 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from gatewayd.core.detectors import CATALOGUE, TAIL_BUCKETS, Child, Detector, instances, own_keys
+from gatewayd.core.detectors import CATALOGUE, TAIL_BUCKETS, Child, Detector, Instance, instances, own_keys
 from gatewayd.core.site import Site
 from gatewayd.core.state import State
 from gatewayd.errors import UNDECODABLE
-from gatewayd.model.detectors import DetectorSettings
 
 SCHEMA: Final = 1
 KEY_BYTES: Final = 16
@@ -77,10 +76,9 @@ def places_of(state: State, site: Site) -> tuple[Places, ...]:
     child_first = [0] * len(CATALOGUE)
     firsts = state.column("tag.detector_first")
     for tag in site.tags:
-        label = tag.label.encode()
-        for place, instance in enumerate(instances(tag.contract)):
-            rows, kind, count = found[instance.kind], instance.kind, instance.child_rows
-            key = hashlib.sha256(label + b"\0" + _said(kind, instance.settings)).digest()[:KEY_BYTES]
+        for place, (kind, count, said) in enumerate(_watches(instances(tag.contract))):
+            rows = found[kind]
+            key = hashlib.sha256(tag.label.encode() + said).digest()[:KEY_BYTES]
             rows.append(_Place(key, len(rows), child_first[kind], count, firsts[tag.row] + place))
             child_first[kind] += count
     return tuple(
@@ -96,8 +94,13 @@ def places_of(state: State, site: Site) -> tuple[Places, ...]:
 
 
 @lru_cache(maxsize=1024)
-def _said(kind: int, settings: DetectorSettings) -> bytes:
-    return msgspec.json.encode((CATALOGUE[kind].name, own_keys(settings)))
+def _watches(watched: tuple[Instance, ...]) -> tuple[tuple[int, int, bytes], ...]:
+    """Return kind, rows of a child table, and what follows the label in a key, of each."""
+    return tuple((each.kind, each.child_rows, b"\0" + _said(each)) for each in watched)
+
+
+def _said(instance: Instance) -> bytes:
+    return msgspec.json.encode((instance.detector.name, own_keys(instance.settings)))
 
 
 def learned(state: State, kinds: Iterable[Places]) -> dict[str, bytes]:
