@@ -29,13 +29,14 @@ from gatewayd.model.registers import (
 WHOLE_REGISTER: Final = 0xFFFF
 _DIGITS: Final = {"float16": (11, -24), "float32": (24, -149), "float64": (53, -1074)}  # significand, least exponent
 _HALF_STEP: Final = 0.5005  # a thousandth more than half, for the roundings of inverting scale and offset
+_WIRE_TYPES: Final = {each.name.lower(): each for each in WireType}
 _NEIGHBOURS: Final = 4  # raw values to each side of the nearest: inverting rounds twice, each in the last digit
 _WRITABLE: Final = ("coil", "holding")
 
 
 def wire_type(tag: ModbusTag) -> WireType:
     """Return the type as kernels number it; a single bit is a BOOL whatever the tag list says."""
-    return WireType.BOOL if is_single_bit(tag) else WireType[tag.type.upper()]
+    return WireType.BOOL if is_single_bit(tag) else _WIRE_TYPES[tag.type]
 
 
 def first_bit(tag: ModbusTag) -> int:
