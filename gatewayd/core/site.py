@@ -22,6 +22,7 @@ NS = 1_000_000_000
 STALE_SCANS = 3  # a tag without `stale_after_s` is stale after this many missed scans or keep-alives,
 STALE_MIN_NS = NS  # but never sooner than this
 PERIODS_CACHED = 1024
+UNBOUND = Contract()  # of a tag that belongs to no asset
 TTL_MIN_NS = NS  # a shorter one would only keep the loop busy with renewing it
 
 PlanReads = Callable[[Device, Sequence[tuple[int, Tag]], int], tuple[ReadPlan, ...]]
@@ -329,7 +330,7 @@ def _tag_plans(config: SiteConfig) -> tuple[TagPlan, ...]:
         device = config.devices[device_name]
         for tag in tags:
             name = f"{device_name}/{tag.name}"
-            alias, contract = "", Contract()
+            alias, contract = "", UNBOUND
             if name in bound:
                 alias, type_name, member = bound[name]
                 kind = config.asset_types[type_name]
