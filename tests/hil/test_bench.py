@@ -12,7 +12,7 @@ import pytest
 
 from gatewayd.compiled import load_kernels
 from hil.bench import __main__ as bench
-from hil.bench import bus, goals, journal, kernels, loop, modbus, opcua
+from hil.bench import bus, goals, journal, kernels, loop, modbus, notifications, opcua
 from hil.bench.kernel_load import KernelLoad
 from hil.bench.peers import measured, nodered, thingsboard
 from hil.bench.peers.peer import Task
@@ -77,6 +77,7 @@ OPCUA_FIGURES = {
     "values_per_s_10000_nodes",
     "values_per_s_asyncua_server",
 }
+CHANGING = 200  # nodes
 TINY = {"rounds": 1, "seconds": 0.2, "steady_s": 1.0, "warm_up_s": 0.5}
 
 
@@ -202,6 +203,9 @@ def test_the_opcua_bench_reports_its_figures(monkeypatch, tmp_path, capsys):
     require(build_node_opcua)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setattr(opcua, "QUICK", opcua.Size(**TINY, tags=200, asyncua_server_tags=100, settle_s=0.5))
+    monkeypatch.setattr(notifications, "CHANGING", CHANGING)
+    changing_server = functools.partial(notifications.changing_server, CHANGING)
+    monkeypatch.setattr(notifications, "changing_server", changing_server)
 
     found = report(monkeypatch, tmp_path, "opcua")
 
