@@ -9,8 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import FunctionType
+from typing import Any
 
 import numba
+import numba.core.ir
+
+# numba copies a function that it inlines block by block, twice, and with every block the scope, which holds each of the
+# function's variables: more than half of the time that the largest kernel took. The scope itself does as well: this copy
+# of the function was made for this one place, its variables are about to be renamed, and its blocks to get the caller's.
+_scope: Any = numba.core.ir.Scope
+_scope.__deepcopy__ = lambda scope, _memo: scope
 
 
 def compilable(function: Callable[..., int]) -> Callable[..., int]:

@@ -80,6 +80,43 @@ def test_the_target_still_offers_what_a_context_is_made_of() -> None:
         assert hasattr(llvm, name), f"{name}; {UPGRADE}"
 
 
+def weighed(x: float, n: int) -> float:
+    """A step with variables of its own, and a loop."""
+    total = 0.0
+    for i in range(n):
+        share = x * i
+        total = total + share if share > 1.0 else total - share
+    return total
+
+
+def difference(x: float, n: int) -> float:
+    """A step of steps, in which the variables of both have the same names."""
+    total = weighed(x, n)
+    share = weighed(x + 1.0, n + 1)
+    return share - total
+
+
+def steps(values: list, n: int) -> int:
+    total = difference(values[0], n)
+    for i in range(n):
+        share = weighed(values[i], i)
+        values[i] = total + share - difference(share, i)
+    return n
+
+
+def test_a_step_inlined_at_many_places_keeps_its_variables_apart_at_each(tmp_path: Path) -> None:
+    """numba copies what it inlines; `kernels.inlining` spares it most of that copy."""
+    obj = emit([Export("gw_steps", steps, ("*f8", "i8"))], triple=host_triple())
+    build.link([obj], tmp_path / "steps.so", triple=host_triple())
+    given = [0.5 * i - 3.0 for i in range(20)]
+    values, plain = (ctypes.c_double * 20)(*given), list(given)
+    block = ctypes.create_string_buffer(struct.pack("=Qq", ctypes.addressof(values), 20), 16)
+    function = ctypes.CDLL(str(tmp_path / "steps.so"))["gw_steps"]
+    function.argtypes, function.restype = (ctypes.c_void_p,), ctypes.c_int64
+    assert function(ctypes.addressof(block)) == steps(plain, 20) == 20
+    assert list(values) == plain
+
+
 GOLDEN = "fc31edcbb7cc59be"  # of the results below; the same on every machine, under every version
 
 
