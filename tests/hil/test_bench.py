@@ -12,7 +12,7 @@ import pytest
 
 from gatewayd.compiled import load_kernels
 from hil.bench import __main__ as bench
-from hil.bench import bus, goals, journal, kernels, loop, modbus, notifications, opcua
+from hil.bench import blocks, bus, goals, journal, kernels, loop, modbus, notifications, opcua
 from hil.bench.kernel_load import KernelLoad
 from hil.bench.peers import measured, nodered, thingsboard
 from hil.bench.peers.peer import Task
@@ -107,6 +107,10 @@ def test_the_journal_bench_reports_its_figures_and_cleans_up(monkeypatch, tmp_pa
     for part in ("_fsync_ms", "_commit_ms", "_busy_ms"):
         measured = getattr(journal, part)
         monkeypatch.setattr(journal, part, lambda *where, measured=measured: measured(*where[:-1], PART_S))
+    kept, bytes_per_sample = journal._kept, journal.bytes_per_sample
+    monkeypatch.setattr(journal, "_kept", lambda path, pairs: kept(path, 200))
+    monkeypatch.setattr(journal, "bytes_per_sample", lambda *, tags, seconds: bytes_per_sample(tags=tags, seconds=1.0))
+    monkeypatch.setattr(blocks, "LARGE_TAGS", 1_000)
     monkeypatch.setattr(journal, "QUICK_SIZES", {"50k": 2_000})
     monkeypatch.setattr(journal, "SAMPLED_TAGS", 10)
 
