@@ -20,7 +20,11 @@ from tests.core.scenario import MEMBERS as PROMISED
 from tests.core.scenario import Scenario, rule
 
 MEMBERS = ("temp", "flow", "speed_now")
-CONTRACTS = {**PROMISED, **{member: Contract(units="1") for member in MEMBERS}}  # no range, never stuck
+# No range, never stuck, and an hour until they are stale: a week without a sample is soon over.
+CONTRACTS = {
+    name: Contract(units="1" if name in MEMBERS else member.units, stale_after_s=3600.0)
+    for name, member in PROMISED.items()
+}
 TOGETHER = AssetDetect(calibration=100, tags=MEMBERS)
 NOISE = random.Random(5)
 ROWS = [(x, 2.0 * x + NOISE.gauss(0, 0.02), NOISE.gauss(50, 1)) for x in (NOISE.gauss(60, 1) for _ in range(400))]

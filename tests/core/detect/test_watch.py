@@ -22,8 +22,10 @@ HOUR_S = 3600.0
 
 
 def watched(**contract: object) -> Scenario:
-    """A pump whose temperature has these detectors."""
-    return Scenario(rules=[rule("temp > 200")], contracts={**MEMBERS, "temp": Contract(units="degC", **contract)})
+    """A pump whose temperature has these detectors. Its tags have an hour until they are stale: a week is soon over."""
+    members = {name: Contract(units=member.units, stale_after_s=HOUR_S) for name, member in MEMBERS.items()}
+    members["temp"] = Contract(units="degC", stale_after_s=HOUR_S, **contract)
+    return Scenario(rules=[rule("temp > 200")], contracts=members)
 
 
 def fed(values: list[float], *, every_s: float = 1.0, **contract: object) -> Scenario:
