@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from hil.fuzz.__main__ import _in_child
 from hil.fuzz.targets import TARGETS
 
 RUNS = 3000
@@ -22,10 +23,20 @@ def fuzz(*arguments: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_a_decoder_stands_whatever_a_device_sends(name):
+def test_a_decoder_stands_whatever_a_device_sends(name, capfd):
     """P-ISOLATE: no exception but the promised one, no byte read or written outside, compiled and plain code agree."""
-    code, said = fuzz(name, "--runs", str(RUNS), "--seed", "20261127")
-    assert code == 0, said
+    stood = _in_child(name, RUNS, 20261127)
+    said = capfd.readouterr().out
+    assert stood, said
+    assert f"{name}: {RUNS:,} inputs, " in said
+
+
+def test_one_target_is_run_in_a_process_of_its_own_and_the_verdict_is_said():
+    name = next(iter(TARGETS))
+    code, said = fuzz(name, "--runs", "100")
+    assert code == 0
+    assert f"{name}: 100 inputs, " in said
+    assert said.endswith("every decoder stood\n")
 
 
 def test_a_crash_is_noticed_and_its_input_kept(tmp_path):
