@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -77,31 +78,77 @@ def test_ten_kills_at_random_moments_lose_no_acknowledged_record(tmp_path):
 
 
 READER = """
-import sys
+import os, sys, traceback
 from hashlib import sha256
 from pathlib import Path
 from gatewayd.errors import GatewayError
 from gatewayd.journal.audit.verify import verify_store
 from tests.journal.samples import SIGNER, open_journal, open_store
 
-try:
-    store = open_store(Path(sys.argv[1]))
-except GatewayError as error:
-    sys.exit(f"REFUSED {error.message}")
-served = []
-try:
-    problem = verify_store(store, SIGNER.vkey).problem
-    print("PROBLEM" if problem else "SOUND", problem)
-    journal = open_journal(store)
-    for seq in range(journal.size):
+def read(path):
+    try:
+        store = open_store(path)
+    except GatewayError as error:
+        print("REFUSED", error.message)
+        return 1
+    try:
+        problem = verify_store(store, SIGNER.vkey).problem
+        print("PROBLEM" if problem else "SOUND", problem)
+        journal = open_journal(store)
+        for seq in range(journal.size):
+            try:
+                record = journal.record(seq)
+                print("RECORD", seq, sha256(journal.entries(seq, 1)[0]).hexdigest(), record.personal, record.evidence)
+            except GatewayError as error:
+                print("DAMAGED", seq)
+    except GatewayError as error:
+        print("STOPPED", error.message)
+    return 0
+
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        code = 1
         try:
-            record = journal.record(seq)
-            print("RECORD", seq, sha256(journal.entries(seq, 1)[0]).hexdigest(), record.personal, record.evidence)
-        except GatewayError as error:
-            print("DAMAGED", seq)
-except GatewayError as error:
-    print("STOPPED", error.message)
+            code = read(Path(line.rstrip()))
+        except BaseException:
+            traceback.print_exc(file=sys.stdout)
+        sys.stdout.flush()
+        os._exit(code)
+    _, status = os.waitpid(child, 0)
+    print("\\nENDED", os.waitstatus_to_exitcode(status), flush=True)
 """
+
+
+class Reader:
+    """Reads each store in a process of its own, which it forks: what is damaged may kill it."""
+
+    def __init__(self) -> None:
+        self._parent = subprocess.Popen(
+            [sys.executable, "-c", READER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT
+        )
+
+    def read(self, path: Path) -> tuple[int, list[str]]:
+        """Return how the process ended, and what it printed."""
+        assert self._parent.stdin is not None
+        assert self._parent.stdout is not None
+        self._parent.stdin.write(f"{path}\n")
+        self._parent.stdin.flush()
+        lines = []
+        while not (line := self._parent.stdout.readline()).startswith("ENDED "):
+            assert line, "the reader itself has ended"
+            lines.append(line.rstrip("\n"))
+        return int(line.split()[1]), lines[:-1]  # the last is the end of what may have been cut short
+
+    def end(self) -> None:
+        self._parent.communicate(timeout=60)
+
+
+@pytest.fixture
+def reader() -> Iterator[Reader]:
+    one = Reader()
+    yield one
+    one.end()
 
 
 @pytest.fixture
@@ -117,18 +164,10 @@ async def pristine(tmp_path, clock):
     return tmp_path / "pristine"
 
 
-def read_in_child(path: Path) -> tuple[int, list[str]]:
-    done = subprocess.run(
-        [sys.executable, "-c", READER, str(path)], capture_output=True, text=True, timeout=60, check=False,
-        env=ENVIRONMENT,
-    )  # fmt: skip
-    return done.returncode, done.stdout.splitlines() + done.stderr.splitlines()
-
-
-def test_a_flipped_bit_is_named_or_refused_and_never_served(pristine, tmp_path):
+def test_a_flipped_bit_is_named_or_refused_and_never_served(pristine, tmp_path, reader):
     """P06: LMDB itself gives most flipped bits back without a word."""
     chance = random.Random(4711)
-    code, honest = read_in_child(pristine)
+    code, honest = reader.read(pristine)
     assert code == 0
     assert honest[0] == "SOUND None"
     records = {line.split()[1]: line for line in honest if line.startswith("RECORD")}
@@ -146,7 +185,7 @@ def test_a_flipped_bit_is_named_or_refused_and_never_served(pristine, tmp_path):
                 byte = file.read(1)[0]
                 file.seek(at)
                 file.write(bytes([byte ^ 1 << chance.randrange(8)]))
-        code, lines = read_in_child(path)
+        code, lines = reader.read(path)
         assert code in (0, 1), f"case {case} died by signal {-code}: {lines[-3:]}"
         assert not any("Traceback" in line for line in lines), lines[-12:]
         for line in lines:
@@ -157,12 +196,12 @@ def test_a_flipped_bit_is_named_or_refused_and_never_served(pristine, tmp_path):
     assert noticed > 4, "the flips hit nothing: the test would prove nothing"
 
 
-def test_a_truncated_store_is_refused_in_words(pristine, tmp_path):
+def test_a_truncated_store_is_refused_in_words(pristine, tmp_path, reader):
     for share in (0.1, 0.5, 0.95):
         path = tmp_path / f"cut-{share}"
         shutil.copytree(pristine, path)
         os.truncate(path / "data.mdb", int(claimed_bytes(path / "data.mdb") * share))
-        code, lines = read_in_child(path)
+        code, lines = reader.read(path)
         assert code == 1
         assert lines[0].startswith("REFUSED")
         assert "damaged" in lines[0]
