@@ -10,6 +10,9 @@ LIBRARY := kernels/lib/gwkernels-$(shell uname -m).so
 COMPILED := $(LIBRARY) $(LIBRARY:.so=.json)
 COMPILE_LOCK := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
     --no-emit-index-url --custom-compile-command "make lock"
+# Bytecode is kept even where the environment says not to: the tests start hundreds of processes of Python, and pytest rewrites
+# every test file anew in each of its workers.
+export PYTHONDONTWRITEBYTECODE :=
 ARGS ?=
 KILLS ?= 100
 CUTS ?= 1000
