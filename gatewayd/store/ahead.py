@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 import msgspec
 import zstandard
 
-from gatewayd.store.redo import MARK_BYTES, PAGE_BYTES, PAYLOAD_BYTES_MAX
+from gatewayd.store.redo import COUNTER_BYTES, MARK_BYTES, PAGE_BYTES, PAYLOAD_BYTES_MAX
 from gatewayd.store.tables import Table, u64
 from gatewayd.store.transaction import Change, Changes
 
-STORE_ID_BYTES = MARK_BYTES - 8
+STORE_ID_BYTES = MARK_BYTES - COUNTER_BYTES
 PLAIN_BYTES_MAX = PAGE_BYTES - 128  # with its header such a payload takes one page, as the compressed one would
 
 _compressor = zstandard.ZstdCompressor(level=1)

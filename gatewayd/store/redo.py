@@ -23,7 +23,8 @@ from msgspec import Struct
 from gatewayd.store.disk import sync_folder
 
 PAGE_BYTES: Final = 4096
-MARK_BYTES: Final = 24
+MARK_BYTES: Final = 24  # the store's id, then a counter
+COUNTER_BYTES: Final = 8
 PAYLOAD_BYTES_MAX: Final = 16 << 20
 
 _MAGIC: Final = b"gw-redo1"
@@ -131,6 +132,19 @@ def read_frames(path: Path, mark: bytes) -> Frames:
         payloads.append(payload)
         page += -(-(_HEADER.size + len(payload)) // PAGE_BYTES)
     return Frames(tuple(payloads), page, _lost_behind(content, page, mark, len(payloads)))
+
+
+def strange_frames(path: Path, mark: bytes) -> int:
+    """Return how many whole frames begin the file that a store with this mark cannot have left behind.
+
+    They are another store's, or of a later state of this one: its mark was damaged, or an old copy stands in its place.
+    """
+    content = _content(path)
+    if _frame_at(content, 0, None, 0) is None:
+        return 0
+    found: bytes = _HEADER.unpack_from(content)[1]
+    is_earlier = found[:-COUNTER_BYTES] == mark[:-COUNTER_BYTES] and found <= mark
+    return 0 if is_earlier else len(read_frames(path, found).payloads)
 
 
 def torn_bytes(path: Path, mark: bytes, frames: Frames) -> int:

@@ -194,6 +194,39 @@ def test_a_redo_file_that_is_shorter_than_it_was_counts_as_a_loss_after_a_kill(k
             Store.open(path, QUOTA)
 
 
+@pytest.mark.parametrize("bit", [0, 100, 191 - 7, 191])
+def test_a_mark_that_the_disk_changed_does_not_void_what_was_acknowledged(killed, bit):
+    """In the store's id or in the counter, up or down: the frames would be taken for another's, or for settled ones."""
+    mark = marked(killed)
+    changed = bytearray(mark)
+    changed[bit // 8] ^= 1 << (7 - bit % 8)
+    data = (killed / "data.mdb").read_bytes()
+    assert mark in data
+    (killed / "data.mdb").write_bytes(data.replace(mark, bytes(changed)))
+    for _ in range(2):
+        with pytest.raises(StoreDamaged, match=r"the mark of .* is damaged"):
+            Store.open(killed, QUOTA)
+
+
+def test_an_old_copy_of_the_tables_is_not_gone_on_with(killed, tmp_path):
+    """Its redo file holds commits of a later state, whose predecessors are missing."""
+    old = (killed / "data.mdb").read_bytes()
+    store = Store.open(killed, QUOTA)
+    store.write_ahead(batch((b"later", b"1")))
+    later = shutil.copytree(killed, tmp_path / "later")
+    store.close()
+    (later / "data.mdb").write_bytes(old)
+    with pytest.raises(StoreDamaged, match="did not give back what was acknowledged"):
+        Store.open(later, QUOTA)
+
+
+def marked(path):
+    store = Store.open(path, QUOTA, readonly=True)
+    mark = store.get(Table.META, b"mark")
+    store.close()
+    return mark
+
+
 def test_a_redo_file_that_is_shorter_after_a_stop_is_no_loss(killed):
     """Nothing stood there any more."""
     Store.open(killed, QUOTA).close()
@@ -282,9 +315,7 @@ def damage_pages(path, content):
 
 
 def test_frames_of_an_unknown_version_stop_the_start_in_words(killed):
-    mark = Store.open(killed, QUOTA, readonly=True)
-    mark_bytes = mark.get(Table.META, b"mark")
-    mark.close()
+    mark_bytes = marked(killed)
     from gatewayd.store.redo import RedoFile
 
     redo = RedoFile(killed / "redo", os.stat(killed / "redo").st_size)
