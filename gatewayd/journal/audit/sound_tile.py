@@ -12,14 +12,14 @@ from typing import NamedTuple
 
 from gatewayd.errors import GatewayError
 from gatewayd.journal import index, tail
-from gatewayd.journal.audit.index_check import tells, times_problem
+from gatewayd.journal.audit.index_check import Told, times_problem
 from gatewayd.journal.audit.scan import TileScan
 from gatewayd.journal.audit.shape import PERSONAL_FIELDS
 from gatewayd.journal.bundle import Entries, slice_key
 from gatewayd.journal.leaf import decode_leaf, decode_personal, wrong_personal_field
 from gatewayd.model.record import Decision, Kind, Leaf, Outcome, kind_of
 from gatewayd.proof.merkle import HASH_SIZE
-from gatewayd.proof.tiles import TILE_WIDTH
+from gatewayd.proof.tiles import TILE_WIDTH, TileNodes
 from gatewayd.store.tables import Table, from_u64, u64
 from gatewayd.store.transaction import Reading
 
@@ -30,6 +30,7 @@ class SoundTile(NamedTuple):
     Args:
         entries: bytes of each leaf.
         hashes: leaf hash of each, as the tile of the tree holds them.
+        nodes: over the hashes.
         decisions: decision id -> seq, both rising.
         outcomes: (decision id, seq).
         blocks: records of flight-recorder blocks, whose blocks were not looked at.
@@ -40,6 +41,7 @@ class SoundTile(NamedTuple):
 
     entries: list[bytes]
     hashes: list[bytes]
+    nodes: TileNodes
     decisions: dict[int, int]
     outcomes: list[tuple[int, int]]
     blocks: list[Leaf]
@@ -47,17 +49,22 @@ class SoundTile(NamedTuple):
     redacted: int
     evidence_missing: int
 
+    def without_records(self) -> SoundTile:
+        """Return what is small enough to be sent from one process to another."""
+        return self._replace(entries=[], hashes=[])
 
-def sound_tile(reading: Reading, scan: TileScan, tile: int) -> SoundTile | None:
+
+def sound_tile(reading: Reading, scan: TileScan, tile: int, told: Told | None = None) -> SoundTile | None:
     """Return a full tile in a bundle if it is sound; None if each record must be looked at.
 
     Args:
         reading: the transaction.
         scan: the compiled pass.
         tile: index of the tile.
+        told: what the index says in this transaction, for whoever looks at more tiles in it.
     """
     try:
-        look = _Look(reading, scan, tile)
+        look = _Look(reading, scan, tile, Told(reading) if told is None else told)
         return look.found() if look.is_sound() else None
     except (GatewayError, ValueError):
         return None
@@ -70,8 +77,9 @@ class _Look:
         ValueError: it is no full tile of records.
     """
 
-    def __init__(self, reading: Reading, scan: TileScan, tile: int) -> None:
+    def __init__(self, reading: Reading, scan: TileScan, tile: int, told: Told) -> None:
         self._reading = reading
+        self._told = told
         self._scan = scan
         self._tile = tile
         self._first = TILE_WIDTH * tile
@@ -82,6 +90,7 @@ class _Look:
         bounds = zip(scan.column("start"), scan.column("end"), strict=True)
         self._entries = [self._bundle[start:end] for start, end in bounds]
         self._hashes = [sha256(b"\x00" + leaf).digest() for leaf in self._entries]
+        self._joined = b"".join(self._hashes)
         self._decoded = {place: self._leaf(place) for place, ok in enumerate(scan.column("sound")) if not ok}
         self._kinds, self._walls = scan.column("kind"), scan.column("wall")
         self._ids = scan.column("id")
@@ -96,7 +105,7 @@ class _Look:
 
     def is_sound(self) -> bool:
         """Compare the tile with what the tables say of it."""
-        if b"".join(self._hashes) != self._reading.get(Table.TILE, tail.tile_key(0, self._tile)):
+        if self._joined != self._reading.get(Table.TILE, tail.tile_key(0, self._tile)):
             return False
         ids = [id_ for id_, _ in self._decisions]
         if ids != sorted(set(ids)):
@@ -108,7 +117,7 @@ class _Look:
         for place, leaf in self._decoded.items():
             _add(places, index.marks_of(leaf.body).terms, place)
         found = index.TileIndex(self._rows(), places, tags)
-        if not tells(self._reading, self._tile, found, is_evidence_kept=self._kept == self._cited):
+        if not self._told.agrees(self._tile, found, is_evidence_kept=self._kept == self._cited):
             return False
         is_last = (self._tile + 1) % TILE_WIDTH == 0
         return not is_last or not times_problem(self._reading, self._tile // TILE_WIDTH)
@@ -119,6 +128,7 @@ class _Look:
         return SoundTile(
             entries=self._entries,
             hashes=self._hashes,
+            nodes=TileNodes(self._joined),
             decisions={id_: first + place for id_, place in self._decisions},
             outcomes=[(id_, first + place) for id_, place in self._outcomes],
             blocks=[self._leaf(place) for place, kind in enumerate(kinds) if kind == Kind.BLOCK],
@@ -157,25 +167,25 @@ class _Look:
             return None
         tags = dict(self._scan.places(packed, terms))
         columns = [self._scan.column(name) for name in ("evidence", "slice_start", "slice_end", "slice_sound")]
-        cited = [(place, *row) for place, row in enumerate(zip(*columns, strict=True)) if row[0]]
-        self._cited = len(cited)
-        for place, at, start, end, is_sound in cited:
+        for place, (at, start, end, is_sound) in enumerate(zip(*columns, strict=True)):
+            if not at:
+                continue
+            self._cited += 1
             slice_ = packed[start:end] if end else self._reading.get(Table.EVIDENCE, slice_key(self._first + place))
             if slice_ is None:
                 continue
             self._kept += 1
-            if sha256(slice_).digest() != self._digest(place, at):
+            digest = self._digest(place) if place in self._decoded else self._bundle[at : at + HASH_SIZE]
+            if sha256(slice_).digest() != digest:
                 return None
             if not is_sound:
                 _add(tags, {index.tag_term(tag) for tag in index.tags_of(slice_)}, place)
         return tags
 
-    def _digest(self, place: int, at: int) -> bytes:
-        """Return the hash that a record cites, which stands at `at` in the bundle if the pass has said so."""
-        if place in self._decoded:
-            digest: bytes = getattr(self._decoded[place].body, "evidence", b"")
-            return digest
-        return self._bundle[at : at + HASH_SIZE]
+    def _digest(self, place: int) -> bytes:
+        """Return the hash that a record cites which was decoded."""
+        digest: bytes = getattr(self._decoded[place].body, "evidence", b"")
+        return digest
 
     def _redacted(self) -> int:
         """Return how many personal texts are gone.

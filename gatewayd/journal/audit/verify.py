@@ -16,13 +16,14 @@ import msgspec
 from msgspec import Struct
 
 from gatewayd.compiled import load_kernels
-from gatewayd.errors import UNDECODABLE, GatewayError, KernelError
+from gatewayd.errors import UNDECODABLE, GatewayError, KernelError, StoreError
 from gatewayd.journal import index, tail
 from gatewayd.journal.audit.index_check import index_problem
 from gatewayd.journal.audit.scan import TileScan
 from gatewayd.journal.audit.shape import PERSONAL_FIELDS
 from gatewayd.journal.audit.signed import Bad, Problem, Signed, stored_size
 from gatewayd.journal.audit.sound_tile import SoundTile, sound_tile
+from gatewayd.journal.audit.tiles_ahead import TilesAhead, tiles_ahead
 from gatewayd.journal.blocks.stored_block import unpack
 from gatewayd.journal.bundle import Entries
 from gatewayd.journal.care.pruned import pruned_state
@@ -32,8 +33,9 @@ from gatewayd.model.decision import Command
 from gatewayd.model.record import BlockSealed, Decision, Genesis, Leaf, Outcome, kind_of
 from gatewayd.proof.merkle import HASH_SIZE, leaf_hash
 from gatewayd.proof.note import VerifierKey
-from gatewayd.proof.tiles import TILE_WIDTH, Tile, TileNodes, Tree
+from gatewayd.proof.tiles import TILE_WIDTH, Tile, Tree
 from gatewayd.store.env import QUOTA_BYTES_MIN, Store
+from gatewayd.store.probe import DATA_NAME, claimed_bytes
 from gatewayd.store.tables import Table, from_u64, u64
 from gatewayd.store.transaction import Reading
 
@@ -112,15 +114,27 @@ def verify(path: Path, vkey: str | None, *, progress: Progress | None = None) ->
         StoreError: the store cannot be opened.
         NoteError: the verifier key is malformed.
     """
-    store = Store.open(path, QUOTA_BYTES_MIN, readonly=True)
-    try:
-        return verify_store(store, vkey, progress=progress)
-    finally:
-        store.close()
+    with tiles_ahead(path, _store_bytes(path)) as ahead:
+        store = Store.open(path, QUOTA_BYTES_MIN, readonly=True)
+        try:
+            return verify_store(store, vkey, progress=progress, ahead=ahead)
+        finally:
+            store.close()
+
+
+def _store_bytes(path: Path) -> int:
+    with suppress(OSError, StoreError):  # opening it will say
+        return claimed_bytes(path / DATA_NAME)
+    return 0
 
 
 def verify_store(
-    store: Store, vkey: str | None, *, progress: Progress | None = None, take: Take | None = None
+    store: Store,
+    vkey: str | None,
+    *,
+    progress: Progress | None = None,
+    take: Take | None = None,
+    ahead: TilesAhead | None = None,
 ) -> Report:
     """Verify the journal of an open store; see `verify`.
 
@@ -129,9 +143,11 @@ def verify_store(
         vkey: as in `verify`.
         progress: called after every 256 records.
         take: gets the records that verified, outside of any transaction; what hangs on them is checked after the last.
+        ahead: processes that look at tiles beside this one; without `take`, since they keep the records to themselves.
     """
+    assert ahead is None or take is None
     while True:
-        verification = _Verification(store, vkey)
+        verification = _Verification(store, vkey, ahead)
         problem = None
         try:
             verification.run(progress, take)
@@ -146,8 +162,9 @@ def verify_store(
 class _Verification:
     """One pass over the journal, with what has been counted so far."""
 
-    def __init__(self, store: Store, vkey: str | None) -> None:
+    def __init__(self, store: Store, vkey: str | None, ahead: TilesAhead | None) -> None:
         self._store = store
+        self._ahead = ahead
         self._given_key = None if vkey is None else VerifierKey.parse(vkey)
         self._signed = Signed(self._given_key)
         self.tree = Tree()
@@ -169,6 +186,9 @@ class _Verification:
         self.tree = self._store.read(self._signed.begin)
         self._last_decision_id = self._signed.pruned.last_decision_id
         size = self._store.read(stored_size)
+        if self._ahead is not None:
+            young = self._store.read(lambda reading: Entries(reading).first_young())
+            self._ahead.begin(max(1, self.tree.size // TILE_WIDTH), young // TILE_WIDTH)
         while self.tree.size < size:
             first = self.tree.size
             count = min(CHUNK, size - first)
@@ -215,8 +235,8 @@ class _Verification:
     def _check_chunk(self, reading: Reading, first: int, count: int) -> Chunk:
         """Check and return one tile's worth of records, tile boundaries aligned."""
         entries = Entries(reading)
-        if self._scan is not None and first and count == TILE_WIDTH and first < entries.first_young():
-            sound = sound_tile(reading, self._scan, first // TILE_WIDTH)
+        if first and count == TILE_WIDTH and first < entries.first_young():
+            sound = self._sound_tile(reading, first // TILE_WIDTH)
             if sound is not None and self._fits(reading, sound):
                 return self._take_tile(reading, first, sound)
         hashes: list[bytes] = []
@@ -230,22 +250,29 @@ class _Verification:
         for leaf in leaves:
             if evidence := self._check_record(reading, entries, leaf):
                 slices[leaf.seq - first] = evidence
-        if first < entries.first_young():
-            _check_places_of_slices(entries, leaves, slices)
-            if what := index_problem(reading, first // TILE_WIDTH, leaves, slices):
-                raise _bad(leaves[0], what)
+        is_bundled = first < entries.first_young()
+        if is_bundled and (what := index_problem(reading, first // TILE_WIDTH, leaves, slices)):
+            raise _bad(leaves[0], what)
         if len(leaves) != count:
             raise Bad(first + len(leaves), "unknown", "the record is missing")
+        if is_bundled:
+            _check_places_of_slices(entries, leaves, slices)
         self.tree, full = self.tree.grown(hashes)
         _check_tiles(reading, first, full)
         return Chunk(first, found, hashes)
+
+    def _sound_tile(self, reading: Reading, tile: int) -> SoundTile | None:
+        sound = self._ahead.tile(tile) if self._ahead is not None else None
+        if sound is None and self._scan is not None:
+            sound = sound_tile(reading, self._scan, tile)
+        return sound
 
     def _fits(self, reading: Reading, sound: SoundTile) -> bool:
         """Say whether a tile that is sound by itself follows from the records before it."""
         if next(iter(sound.decisions), self._last_decision_id + 1) <= self._last_decision_id:
             return False
         for decision_id, seq in sound.outcomes:
-            place = sound.decisions.get(decision_id)
+            place = sound.decisions.get(decision_id) or self._recent.get(decision_id)
             if place is None:
                 place = self._seq_of(reading, decision_id)
             if place is None or place >= seq:
@@ -263,9 +290,8 @@ class _Verification:
         self._redacted += sound.redacted
         self._evidence_missing += sound.evidence_missing
         self._remember(sound.decisions)
-        nodes = TileNodes(b"".join(sound.hashes))
-        self._signed.expect(reading, self.tree, nodes)
-        self.tree, full = self.tree.grown_by_tile(nodes)
+        self._signed.expect(reading, self.tree, sound.nodes)
+        self.tree, full = self.tree.grown_by_tile(sound.nodes)
         _check_tiles(reading, first, full)
         return Chunk(first, sound.entries, sound.hashes)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gatewayd.journal import index
-from gatewayd.journal.audit.index_check import tells
+from gatewayd.journal.audit.index_check import Told
 from gatewayd.store.tables import Table
 from tests.journal.samples import open_store
 
@@ -34,7 +34,7 @@ def tile(*, outcomes=range(5), places=b"\x04\x05", tags=b"\x07\x08") -> index.Ti
 
 
 def told(store, found, *, is_evidence_kept=True) -> bool:
-    return store.read(lambda reading: tells(reading, 3, found, is_evidence_kept=is_evidence_kept))
+    return store.read(lambda reading: Told(reading).agrees(3, found, is_evidence_kept=is_evidence_kept))
 
 
 def test_an_index_that_says_what_it_should_is_sound(store):
