@@ -266,6 +266,9 @@ def _unpacked(packed: bytes, most: int) -> bytes:
 
 def _decoded_slices(packed: bytes) -> dict[int, bytes]:
     try:
-        return _slices_decoder.decode(packed)
+        found = _slices_decoder.decode(packed)
     except UNDECODABLE as error:
         raise ValueError(str(error)) from error
+    if _encoder.encode(found) != packed:
+        raise ValueError("it is not as it was written: a slice may stand at another place, or twice")
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
+import zstandard
 
 from gatewayd.journal.audit.verify import verify_store
 from gatewayd.journal.bundle import Entries, slice_key, slices_key
@@ -80,6 +81,16 @@ def test_what_is_no_bundle_is_refused(tmp_path, content):
     for look in (lambda entries: entries.leaves(0, 1), lambda entries: entries.evidence(0)):
         with pytest.raises(ValueError, match=r"."):
             store.read(lambda reading, look=look: look(Entries(reading)))
+    store.close()
+
+
+def test_evidence_that_stands_twice_at_one_place_is_refused(tmp_path):
+    """The place of the first was changed: its own record would look as if its evidence had been pruned."""
+    store = open_store(tmp_path / "s")
+    twice = zstandard.ZstdCompressor().compress(b"\x82\x05\xc4\x01a\x05\xc4\x01b")
+    store.write(lambda writing: writing.put(Table.EVIDENCE, slices_key(0), twice))
+    with pytest.raises(ValueError, match="twice"):
+        store.read(lambda reading: Entries(reading).evidence(5))
     store.close()
 
 
