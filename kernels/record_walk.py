@@ -1,6 +1,6 @@
 """Along one record of the journal, MessagePack by a shape, noting what it is found by. Inlined into two kernels.
 
-A shape says what stands where, as `gatewayd.journal.audit.shape` draws it up from the model's own types: a run of words
+A shape says what stands where, as `gatewayd.journal.shape` draws it up from the model's own types: a run of words
 per structure, each `type + 16 * is_optional + 32 * capture + 512 * child`, where `child` is the place in table shape of
 what is inside. Only what the project itself writes is walked; anything else, right or wrong, is left to whoever can decode
 it. So a record that is passed here can be decoded, and holds what was noted.

@@ -49,6 +49,7 @@ TESTED_ELSEWHERE = {
     "gatewayd/facade.py": "tests/hil/test_demo.py",
     "gatewayd/journal/audit/signed.py": "tests/journal/audit/test_verify.py",
     "gatewayd/observe/pace.py": "tests/hil/test_bench.py",
+    "gatewayd/store/mark.py": "tests/store/test_ahead.py",
     "kernels/abi.py": "tests/kernels/test_build.py",
     "kernels/day_clock.py": "tests/kernels/test_rules.py",
     "kernels/inlining.py": "tests/kernels/test_build.py",

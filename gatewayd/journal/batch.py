@@ -10,6 +10,7 @@ from msgspec import Struct
 from gatewayd.journal import tail
 from gatewayd.journal.bundle import slice_key, young_row
 from gatewayd.journal.guarded import guard
+from gatewayd.journal.index import point_term
 from gatewayd.journal.leaf import Draft, Stamp, encode_leaf
 from gatewayd.journal.reserve import Reserve
 from gatewayd.model.decision import Command
@@ -48,7 +49,7 @@ def writes_of(items: Sequence[Item]) -> Iterator[tuple[bytes, int]]:
     """Yield the point, as its term, and the cycle of each decision whose write is about to be sent."""
     for item in items:
         written = {intent.decision_id for intent in item.intents}
-        yield from ((draft.marks.terms[1], draft.cycle) for draft in item.drafts if draft.decision_id in written)
+        yield from ((point_term(draft.point), draft.cycle) for draft in item.drafts if draft.decision_id in written)
 
 
 def apply_items(writing: Writes, items: Sequence[Item], tree: Tree, stamp: Stamp) -> tuple[Tree, list[tuple[int, ...]]]:
@@ -58,10 +59,13 @@ def apply_items(writing: Writes, items: Sequence[Item], tree: Tree, stamp: Stamp
     for item in items:
         first = tree.size + len(hashes)
         for seq, new in enumerate(item.drafts, start=first):
-            leaf = encode_leaf(seq, stamp, new.body)
+            key, leaf = u64(seq), encode_leaf(seq, stamp, new.body)
             hashes.append(leaf_hash(leaf))
-            writing.append(Table.ENTRY, u64(seq), young_row(leaf, hashes[-1]))
-            _store_beside(writing, new, seq)
+            writing.append(Table.ENTRY, key, young_row(leaf, hashes[-1]))
+            if new.personal:
+                writing.put(Table.PERSONAL, key, new.personal)
+            if new.evidence:
+                writing.put(Table.EVIDENCE, slice_key(seq), new.evidence)
         seqs.append(tuple(range(first, first + len(item.drafts))))
         _store_state(writing, item, seqs[-1])
     if not hashes:
@@ -69,13 +73,6 @@ def apply_items(writing: Writes, items: Sequence[Item], tree: Tree, stamp: Stamp
     grown, full = tree.grown(hashes)
     tail.store_growth(writing, grown, full)
     return grown, seqs
-
-
-def _store_beside(writing: Writes, new: Draft, seq: int) -> None:
-    if new.personal:
-        writing.put(Table.PERSONAL, u64(seq), new.personal)
-    if new.evidence:
-        writing.put(Table.EVIDENCE, slice_key(seq), new.evidence)
 
 
 def _store_state(writing: Writes, item: Item, seqs: tuple[int, ...]) -> None:

@@ -7,15 +7,17 @@ most records never stand in a row of the tables at all.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import msgspec
 import zstandard
 
 from gatewayd.errors import UNDECODABLE
 from gatewayd.journal import index
-from gatewayd.journal.index import Entry, Marks
+from gatewayd.journal.index import Entry
 from gatewayd.journal.leaf import LEAF_BYTES_MAX, decode_leaf
+from gatewayd.journal.scan import TileScan
+from gatewayd.journal.tile_look import TileLook, add_tags
 from gatewayd.proof.merkle import HASH_SIZE
 from gatewayd.proof.tiles import TILE_WIDTH, entries_of_bundle, entry_bundle
 from gatewayd.store.tables import Table, from_u64, u64
@@ -23,6 +25,7 @@ from gatewayd.store.transaction import Changes, Reading
 
 SLICE_BYTES_MAX = 16_384  # larger evidence keeps a row of its own
 ROWS_MAX = 65_536  # records taken into bundles at once
+NO_SLICES = b"\x80"  # MessagePack of an empty map
 _BUNDLE_BYTES_MAX = TILE_WIDTH * (2 + LEAF_BYTES_MAX)
 _SLICES_BYTES_MAX = TILE_WIDTH * (16 + SLICE_BYTES_MAX)
 _LEVEL = 3
@@ -153,17 +156,14 @@ class Entries:
 
 
 class Bundler:
-    """Puts the records of full tiles into bundles, while the tables take them over.
+    """Puts the records of full tiles into bundles, while the tables take them over; then they enter the index.
 
-    It remembers by what the young records of this run are found; those of an earlier run are decoded.
+    Args:
+        scan: the compiled pass over a tile; None where no kernels were built, then each record is decoded.
     """
 
-    def __init__(self) -> None:
-        self._marks: dict[int, tuple[Marks, int]] = {}
-
-    def learn(self, first: int, marks: Iterable[Marks], wall_ns: int) -> None:
-        """Remember the marks of records from `first` on, and their wall time."""
-        self._marks.update(enumerate(((each, wall_ns) for each in marks), start=first))
+    def __init__(self, scan: TileScan | None = None) -> None:
+        self._scan = scan
 
     def __call__(self, tables: Reading, changes: Changes) -> Changes:
         """Return changes in which the records of tiles that are full stand in bundles.
@@ -191,29 +191,51 @@ class Bundler:
             keys = [u64(seq) for seq in range(TILE_WIDTH * tile, TILE_WIDTH * (tile + 1))]
             found = [row for key in keys if (row := entries.get(key)) is not None]
             if len(found) == TILE_WIDTH:
-                self._bundle(tables, grown, tile, [row[HASH_SIZE:] for row in found], slices)
+                of_tile = {place: slices[key] for place, seq in enumerate(keys) if (key := b"r" + seq) in slices}
+                self._bundle(tables, grown, tile, [row[HASH_SIZE:] for row in found], of_tile)
                 _forget(tables, grown, Table.ENTRY, keys)
-                _bundle_slices(tables, grown, tile, slices)
         return grown
 
     def _bundle(
-        self, tables: Reading, grown: dict[Table, _Rows], tile: int, leaves: list[bytes], slices: Mapping[bytes, bytes]
+        self, tables: Reading, grown: dict[Table, _Rows], tile: int, leaves: list[bytes], slices: Mapping[int, bytes]
     ) -> None:
-        _into(grown, Table.BUNDLE)[u64(tile)] = _compressor.compress(entry_bundle(leaves))
-        _put_index(tables, _into(grown, Table.INDEX), tile, index.index_of(tile, self._entries(tile, leaves, slices)))
+        bundle = entry_bundle(leaves)
+        small = {place: slice_ for place, slice_ in slices.items() if 0 < len(slice_) <= SLICE_BYTES_MAX}
+        packed = _encoder.encode(small)
+        _into(grown, Table.BUNDLE)[u64(tile)] = _compressor.compress(bundle)
+        if small:
+            _into(grown, Table.EVIDENCE)[slices_key(tile)] = _compressor.compress(packed)
+            _forget(tables, grown, Table.EVIDENCE, [slice_key(TILE_WIDTH * tile + place) for place in small])
+        try:
+            found = self._looked_up(tile, bundle, packed, slices)
+        except ValueError:
+            found = index.index_of(tile, _entries(leaves, slices))
+        _put_index(tables, _into(grown, Table.INDEX), tile, found)
 
-    def _entries(self, tile: int, leaves: list[bytes], slices: Mapping[bytes, bytes]) -> Iterator[Entry]:
-        """Yield what the index says of records; of what is damaged nothing, which is found when it is read."""
-        first = TILE_WIDTH * tile
-        for place, data in enumerate(leaves):
-            known = self._marks.pop(first + place, None)
-            if known is None:
-                try:
-                    leaf = decode_leaf(data)
-                except ValueError:
-                    continue
-                known = index.marks_of(leaf.body), leaf.wall_ns
-            yield Entry(place, *known, slices.get(slice_key(first + place), b""))
+    def _looked_up(self, tile: int, bundle: bytes, packed: bytes, slices: Mapping[int, bytes]) -> index.TileIndex:
+        """Return what the index says of a tile.
+
+        Raises:
+            ValueError: there is no compiled pass, or something in the tile is damaged.
+        """
+        if self._scan is None:
+            raise ValueError("each record is decoded")
+        look = TileLook(self._scan, tile, bundle)
+        tags, cited = look.slices(packed)
+        for place, _, _, _, is_known in cited:
+            if not is_known and (slice_ := slices.get(place)):
+                add_tags(tags, place, slice_)
+        return look.indexed(tags)
+
+
+def _entries(leaves: list[bytes], slices: Mapping[int, bytes]) -> Iterator[Entry]:
+    """Yield what the index says of records; of what is damaged nothing, which is found when it is read."""
+    for place, data in enumerate(leaves):
+        try:
+            leaf = decode_leaf(data)
+        except ValueError:
+            continue
+        yield Entry(place, index.marks_of(leaf.body), leaf.wall_ns, slices.get(place, b""))
 
 
 def _put_index(tables: Reading, rows: _Rows, tile: int, found: index.TileIndex) -> None:
@@ -228,16 +250,6 @@ def _put_index(tables: Reading, rows: _Rows, tile: int, found: index.TileIndex) 
         spans = [row for key in keys if (row := rows.get(key) or tables.get(Table.INDEX, key)) is not None]
         if len(spans) == TILE_WIDTH:  # else whoever searches looks at those that are there
             rows[index.span_key(1, tile // TILE_WIDTH)] = index.span_over(spans)
-
-
-def _bundle_slices(tables: Reading, grown: dict[Table, _Rows], tile: int, slices: Mapping[bytes, bytes]) -> None:
-    keys = [slice_key(seq) for seq in range(TILE_WIDTH * tile, TILE_WIDTH * (tile + 1))]
-    small = {
-        place: slice_ for place, key in enumerate(keys) if 0 < len(slice_ := slices.get(key, b"")) <= SLICE_BYTES_MAX
-    }
-    if small:
-        _into(grown, Table.EVIDENCE)[slices_key(tile)] = _compressor.compress(_encoder.encode(small))
-        _forget(tables, grown, Table.EVIDENCE, [keys[place] for place in small])
 
 
 def _into(grown: dict[Table, _Rows], table: Table) -> _Rows:

@@ -122,9 +122,6 @@ class Marks(NamedTuple):
     outcome_of: int = 0
 
 
-NO_MARKS = Marks()
-
-
 def marks_of(body: Body) -> Marks:
     """Return what a record can be found by."""
     if isinstance(body, Decision):

@@ -16,7 +16,6 @@ import msgspec
 from msgspec import Struct
 
 from gatewayd.errors import UNDECODABLE, StoreError
-from gatewayd.journal.index import NO_MARKS, Marks, marks_of
 from gatewayd.journal.reserve import Reserve, reserve_of
 from gatewayd.model.decision import NewRecord
 from gatewayd.model.record import SCHEMA, Body, ClockQuality, Decision, Kind, Leaf, kind_of
@@ -53,7 +52,7 @@ class Draft(Struct, frozen=True, gc=False):
     body: bytes  # msgpack
     personal: bytes = b""  # msgpack of a PersonalRow; empty = none
     evidence: bytes = b""
-    marks: Marks = NO_MARKS  # what it will be found by
+    point: str = ""  # of a decision
     decision_id: int = 0  # of a decision
     cycle: int = 0  # of a decision
     reserve: Reserve = Reserve.NONE  # it may use when the store counts as full
@@ -82,14 +81,15 @@ def draft(record: NewRecord) -> Draft:
         raise _too_large("a record", len(encoded), LEAF_BYTES_MAX - STAMP_BYTES_MAX)
     if len(evidence) > EVIDENCE_BYTES_MAX:
         raise _too_large("an evidence slice", len(evidence), EVIDENCE_BYTES_MAX)
+    decided = body if isinstance(body, Decision) else None
     return Draft(
         kind=kind_of(body),
         body=encoded,
         personal=_encoder.encode(personal) if personal else b"",
         evidence=evidence,
-        marks=marks_of(body),
-        decision_id=body.decision_id if isinstance(body, Decision) else 0,
-        cycle=body.cycle if isinstance(body, Decision) else 0,
+        point=decided.point if decided else "",
+        decision_id=decided.decision_id if decided else 0,
+        cycle=decided.cycle if decided else 0,
         reserve=reserve_of(body),
     )
 

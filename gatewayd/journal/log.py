@@ -30,6 +30,7 @@ from gatewayd.journal.owner import Identity as Identity
 from gatewayd.journal.owner import check_owner, genesis_of, owner_rows
 from gatewayd.journal.records import Records
 from gatewayd.journal.reserve import Reserve
+from gatewayd.journal.scan import compiled_scan
 from gatewayd.model.decision import Command, NewRecord
 from gatewayd.model.record import ClockQuality, Kind
 from gatewayd.proof.note import Checkpoint, Signer, VerifierKey, sign_checkpoint
@@ -73,7 +74,7 @@ class Journal(Records):
         self._commit_ns: deque[int] = deque(maxlen=256)
         self._decided_cycles: deque[int] = deque(maxlen=4096)
         self._written_in: dict[bytes, int] = {}  # term of a point -> cycle of its last write
-        self._bundler = Bundler()
+        self._bundler = Bundler(compiled_scan())
         self._group: GroupCommit[Item, tuple[int, ...]] = GroupCommit(self._commit_batch, threaded=False)
         self.commit_mode: Literal["inline", "thread"] = "inline"
 
@@ -271,7 +272,6 @@ class Journal(Records):
         if not self._note_is_stored:
             tail.store_checkpoint(batch, stored_size, self._note, self._superseded_checkpoint())
         grown, seqs = apply_items(batch, items, self._tree, stamp)
-        self._bundler.learn(self._tree.size, (draft.marks for item in items for draft in item.drafts), stamp.wall_ns)
         if any(item.wants_settled or item.gives_room for item in items) or _is_bulky(batch, items):
             self._store.write(batch.apply, use_reserve=use_reserve)
             self._settled_at_ns = self._clock.monotonic_ns()

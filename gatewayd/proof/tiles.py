@@ -42,22 +42,33 @@ class Tree(Struct, frozen=True):
         return root_of_edge(self.edge)
 
     def grown(self, leaf_hashes: Sequence[bytes]) -> tuple[Tree, list[Tile]]:
-        """Return the tree with these leaves appended, and the tiles that became full by it."""
-        edge = list(self.edge)
+        """Return the tree with these leaves appended, and the tiles that became full by it, lowest level first."""
+        size = self.size + len(leaf_hashes)
+        waiting = dict(zip(_levels_of(self.size), self.edge, strict=True))  # level -> node without a right sibling yet
         partial = [bytearray(hashes) for hashes in self.partial]
         full: list[Tile] = []
-        for size, node in enumerate(leaf_hashes, start=self.size):
-            _grow(edge, partial, full, size, 0, node)
-        return Tree(self.size + len(leaf_hashes), tuple(edge), tuple(bytes(hashes) for hashes in partial)), full
+        nodes, level, at = list(leaf_hashes), 0, self.size
+        while nodes:
+            if level % TILE_HEIGHT == 0:
+                _place(partial, full, level // TILE_HEIGHT, at, nodes)
+            if at & 1:
+                nodes.insert(0, waiting.pop(level))
+            if len(nodes) & 1:
+                waiting[level] = nodes.pop()
+            pairs = zip(nodes[::2], nodes[1::2], strict=True)
+            nodes = [sha256(b"\x01" + left + right).digest() for left, right in pairs]
+            level, at = level + 1, at >> 1
+        edge = tuple(waiting[level] for level in _levels_of(size))
+        return Tree(size, edge, tuple(bytes(hashes) for hashes in partial)), full
 
     def grown_by_tile(self, nodes: TileNodes) -> tuple[Tree, list[Tile]]:
         """Return the same for the 256 leaf hashes of a whole tile; the size must be a multiple of 256."""
         assert self.size % TILE_WIDTH == 0, self.size
-        edge = list(self.edge)
-        partial = [bytearray(row) for row in self.partial] or [bytearray()]
-        full = [Tile(0, self.size >> TILE_HEIGHT, nodes.hashes)]
-        _grow(edge, partial, full, self.size, TILE_HEIGHT, nodes.root)
-        return Tree(self.size + TILE_WIDTH, tuple(edge), tuple(bytes(row) for row in partial)), full
+        above = Tree(self.size >> TILE_HEIGHT, self.edge, self.partial[1:])
+        grown, full = above.grown([nodes.root])
+        tiles = [Tile(0, self.size >> TILE_HEIGHT, nodes.hashes)]
+        tiles += [Tile(tile.level + 1, tile.index, tile.hashes) for tile in full]
+        return Tree(self.size + TILE_WIDTH, grown.edge, (b"", *grown.partial)), tiles
 
     def root_within(self, nodes: TileNodes, count: int) -> bytes:
         """Return the root with the first `count` leaves of a tile appended; the size must be a multiple of 256."""
@@ -99,28 +110,22 @@ class TileNodes:
         return edge
 
 
-def _grow(edge: list[bytes], partial: list[bytearray], full: list[Tile], size: int, level: int, node: bytes) -> None:
-    """Append a subtree of 2^level leaves to the tree of `size` leaves, a multiple of that."""
-    before = size >> level
-    while True:
-        if level % TILE_HEIGHT == 0:
-            _place(partial, full, level // TILE_HEIGHT, size, node)
-        if not before & 1:
-            break
-        node = node_hash(edge.pop(), node)
-        before >>= 1
-        level += 1
-    edge.append(node)
+def _levels_of(size: int) -> list[int]:
+    """Return the levels of the right-edge hashes of a tree, highest first."""
+    return [level for level in range(size.bit_length() - 1, -1, -1) if size >> level & 1]
 
 
-def _place(partial: list[bytearray], full: list[Tile], level: int, leaf: int, node: bytes) -> None:
-    """Put the hash of a node completed by `leaf` into its tile."""
+def _place(partial: list[bytearray], full: list[Tile], level: int, first: int, nodes: Sequence[bytes]) -> None:
+    """Put the hashes of nodes, from node `first` of their level on, into its tiles."""
     if level == len(partial):
         partial.append(bytearray())
-    partial[level] += node
-    if len(partial[level]) == TILE_BYTES:
-        full.append(Tile(level, leaf >> TILE_HEIGHT * (level + 1), bytes(partial[level])))
-        partial[level].clear()
+    growing = partial[level]
+    growing += b"".join(nodes)
+    index = first >> TILE_HEIGHT
+    while len(growing) >= TILE_BYTES:
+        full.append(Tile(level, index, bytes(growing[:TILE_BYTES])))
+        del growing[:TILE_BYTES]
+        index += 1
 
 
 def node_from_tiles(level: int, index: int, read_tile: ReadTile) -> bytes:

@@ -12,17 +12,17 @@ import mmap
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 
 import lmdb
 
-from gatewayd.errors import UNDECODABLE, StoreDamaged, StoreError, StoreFull
+from gatewayd.errors import UNDECODABLE, StoreError, StoreFull
 from gatewayd.store.ahead import STORE_ID_BYTES, Ahead, ahead_of, encode_changes, next_mark
 from gatewayd.store.disk import disk_error, sync_folder
 from gatewayd.store.environment import RUNNING_NAME, check_for_reading, open_environment, take_folder
 from gatewayd.store.lock import OwnerLock
+from gatewayd.store.mark import MARK_KEY, lost_on_disk, sound_mark, write_mark
 from gatewayd.store.probe import DATA_NAME, check_data_file
 from gatewayd.store.redo import RedoFile, read_frames, strange_frames
 from gatewayd.store.room import Room
@@ -39,8 +39,6 @@ PEOPLE_SHARE = 0.25  # of the reserve, for what people and fail-safes decide; th
 REDO_NAME = "redo"
 AHEAD_BYTES_MAX = 2 << 20  # of what stays in memory until then; on disk it is compressed
 REDO_SIZE_KEY = b"redo"  # in META: bytes of the redo file, once it has all its blocks
-MARK_KEY = b"mark"  # in META: which frames of the redo file are not in the tables yet
-MARK_SUM_KEY = b"mark-sum"  # in META: begins the mark's SHA-256; LMDB would give back a mark with another bit
 
 
 class Store:
@@ -210,7 +208,7 @@ class Store:
             return self._ahead.mark
         self._take_over(writing, self._ahead.changes)
         mark = next_mark(self._ahead.mark)
-        _write_mark(writing, mark)
+        write_mark(writing, mark)
         return mark
 
     def _settled(self, mark: bytes) -> None:
@@ -244,7 +242,7 @@ class Store:
 
     def _open_redo(self) -> None:
         """Find what a run before this one could not settle, and settle it."""
-        self._ahead = Ahead(self._sound_mark())
+        self._ahead = Ahead(self.read(sound_mark))
         if not self._ahead.mark and not self._put_first_mark():
             return
         path = self.path / REDO_NAME
@@ -254,24 +252,13 @@ class Store:
         self._ahead = self._picture(self._ahead.mark, frames.payloads)
         lost = frames.lost or (0 if self.was_clean else strange_frames(path, self._ahead.mark))
         if lost or self._is_redo_cut(path):  # before anything is settled, so that every opening finds it
-            raise _lost(f"{lost} commits in {path}" if lost else f"{path} is shorter than it was")
+            raise lost_on_disk(f"{lost} commits in {path}" if lost else f"{path} is shorter than it was")
         with suppress(OSError):  # no room for it: everything goes straight into the tables
             self._redo = RedoFile(path, self._redo_bytes)
             self._redo.frames(self._ahead.mark)
         with suppress(StoreFull):
             self._remember_size(path)
             self.settle()
-
-    def _sound_mark(self) -> bytes:
-        """Return the mark; empty = there is none yet.
-
-        Raises:
-            StoreDamaged: it is not what was written: nothing else says which frames still count.
-        """
-        mark, digest = self.read(lambda reading: [reading.get(Table.META, key) for key in (MARK_KEY, MARK_SUM_KEY)])
-        if digest is not None and digest != _mark_sum(mark or b""):  # stores of earlier versions have none
-            raise _lost(f"the mark of {self.path} is damaged")
-        return mark or b""
 
     def _is_redo_cut(self, path: Path) -> bool:
         """Say whether the file is shorter than it was, and with it perhaps what a run that did not settle had written."""
@@ -293,7 +280,7 @@ class Store:
 
     def _put_mark(self, mark: bytes) -> bool:
         try:
-            self.write(lambda writing: _write_mark(writing, mark), use_reserve=True)
+            self.write(lambda writing: write_mark(writing, mark), use_reserve=True)
         except StoreFull:
             return False
         self._ahead = Ahead(mark)
@@ -492,19 +479,3 @@ class Store:
             f"the store {self.path} is full: {why} ({self._map_bytes} bytes)",
             remedy="Raise storage.quota_mb or free disk space; automatic writes stay off until there is room.",
         )
-
-
-def _write_mark(writing: Writing, mark: bytes) -> None:
-    writing.put(Table.META, MARK_KEY, mark)
-    writing.put(Table.META, MARK_SUM_KEY, _mark_sum(mark))
-
-
-def _mark_sum(mark: bytes) -> bytes:
-    return sha256(mark).digest()[:8]
-
-
-def _lost(what: str) -> StoreDamaged:
-    return StoreDamaged(
-        f"the disk did not give back what was acknowledged: {what}",
-        remedy="Nothing to do: the next start begins a new epoch of the journal.",
-    )

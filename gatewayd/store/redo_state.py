@@ -6,9 +6,10 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from gatewayd.store.env import MARK_KEY, QUOTA_BYTES_MIN, REDO_NAME, REDO_SIZE_KEY, Store
+from gatewayd.store.env import QUOTA_BYTES_MIN, REDO_NAME, REDO_SIZE_KEY, Store
 from gatewayd.store.environment import RUNNING_NAME
 from gatewayd.store.lock import OwnerLock
+from gatewayd.store.mark import MARK_KEY
 from gatewayd.store.redo import read_frames, torn_bytes
 from gatewayd.store.tables import Table, from_u64, u64
 

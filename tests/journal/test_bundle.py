@@ -7,10 +7,14 @@ import random
 import pytest
 import zstandard
 
+from gatewayd.journal import log
 from gatewayd.journal.audit.verify import verify_store
 from gatewayd.journal.bundle import Entries, slice_key, slices_key
+from gatewayd.journal.scan import compiled_scan
+from gatewayd.model.decision import NewRecord
 from gatewayd.store.tables import Table, u64
-from tests.journal.samples import SIGNER, decision, gap, open_journal, open_store
+from tests.clock import ManualClock
+from tests.journal.samples import SIGNER, deciding, decision, every_body, gap, open_journal, open_store, outcome
 
 
 def counts(store):
@@ -94,9 +98,24 @@ def test_evidence_that_stands_twice_at_one_place_is_refused(tmp_path):
     store.close()
 
 
-async def test_what_is_known_of_records_is_forgotten_once_they_are_bundled(journal, store):
-    """Also of a batch that is too large for the redo file, and goes into the tables at once."""
-    for first in range(1, 12_000, 500):
-        await journal.commit([decision(number) for number in range(first, first + 500)])
-    store.settle()
-    assert len(journal._bundler._marks) < 256
+async def test_the_index_is_the_same_where_no_kernels_were_built(tmp_path, monkeypatch):
+    """With evidence small, large and of no known kind, texts that are not ASCII, and other records in between."""
+    found = []
+    for scan in (compiled_scan, lambda: None):
+        monkeypatch.setattr(log, "compiled_scan", scan)
+        store = open_store(tmp_path / str(len(found)))
+        journal = open_journal(store, ManualClock())
+        records = [NewRecord(every_body()[kind]) for kind in ("mode", "device", "override", "retention")]
+        for first in range(0, 600, 100):
+            ids = range(first + 1, first + 101)
+            records += [decision(n) if n % 2 else deciding(n, tags=("ä.t", "b.t") * (n % 60), rule="heiß") for n in ids]
+            await journal.commit(records)
+            await journal.commit([outcome(n) for n in ids])
+            records = []
+        store.settle()
+        found.append(store.read(lambda reading: reading.scan(Table.INDEX, limit=10_000)))
+        assert counts(store)[0] == 4
+        assert verify_store(store, SIGNER.vkey).problem is None
+        journal.close()
+        store.close()
+    assert found[0] == found[1]

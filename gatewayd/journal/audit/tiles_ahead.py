@@ -18,11 +18,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from gatewayd.compiled import load_kernels
 from gatewayd.errors import GatewayError
 from gatewayd.journal.audit.index_check import Told
-from gatewayd.journal.audit.scan import TileScan
 from gatewayd.journal.audit.sound_tile import SoundTile, sound_tile
+from gatewayd.journal.scan import TileScan, compiled_scan
 from gatewayd.store.env import QUOTA_BYTES_MIN, Store
 from gatewayd.store.transaction import Reading
 
@@ -114,7 +113,7 @@ def _open(path: Path) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one that verifies ends the others
     with suppress(GatewayError):  # it will meet the same, and say so
         _Opened.store = Store.open(path, QUOTA_BYTES_MIN, readonly=True)
-        _Opened.scan = TileScan(load_kernels())
+        _Opened.scan = compiled_scan()
 
 
 def _nothing() -> None:

@@ -15,12 +15,9 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from gatewayd.compiled import load_kernels
-from gatewayd.errors import UNDECODABLE, GatewayError, KernelError, StoreError
+from gatewayd.errors import UNDECODABLE, GatewayError, StoreError
 from gatewayd.journal import index, tail
 from gatewayd.journal.audit.index_check import index_problem
-from gatewayd.journal.audit.scan import TileScan
-from gatewayd.journal.audit.shape import PERSONAL_FIELDS
 from gatewayd.journal.audit.signed import Bad, Problem, Signed, stored_size
 from gatewayd.journal.audit.sound_tile import SoundTile, sound_tile
 from gatewayd.journal.audit.tiles_ahead import TilesAhead, tiles_ahead
@@ -29,6 +26,8 @@ from gatewayd.journal.bundle import Entries
 from gatewayd.journal.care.pruned import pruned_state
 from gatewayd.journal.guarded import unguard
 from gatewayd.journal.leaf import decode_leaf, decode_personal, wrong_personal_field
+from gatewayd.journal.scan import compiled_scan
+from gatewayd.journal.shape import PERSONAL_FIELDS
 from gatewayd.model.decision import Command
 from gatewayd.model.record import BlockSealed, Decision, Genesis, Leaf, Outcome, kind_of
 from gatewayd.proof.merkle import HASH_SIZE, leaf_hash
@@ -168,7 +167,7 @@ class _Verification:
         self._given_key = None if vkey is None else VerifierKey.parse(vkey)
         self._signed = Signed(self._given_key)
         self.tree = Tree()
-        self._scan = _tile_scan()
+        self._scan = compiled_scan()
         self._decisions = 0
         self._outcomes = 0
         self._redacted = 0
@@ -422,13 +421,6 @@ class _Verification:
             if seq is None or command.decision_id != decision_id:
                 raise Bad(seq or 0, "intent", f"a write of decision {decision_id} without that decision")
             self._in_doubt += 1
-
-
-def _tile_scan() -> TileScan | None:
-    """Return what looks at whole tiles; None where no kernels were built: then each record is looked at by itself."""
-    with suppress(KernelError):
-        return TileScan(load_kernels())
-    return None
 
 
 def _stored_leaf_hashes(reading: Reading, entries: Entries, first: int, count: int) -> list[bytes] | None:

@@ -7,8 +7,8 @@ import pytest
 
 from gatewayd.compiled import load_kernels
 from gatewayd.journal import index
-from gatewayd.journal.audit.scan import INBOX_BYTES, TileScan
 from gatewayd.journal.leaf import LEAF_PREFIX
+from gatewayd.journal.scan import INBOX_BYTES, TileScan
 from gatewayd.model.record import ClockQuality, Leaf, Stopped
 from gatewayd.proof.tiles import entry_bundle
 from tests.journal.samples import decision_body, every_body

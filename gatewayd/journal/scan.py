@@ -6,10 +6,12 @@ from array import array
 from collections.abc import Iterator
 from typing import Any
 
+from gatewayd.compiled import load_kernels
 from gatewayd.core.kernels import FORMATS, Kernels
+from gatewayd.errors import KernelError
 from gatewayd.journal import index
-from gatewayd.journal.audit.shape import Shape
 from gatewayd.journal.leaf import LEAF_PREFIX
+from gatewayd.journal.shape import Shape
 from gatewayd.model.record import EvidenceSlice, Kind, Leaf
 from gatewayd.proof.tiles import TILE_WIDTH
 
@@ -114,3 +116,11 @@ class TileScan:
             term = index.term(_LETTERS[letter], str(name) if isinstance(name, int) else name.decode())
         self._terms[letter, name] = term
         return term
+
+
+def compiled_scan() -> TileScan | None:
+    """Return a pass of its own for each caller; None where no kernels were built: then each record is looked at by itself."""
+    try:
+        return TileScan(load_kernels())
+    except KernelError:
+        return None
