@@ -28,9 +28,9 @@ from typing import NamedTuple
 
 from gatewayd.clock import SystemClock
 from gatewayd.errors import GatewayError
-from gatewayd.journal.bundle import slices_key
 from gatewayd.journal.records import Records
 from gatewayd.journal.scrub import scrub
+from gatewayd.journal.tiles.bundle import slices_key
 from gatewayd.model.config import GatewayFile
 from gatewayd.model.decision import NewRecord
 from gatewayd.model.record import Gap, Genesis, Stopped

@@ -1,6 +1,6 @@
 """Along one record of the journal, MessagePack by a shape, noting what it is found by. Inlined into two kernels.
 
-A shape says what stands where, as `gatewayd.journal.shape` draws it up from the model's own types: a run of words
+A shape says what stands where, as `gatewayd.journal.tiles.shape` draws it up from the model's own types: a run of words
 per structure, each `type + 16 * is_optional + 32 * capture + 512 * child`, where `child` is the place in table shape of
 what is inside. Only what the project itself writes is walked; anything else, right or wrong, is left to whoever can decode
 it. So a record that is passed here can be decoded, and holds what was noted.
@@ -46,7 +46,19 @@ TERM_BYTES = 64
 LISTED_MAX = 31
 _BITS = 32
 
-_LETTERS = (0, 0, 0, 0, 117, 0, 0, 112, 114, 103, 107)  # of the captures that make a term; `gatewayd.journal.index`
+_LETTERS = (
+    0,
+    0,
+    0,
+    0,
+    117,
+    0,
+    0,
+    112,
+    114,
+    103,
+    107,
+)  # of the captures that make a term; `gatewayd.journal.tiles.index`
 _ASSET = 97
 _DOT = 46
 

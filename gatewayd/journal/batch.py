@@ -8,11 +8,11 @@ import msgspec
 from msgspec import Struct
 
 from gatewayd.journal import tail
-from gatewayd.journal.bundle import slice_key, young_row
 from gatewayd.journal.guarded import guard
-from gatewayd.journal.index import point_term
 from gatewayd.journal.leaf import Draft, Stamp, encode_leaf
 from gatewayd.journal.reserve import Reserve
+from gatewayd.journal.tiles.bundle import slice_key, young_row
+from gatewayd.journal.tiles.index import point_term
 from gatewayd.model.decision import Command
 from gatewayd.proof.merkle import leaf_hash
 from gatewayd.proof.tiles import Tree

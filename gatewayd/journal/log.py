@@ -18,9 +18,8 @@ import msgspec
 
 from gatewayd.clock import Clock
 from gatewayd.errors import StoreError, StoreFull
-from gatewayd.journal import blob, index, tail
+from gatewayd.journal import blob, tail
 from gatewayd.journal.batch import Extra, Item, apply_items, writes_of
-from gatewayd.journal.bundle import Bundler
 from gatewayd.journal.care import rotation
 from gatewayd.journal.care.chain import Chain, Handover, stored_chain
 from gatewayd.journal.care.pruned import pruned_state
@@ -30,7 +29,9 @@ from gatewayd.journal.owner import Identity as Identity
 from gatewayd.journal.owner import check_owner, genesis_of, owner_rows
 from gatewayd.journal.records import Records
 from gatewayd.journal.reserve import Reserve
-from gatewayd.journal.scan import compiled_scan
+from gatewayd.journal.tiles import index
+from gatewayd.journal.tiles.bundle import Bundler
+from gatewayd.journal.tiles.scan import compiled_scan
 from gatewayd.model.decision import Command, NewRecord
 from gatewayd.model.record import ClockQuality, Kind
 from gatewayd.proof.note import Checkpoint, Signer, VerifierKey, sign_checkpoint

@@ -11,11 +11,12 @@ import msgspec
 from msgspec import Struct
 
 from gatewayd.errors import StoreError
-from gatewayd.journal import blob, finding, index, tail
-from gatewayd.journal.bundle import Entries
+from gatewayd.journal import blob, tail
 from gatewayd.journal.care.pruned import PrunedState, refuse_pruned
 from gatewayd.journal.guarded import unguard
 from gatewayd.journal.leaf import decode_leaf, decode_personal, wrong_personal_field
+from gatewayd.journal.tiles import finding, index
+from gatewayd.journal.tiles.bundle import Entries
 from gatewayd.model.decision import Command
 from gatewayd.model.record import Decision, Kind, Leaf, Outcome
 from gatewayd.model.wanted import EVERYTHING, Wanted

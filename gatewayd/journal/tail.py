@@ -13,8 +13,8 @@ from hashlib import sha256
 from msgspec import Struct
 
 from gatewayd.errors import JournalDamaged
-from gatewayd.journal.bundle import Entries
 from gatewayd.journal.leaf import decode_leaf
+from gatewayd.journal.tiles.bundle import Entries
 from gatewayd.proof.merkle import HASH_SIZE, Nodes, edge_of_range, leaf_hash, range_hash
 from gatewayd.proof.note import Checkpoint, NoteError, VerifierKey, open_checkpoint
 from gatewayd.proof.tiles import TILE_HEIGHT, TILE_WIDTH, Tile, Tree, node_from_tiles

@@ -19,10 +19,10 @@ from gatewayd.journal import tail
 from gatewayd.journal.blocks.recorder import unpack
 from gatewayd.journal.blocks.sealed import sealed_blocks, site_bytes_of
 from gatewayd.journal.blocks.states import unpack_state
-from gatewayd.journal.bundle import Entries
 from gatewayd.journal.care.pruned import pruned_state
 from gatewayd.journal.export.replay_files import FOLDER as REPLAY_FOLDER
 from gatewayd.journal.leaf import decode_leaf
+from gatewayd.journal.tiles.bundle import Entries
 from gatewayd.model.decision import Inputs
 from gatewayd.model.record import BlockSealed
 from gatewayd.proof.tiles import TILE_WIDTH, entries_of_bundle, entries_path

@@ -6,8 +6,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from gatewayd.journal.bundle import Entries
 from gatewayd.journal.leaf import decode_leaf
+from gatewayd.journal.tiles.bundle import Entries
 from gatewayd.model.record import BlockSealed
 from gatewayd.store.env import QUOTA_BYTES_MIN, Store
 from hil.bench.loop import Plc

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from gatewayd.journal.batch import Item, apply_items
-from gatewayd.journal.bundle import slice_key
 from gatewayd.journal.leaf import Stamp, draft
 from gatewayd.journal.reserve import Reserve
+from gatewayd.journal.tiles.bundle import slice_key
 from gatewayd.model.decision import NewRecord
 from gatewayd.model.record import ClockQuality
 from gatewayd.proof.merkle import leaf_hash

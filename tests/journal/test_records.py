@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from gatewayd.errors import JournalDamaged
-from gatewayd.journal.bundle import slice_key
+from gatewayd.journal.tiles.bundle import slice_key
 from gatewayd.model.decision import NewRecord
 from gatewayd.model.record import Kind
 from gatewayd.store.tables import Table, u64

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 from msgspec import Struct, inspect
 
-from gatewayd.journal.shape import Shape
+from gatewayd.journal.tiles.shape import Shape
 from gatewayd.model.record import EvidenceSlice, Leaf
 from tests.kernels.harness import Columns
 

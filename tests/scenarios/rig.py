@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gatewayd.journal.bundle import Entries
 from gatewayd.journal.leaf import decode_leaf
+from gatewayd.journal.tiles.bundle import Entries
 from gatewayd.model.record import Leaf
 from gatewayd.store.env import Store
 from hil.daemon import Daemon, gatewayd

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from gatewayd.journal import index
 from gatewayd.journal.care.pruned import pruned_state
+from gatewayd.journal.tiles import index
 from gatewayd.model.record import Leaf
 from gatewayd.proof.tiles import TILE_WIDTH
 from gatewayd.store.tables import Table

@@ -8,11 +8,11 @@ from msgspec import Struct
 
 from gatewayd.errors import GatewayError
 from gatewayd.journal import tail
-from gatewayd.journal.bundle import Entries
 from gatewayd.journal.care.chain import Chain, chain_from, first_vkey, handovers
 from gatewayd.journal.care.pruned import PrunedState, first_tree, pruned_state
 from gatewayd.journal.care.rotation import OPEN_KEY
 from gatewayd.journal.care.witness import cosigned_by
+from gatewayd.journal.tiles.bundle import Entries
 from gatewayd.model.record import KeyRotated, Leaf, Pruned
 from gatewayd.proof.cosignature import CosignerKey
 from gatewayd.proof.note import Checkpoint, NoteError, VerifierKey, open_checkpoint, split_note

@@ -21,7 +21,7 @@ from typing import Self
 from gatewayd.errors import GatewayError
 from gatewayd.journal.audit.index_check import Told
 from gatewayd.journal.audit.sound_tile import SoundTile, sound_tile
-from gatewayd.journal.scan import TileScan, compiled_scan
+from gatewayd.journal.tiles.scan import TileScan, compiled_scan
 from gatewayd.store.env import QUOTA_BYTES_MIN, Store
 from gatewayd.store.transaction import Reading
 

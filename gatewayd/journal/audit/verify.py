@@ -16,18 +16,19 @@ import msgspec
 from msgspec import Struct
 
 from gatewayd.errors import UNDECODABLE, GatewayError, StoreError
-from gatewayd.journal import index, tail
+from gatewayd.journal import tail
 from gatewayd.journal.audit.index_check import index_problem
 from gatewayd.journal.audit.signed import Bad, Problem, Signed, stored_size
 from gatewayd.journal.audit.sound_tile import SoundTile, sound_tile
 from gatewayd.journal.audit.tiles_ahead import TilesAhead, tiles_ahead
 from gatewayd.journal.blocks.stored_block import unpack
-from gatewayd.journal.bundle import Entries
 from gatewayd.journal.care.pruned import pruned_state
 from gatewayd.journal.guarded import unguard
 from gatewayd.journal.leaf import decode_leaf, decode_personal, wrong_personal_field
-from gatewayd.journal.scan import compiled_scan
-from gatewayd.journal.shape import PERSONAL_FIELDS
+from gatewayd.journal.tiles import index
+from gatewayd.journal.tiles.bundle import Entries
+from gatewayd.journal.tiles.scan import compiled_scan
+from gatewayd.journal.tiles.shape import PERSONAL_FIELDS
 from gatewayd.model.decision import Command
 from gatewayd.model.record import BlockSealed, Decision, Genesis, Leaf, Outcome, kind_of
 from gatewayd.proof.merkle import HASH_SIZE, leaf_hash

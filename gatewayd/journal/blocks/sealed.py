@@ -10,9 +10,9 @@ from gatewayd.errors import UNDECODABLE, JournalDamaged, StoreError
 from gatewayd.journal import blob
 from gatewayd.journal.blocks.recorder import BlockEntry
 from gatewayd.journal.blocks.stored_block import unpack
-from gatewayd.journal.bundle import Entries
 from gatewayd.journal.care.pruned import pruned_state
 from gatewayd.journal.leaf import decode_leaf
+from gatewayd.journal.tiles.bundle import Entries
 from gatewayd.model.decision import Inputs
 from gatewayd.model.record import BlockSealed
 from gatewayd.store.env import Store

@@ -8,11 +8,11 @@ from functools import partial
 
 from gatewayd.clock import Clock
 from gatewayd.errors import UNDECODABLE, StoreError
-from gatewayd.journal import index
 from gatewayd.journal.blocks.pins import retained
-from gatewayd.journal.bundle import Entries
 from gatewayd.journal.leaf import decode_leaf
 from gatewayd.journal.log import Journal
+from gatewayd.journal.tiles import index
+from gatewayd.journal.tiles.bundle import Entries
 from gatewayd.model.record import AlarmEvent, Body, Kind, OverrideEvent, Start
 from gatewayd.proof.tiles import TILE_WIDTH
 from gatewayd.store.tables import Table, from_u64

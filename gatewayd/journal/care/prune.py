@@ -16,8 +16,6 @@ from msgspec import Struct
 
 from gatewayd.clock import Clock
 from gatewayd.errors import RequestRefused
-from gatewayd.journal import finding, index
-from gatewayd.journal.bundle import Entries, slice_key, slices_key
 from gatewayd.journal.care import pruned
 from gatewayd.journal.care.held import oldest_held
 from gatewayd.journal.care.pruned import PrunedState, date_of
@@ -25,6 +23,8 @@ from gatewayd.journal.care.witness import Witnessed
 from gatewayd.journal.leaf import decode_leaf
 from gatewayd.journal.log import Journal
 from gatewayd.journal.tail import tile_key
+from gatewayd.journal.tiles import finding, index
+from gatewayd.journal.tiles.bundle import Entries, slice_key, slices_key
 from gatewayd.model.decision import NewRecord
 from gatewayd.model.record import Actor, Decision, Kind, Leaf, Pruned
 from gatewayd.proof.tiles import TILE_HEIGHT, TILE_WIDTH

@@ -17,13 +17,13 @@ from msgspec import Struct
 from gatewayd.errors import JournalDamaged, StoreError
 from gatewayd.journal import tail
 from gatewayd.journal.audit.verify import Chunk, Progress, verify_store
-from gatewayd.journal.bundle import Entries
 from gatewayd.journal.care.chain import handovers
 from gatewayd.journal.care.pruned import PrunedState, first_tree, pruned_state, refuse_pruned
 from gatewayd.journal.export.folder import ExportFolder, ProvDocument
 from gatewayd.journal.export.prov import Lineage, Statement
 from gatewayd.journal.export.replay_files import ReplayFiles
 from gatewayd.journal.leaf import decode_leaf, decode_personal, wrong_personal_field
+from gatewayd.journal.tiles.bundle import Entries
 from gatewayd.model.record import Decision, Leaf, Outcome
 from gatewayd.proof.merkle import HASH_SIZE, Nodes, inclusion_proof
 from gatewayd.proof.note import VerifierKey, open_checkpoint

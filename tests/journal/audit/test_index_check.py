@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gatewayd.journal import index
 from gatewayd.journal.audit.index_check import Told
+from gatewayd.journal.tiles import index
 from gatewayd.store.tables import Table
 from tests.journal.samples import open_store
 

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gatewayd.compiled import load_kernels
-from gatewayd.journal import index
 from gatewayd.journal.audit import verify
 from gatewayd.journal.audit.index_check import index_problem, times_problem
 from gatewayd.journal.audit.sound_tile import sound_tile
-from gatewayd.journal.bundle import Entries, slices_key
 from gatewayd.journal.leaf import decode_leaf
-from gatewayd.journal.scan import TileScan
+from gatewayd.journal.tiles import index
+from gatewayd.journal.tiles.bundle import Entries, slices_key
+from gatewayd.journal.tiles.scan import TileScan
 from gatewayd.store.tables import Table, u64
 from tests.clock import ManualClock
 from tests.journal.samples import SIGNER, command, deciding, decision, gap, open_journal, open_store, outcome

@@ -12,9 +12,10 @@ import pytest
 
 from gatewayd.errors import StoreError
 from gatewayd.journal.audit.verify import verify, verify_store
-from gatewayd.journal.bundle import slice_key, slices_key
 from gatewayd.journal.guarded import guard
-from gatewayd.journal.index import (
+from gatewayd.journal.tail import EDGE_KEY, partial_key, tile_key
+from gatewayd.journal.tiles.bundle import slice_key, slices_key
+from gatewayd.journal.tiles.index import (
     asset_term,
     decision_key,
     kind_term,
@@ -24,7 +25,6 @@ from gatewayd.journal.index import (
     tag_term,
     term_key,
 )
-from gatewayd.journal.tail import EDGE_KEY, partial_key, tile_key
 from gatewayd.model.record import Kind
 from gatewayd.model.wanted import Wanted
 from gatewayd.proof.note import Checkpoint, NoteError, SeedSigner, open_checkpoint, sign_checkpoint

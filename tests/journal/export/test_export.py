@@ -11,9 +11,9 @@ from base64 import b64decode
 import pytest
 
 from gatewayd.errors import JournalDamaged, StoreError
-from gatewayd.journal.bundle import slices_key
 from gatewayd.journal.export.export import Request, export, export_store
 from gatewayd.journal.leaf import decode_leaf
+from gatewayd.journal.tiles.bundle import slices_key
 from gatewayd.proof.merkle import leaf_hash, verify_inclusion
 from gatewayd.proof.note import SeedSigner, VerifierKey, open_checkpoint
 from gatewayd.proof.tiles import entries_of_bundle

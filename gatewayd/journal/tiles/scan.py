@@ -9,9 +9,9 @@ from typing import Any
 from gatewayd.compiled import load_kernels
 from gatewayd.core.kernels import FORMATS, Kernels
 from gatewayd.errors import KernelError
-from gatewayd.journal import index
 from gatewayd.journal.leaf import LEAF_PREFIX
-from gatewayd.journal.shape import Shape
+from gatewayd.journal.tiles import index
+from gatewayd.journal.tiles.shape import Shape
 from gatewayd.model.record import EvidenceSlice, Kind, Leaf
 from gatewayd.proof.tiles import TILE_WIDTH
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gatewayd.journal import finding, index
-from gatewayd.journal.finding import Span, Times, places_back, step, terms_of
+from gatewayd.journal.tiles import finding, index
+from gatewayd.journal.tiles.finding import Span, Times, places_back, step, terms_of
 from gatewayd.model.record import Kind
 from gatewayd.model.wanted import Wanted
 from gatewayd.proof.tiles import TILE_WIDTH

@@ -8,8 +8,8 @@ from typing import Annotated
 import pytest
 from msgspec import Meta, Struct
 
-from gatewayd.journal import index, scan, shape
-from gatewayd.journal.shape import Shape
+from gatewayd.journal.tiles import index, scan, shape
+from gatewayd.journal.tiles.shape import Shape
 from gatewayd.model.record import EvidenceSlice, Leaf
 from kernels import record_walk
 

@@ -6,10 +6,10 @@ import msgspec
 import pytest
 
 from gatewayd.compiled import load_kernels
-from gatewayd.journal import index
 from gatewayd.journal.leaf import LEAF_PREFIX
-from gatewayd.journal.scan import TileScan
-from gatewayd.journal.tile_look import TileLook, add_tags
+from gatewayd.journal.tiles import index
+from gatewayd.journal.tiles.look import TileLook, add_tags
+from gatewayd.journal.tiles.scan import TileScan
 from gatewayd.model.record import ClockQuality, Leaf, Stopped
 from gatewayd.proof.tiles import entry_bundle
 from tests.journal.samples import deciding, every_body, outcome

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from gatewayd.journal import index
-from gatewayd.journal.index import GROUP
+from gatewayd.journal.tiles import index
+from gatewayd.journal.tiles.index import GROUP
 from gatewayd.model.record import Decision, Kind, Leaf
 from gatewayd.model.wanted import Wanted
 from gatewayd.proof.tiles import TILE_WIDTH

@@ -9,8 +9,8 @@ import zstandard
 
 from gatewayd.journal import log
 from gatewayd.journal.audit.verify import verify_store
-from gatewayd.journal.bundle import Entries, slice_key, slices_key
-from gatewayd.journal.scan import compiled_scan
+from gatewayd.journal.tiles.bundle import Entries, slice_key, slices_key
+from gatewayd.journal.tiles.scan import compiled_scan
 from gatewayd.model.decision import NewRecord
 from gatewayd.store.tables import Table, u64
 from tests.clock import ManualClock

@@ -13,11 +13,11 @@ import msgspec
 import zstandard
 
 from gatewayd.errors import UNDECODABLE
-from gatewayd.journal import index
-from gatewayd.journal.index import Entry
 from gatewayd.journal.leaf import LEAF_BYTES_MAX, decode_leaf
-from gatewayd.journal.scan import TileScan
-from gatewayd.journal.tile_look import TileLook, add_tags
+from gatewayd.journal.tiles import index
+from gatewayd.journal.tiles.index import Entry
+from gatewayd.journal.tiles.look import TileLook, add_tags
+from gatewayd.journal.tiles.scan import TileScan
 from gatewayd.proof.merkle import HASH_SIZE
 from gatewayd.proof.tiles import TILE_WIDTH, entries_of_bundle, entry_bundle
 from gatewayd.store.tables import Table, from_u64, u64

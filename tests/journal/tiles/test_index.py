@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatewayd.journal.index import (
+from gatewayd.journal.tiles.index import (
     BITMAP_BYTES,
     Entry,
     actor_term,

@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from gatewayd.compiled import load_kernels
-from gatewayd.journal import index
 from gatewayd.journal.leaf import LEAF_PREFIX
-from gatewayd.journal.scan import INBOX_BYTES, TileScan
+from gatewayd.journal.tiles import index
+from gatewayd.journal.tiles.scan import INBOX_BYTES, TileScan
 from gatewayd.model.record import ClockQuality, Leaf, Stopped
 from gatewayd.proof.tiles import entry_bundle
 from tests.journal.samples import decision_body, every_body
