@@ -75,7 +75,7 @@ class Journal(Records):
         self._commit_ns: deque[int] = deque(maxlen=256)
         self._decided_cycles: deque[int] = deque(maxlen=4096)
         self._written_in: dict[bytes, int] = {}  # term of a point -> cycle of its last write
-        self._bundler = Bundler(compiled_scan())
+        self._bundler = Bundler(compiled_scan)
         self._group: GroupCommit[Item, tuple[int, ...]] = GroupCommit(self._commit_batch, threaded=False)
         self.commit_mode: Literal["inline", "thread"] = "inline"
 

@@ -7,7 +7,8 @@ most records never stand in a row of the tables at all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 
 import msgspec
 import zstandard
@@ -159,11 +160,12 @@ class Bundler:
     """Puts the records of full tiles into bundles, while the tables take them over; then they enter the index.
 
     Args:
-        scan: the compiled pass over a tile; None where no kernels were built, then each record is decoded.
+        make_scan: makes the compiled pass over a tile, once it is needed: not while the daemon starts. None where no
+            kernels were built, then each record is decoded.
     """
 
-    def __init__(self, scan: TileScan | None = None) -> None:
-        self._scan = scan
+    def __init__(self, make_scan: Callable[[], TileScan | None]) -> None:
+        self._scan = cache(make_scan)
 
     def __call__(self, tables: Reading, changes: Changes) -> Changes:
         """Return changes in which the records of tiles that are full stand in bundles.
@@ -218,9 +220,10 @@ class Bundler:
         Raises:
             ValueError: there is no compiled pass, or something in the tile is damaged.
         """
-        if self._scan is None:
+        scan = self._scan()
+        if scan is None:
             raise ValueError("each record is decoded")
-        look = TileLook(self._scan, tile, bundle)
+        look = TileLook(scan, tile, bundle)
         tags, cited = look.slices(packed)
         for place, _, _, _, is_known in cited:
             if not is_known and (slice_ := slices.get(place)):
