@@ -64,7 +64,7 @@ def test_no_error_code_of_any_kernel_is_lost(kernel: Kernel, planted: int, monke
     """An error either ends the cycle by the kernel's name, or comes back from a kernel that reads bytes from outside."""
     monkeypatch.setattr(compiled, "_function", lambda kernel: lambda *arguments: planted)
     bound = kernels("python").bind(kernel.name, columns())
-    reads_bytes = kernel.name.startswith(("decode_", "screen_"))
+    reads_bytes = kernel.name.startswith(("decode_", "screen_", "scan_"))
     if reads_bytes and planted in (ERROR_BOUNDS, ERROR_FORMAT):
         assert bound() == planted
         return

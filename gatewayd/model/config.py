@@ -98,11 +98,9 @@ class GatewayFile(Config, frozen=True, kw_only=True):
 # --- twins/*.toml -----------------------------------------------------------------------------------------------------
 
 
+# Its hash is kept: what follows from a contract is looked up by it, several times for each tag of a start.
 class Contract(Config, frozen=True, kw_only=True, cache_hash=True):
-    """What a tag of an asset promises; a sample that breaks it loses its Good quality.
-
-    What follows from a contract is looked up by it, several times for each tag of a start.
-    """
+    """What a tag of an asset promises; a sample that breaks it loses its Good quality."""
 
     units: str = ""
     low: float | UnsetType = UNSET  # physically possible range; outside = Bad_OutOfRange

@@ -110,7 +110,7 @@ def walked(leaf: Leaf) -> bool:
     return len(getattr(leaf.body, "evidence", b"")) in (0, 32)
 
 
-@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=120, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(drawn(Leaf), min_size=1, max_size=8), st.integers(0, 2**62))
 def test_whatever_a_record_holds_it_is_passed_and_found(leaves: list[Leaf], first_seq: int) -> None:
     placed = [msgspec.structs.replace(leaf, seq=first_seq + place) for place, leaf in enumerate(leaves)]
@@ -118,7 +118,7 @@ def test_whatever_a_record_holds_it_is_passed_and_found(leaves: list[Leaf], firs
     assert sound == [int(walked(leaf)) for leaf in placed]
 
 
-@settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=250, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(sorted(every_body())), st.data())
 def test_what_is_passed_after_a_change_can_be_decoded_and_says_the_same(kind: str, data: st.DataObject) -> None:
     check([changed(encoded(leaf_of(every_body()[kind])), data)])

@@ -72,14 +72,14 @@ def test_tags_of_slices_are_found_in_every_form() -> None:
     assert check(slices, forms=FORMS) == list(slices)
 
 
-@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.integers(0, 255), drawn(EvidenceSlice), max_size=20))
 def test_whatever_a_slice_holds_it_is_passed_and_its_tags_are_found(slices: dict[int, EvidenceSlice]) -> None:
     encoded = {place: msgspec.msgpack.encode(slices[place]) for place in sorted(slices)}
     assert check(encoded) == sorted(slices)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=200)
 @given(st.data())
 def test_what_is_passed_after_a_change_is_a_slice_with_these_tags(data: st.DataObject) -> None:
     whole = slice_of("a.t", "b.t", "ä.t")
