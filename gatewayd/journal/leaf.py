@@ -36,7 +36,7 @@ _leaf_decoder = msgspec.msgpack.Decoder(Leaf)
 _personal_decoder = msgspec.msgpack.Decoder(PersonalRow)
 
 
-class Stamp(Struct, frozen=True, gc=False):
+class Stamp(Struct, frozen=True, gc=False, cache_hash=True):
     """When and on which clock a transaction's leaves were made."""
 
     wall_ns: int

@@ -13,11 +13,6 @@ from gatewayd.model.record import Body, Decision, Kind, kind_of
 
 FAIL_SAFE_SLOT = 5  # of the priority array
 
-_LAST_WORDS = frozenset(
-    {Kind.GENESIS, Kind.START, Kind.CONFIG, Kind.STOP, Kind.MODE, Kind.GAP, Kind.OUTCOME, Kind.KEY_ROTATED, Kind.PRUNED}
-)
-_PEOPLE = frozenset({Kind.OVERRIDE, Kind.ALARM, Kind.RETENTION})
-
 
 class Reserve(IntEnum):
     """How much of the reserve a record may use; who may use more may use less."""
@@ -28,15 +23,21 @@ class Reserve(IntEnum):
     BEYOND = 3  # no record may: nothing is written
 
 
+_OF_KIND = dict.fromkeys((Kind.OVERRIDE, Kind.ALARM, Kind.RETENTION), Reserve.PEOPLE) | dict.fromkeys(
+    (
+        *(Kind.GENESIS, Kind.START, Kind.CONFIG, Kind.STOP, Kind.MODE, Kind.GAP, Kind.OUTCOME),
+        *(Kind.KEY_ROTATED, Kind.PRUNED),
+    ),
+    Reserve.LAST_WORDS,
+)
+
+
 def reserve_of(body: Body) -> Reserve:
     """Return what a record may use. Of decisions, those of a person and fail-safes: policy waits until there is room."""
-    kind = kind_of(body)
-    if kind in _LAST_WORDS:
-        return Reserve.LAST_WORDS
     if isinstance(body, Decision):
         is_urgent = body.override_id > 0 or body.slot == FAIL_SAFE_SLOT
         return Reserve.PEOPLE if is_urgent else Reserve.NONE
-    return Reserve.PEOPLE if kind in _PEOPLE else Reserve.NONE
+    return _OF_KIND.get(kind_of(body), Reserve.NONE)
 
 
 def backed(effects: Effects, least: Reserve) -> tuple[Command, ...]:

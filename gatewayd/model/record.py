@@ -9,6 +9,7 @@ Personal fields (who, why, free text) are 32-byte salted hashes here; the plain 
 from __future__ import annotations
 
 from enum import IntEnum, StrEnum
+from typing import get_args
 
 from msgspec import Struct
 
@@ -306,12 +307,9 @@ class Retention(Body, frozen=True, tag=int(Kind.RETENTION)):
     actor_name: PersonalHash = b""
 
 
-_KINDS: dict[object, Kind] = {kind.value: kind for kind in Kind}
-
-
 def kind_of(body: Body) -> Kind:
     """Return the kind of a body, which is its tag."""
-    return _KINDS[body.__struct_config__.tag]
+    return _KINDS[type(body)]
 
 
 AnyBody = (
@@ -336,6 +334,9 @@ AnyBody = (
     | Pruned
     | Retention
 )
+
+
+_KINDS: dict[type[Body], Kind] = {body: Kind(body.__struct_config__.tag) for body in get_args(AnyBody)}
 
 
 class Leaf(Struct, frozen=True, array_like=True, gc=False):

@@ -72,9 +72,10 @@ class Ahead:
         grown: dict[Table, dict[bytes, bytes | None]] = {}
         for part in reversed(parts):
             for table, key, value in part:
-                if table not in grown:
-                    grown[table] = dict(base.get(table, {}))
-                grown[table][key] = value
+                rows = grown.get(table)
+                if rows is None:
+                    rows = grown[table] = dict(base.get(table, {}))
+                rows[key] = value
         return {**base, **grown}
 
 
