@@ -223,7 +223,7 @@ def walk(
         kind = word & 15
         capture = word >> 5 & 15
         child = word >> 9
-        if place >= end:
+        if place >= end or kind == 0:  # that is of a type which only a decoder knows
             return -1
         byte = inbox[place] + 0
         place += 1

@@ -24,6 +24,7 @@ LEAF_BYTES_MAX = 65_535
 STAMP_BYTES_MAX = 96  # schema, flags and everything before the body
 EVIDENCE_BYTES_MAX = 1 << 20
 PERSONAL_BYTES_MAX = 4096  # per text
+PERSONAL_FIELDS = ("reason_text", "actor_name")  # of a body that hold the hash of a text
 SALT_BYTES = 32
 
 LEAF_PREFIX = bytes((SCHEMA, 0))  # schema and flags

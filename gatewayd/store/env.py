@@ -59,6 +59,7 @@ class Store:
         self.was_clean = was_clean
         self.generation = 0
         self._lock = lock
+        self._may_wait = not was_clean  # the redo file may hold what the tables lack
         self._size_to(quota_bytes)
         self._failure: StoreError | None = None
         self._environment: lmdb.Environment | None = None
@@ -75,13 +76,14 @@ class Store:
         self._space = Space(self.path / DATA_NAME, map_bytes=sizes.map, ballast=sizes.ballast)
 
     @classmethod
-    def open(cls, path: Path, quota_bytes: int, *, readonly: bool = False) -> Store:
+    def open(cls, path: Path, quota_bytes: int, *, readonly: bool = False, is_checked: bool = False) -> Store:
         """Open or create the store in the folder `path`.
 
         Args:
             path: the store's folder, mode 0700.
             quota_bytes: most bytes of disk the store may take, at least 1 MiB.
             readonly: only look, also while a daemon owns the store; nothing is created.
+            is_checked: another process has just opened it to look; its structure is not gone through once more.
 
         Raises:
             StoreLocked: another daemon owns it.
@@ -92,7 +94,7 @@ class Store:
                 f"a quota of {quota_bytes} bytes is too small for a store", remedy="Give storage at least 1 MiB."
             )
         lock, was_clean = (None, True) if readonly else take_folder(path)
-        if readonly:
+        if readonly and not is_checked:
             check_for_reading(path)
         store = cls(path, quota_bytes, lock, was_clean=was_clean)
         try:
@@ -246,11 +248,10 @@ class Store:
         if not self._ahead.mark and not self._put_first_mark():
             return
         path = self.path / REDO_NAME
-        frames = read_frames(
-            path, self._ahead.mark
-        )  # first of all: a disk without room takes no file, but gives this one
+        # First of all: a disk without room takes no file, but gives this one.
+        frames = read_frames(path, self._ahead.mark)
         self._ahead = self._picture(self._ahead.mark, frames.payloads)
-        lost = frames.lost or (0 if self.was_clean else strange_frames(path, self._ahead.mark))
+        lost = frames.lost or (strange_frames(path, self._ahead.mark) if self._may_wait else 0)
         if lost or self._is_redo_cut(path):  # before anything is settled, so that every opening finds it
             raise lost_on_disk(f"{lost} commits in {path}" if lost else f"{path} is shorter than it was")
         with suppress(OSError):  # no room for it: everything goes straight into the tables
@@ -263,7 +264,7 @@ class Store:
     def _is_redo_cut(self, path: Path) -> bool:
         """Say whether the file is shorter than it was, and with it perhaps what a run that did not settle had written."""
         size = path.stat().st_size if path.exists() else 0
-        return not self.was_clean and size < from_u64(self.get(Table.META, REDO_SIZE_KEY) or u64(0))
+        return self._may_wait and size < from_u64(self.get(Table.META, REDO_SIZE_KEY) or u64(0))
 
     def _remember_size(self, path: Path) -> None:
         size = u64(path.stat().st_size if self._redo is not None else 0)
@@ -407,6 +408,7 @@ class Store:
         self.generation += 1
         check_data_file(self.path, was_clean=False)
         failure, self._failure = self._failure, None
+        self._may_wait = True
         try:
             self._open_environment()
             self._prove_writable()

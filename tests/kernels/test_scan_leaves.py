@@ -162,6 +162,18 @@ def test_a_record_of_another_place_schema_or_clock_is_not_passed() -> None:
     assert check([b"", LEAF_PREFIX, encoded(leaf_of(body, 2))]) == [0, 0, 1]
 
 
+def test_a_value_of_a_type_that_only_a_decoder_knows_is_not_passed() -> None:
+    """Its word is zero. Here what a tagged structure would be looked up in fits by chance: at the place that zero names."""
+    bundle = entry_bundle([LEAF_PREFIX + msgspec.msgpack.encode([5])])
+    tagged, empty, unknown = [1, 5, 3], [0, 0], [0]
+    columns = filled(KERNEL, columns_for(bundle, 1) | {"shape.word": [*tagged, *empty, *unknown]})
+    for word, is_sound in ((9, 1), (0, 0)):
+        columns["shape.word"][-1] = word
+        for form in FORMS:
+            _, after = run(KERNEL, form, columns, **given_(len(bundle)) | {"word": 5})
+            assert array("q", after["record.sound"])[0] == is_sound, form
+
+
 def test_a_record_for_whose_terms_there_is_no_room_is_not_passed() -> None:
     bundle = entry_bundle([encoded(leaf_of(every_body()["decision"]))])
     columns = filled(KERNEL, columns_for(bundle, 1, terms=2))

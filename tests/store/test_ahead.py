@@ -287,6 +287,14 @@ def test_an_fsync_that_fails_closes_the_store_and_reopening_finds_what_was_ackno
     assert store.rows_ahead == 0
 
 
+def test_a_store_that_is_reopened_looks_for_losses_as_after_a_kill(store):
+    """The run before it stopped cleanly, but this one did not."""
+    store.write_ahead(batch((b"a", b"1")))
+    os.truncate(store.path / "redo", 0)
+    with pytest.raises(StoreDamaged, match="shorter than it was"):
+        store.reopen()
+
+
 def test_damage_that_only_writing_meets_is_no_clean_stop_and_no_error_at_every_start(tmp_path):
     """It is met when the tables take over, at a stop as well as at a start; then a new epoch must begin, not a crash loop."""
     path = tmp_path / "store"

@@ -50,11 +50,11 @@ class Told:
         """
         if tile // index.GROUP != self._group:
             self._rows, self._group = {}, tile // index.GROUP
-        agrees = bytes.__eq__ if is_evidence_kept else _covers
+        fits = bytes.__eq__ if is_evidence_kept else _covers
         return (
             self._has_rows(found.rows)
             and all(self._places(term, tile) == places for term, places in found.places.items())
-            and all(agrees(self._places(term, tile), places) for term, places in found.tags.items())
+            and all(fits(self._places(term, tile), places) for term, places in found.tags.items())
         )
 
     def _has_rows(self, rows: index.Rows) -> bool:

@@ -12,12 +12,11 @@ from typing import NamedTuple
 from gatewayd.errors import GatewayError
 from gatewayd.journal import tail
 from gatewayd.journal.audit.index_check import Told, times_problem
-from gatewayd.journal.leaf import decode_personal, wrong_personal_field
+from gatewayd.journal.leaf import PERSONAL_FIELDS, decode_personal, wrong_personal_field
 from gatewayd.journal.tiles import index
 from gatewayd.journal.tiles.bundle import NO_SLICES, Entries, slice_key
 from gatewayd.journal.tiles.look import TileLook, add_tags
 from gatewayd.journal.tiles.scan import TileScan
-from gatewayd.journal.tiles.shape import PERSONAL_FIELDS
 from gatewayd.model.record import Kind, Leaf
 from gatewayd.proof.tiles import TILE_WIDTH, TileNodes
 from gatewayd.store.tables import Table, from_u64, u64

@@ -11,8 +11,8 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
-from functools import partial
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 from types import TracebackType
@@ -45,12 +45,16 @@ class TilesAhead:
     Args:
         path: the store's folder.
         workers: how many processes.
+
+    Raises:
+        OSError: the system gives no more processes.
     """
 
     def __init__(self, path: Path, workers: int) -> None:
+        self._path = path
         self._workers = workers
-        self._pool = ProcessPoolExecutor(workers, get_context("fork"), initializer=_open, initargs=(path,))
-        self._pool.submit(_nothing).result()  # forks all of them, now
+        self._pool = ProcessPoolExecutor(workers, get_context("fork"), initializer=_begin)
+        self._pool.submit(os.getpid).result()  # forks all of them, now
         self._batches: deque[tuple[int, Future[Batch]]] = deque()
         self._next = self._below = 0
         self._ready: dict[int, SoundTile | None] = {}
@@ -84,7 +88,7 @@ class TilesAhead:
         with suppress(BrokenProcessPool):
             while self._next < self._below and len(self._batches) < BATCHES_AHEAD * self._workers:
                 below = min(self._next + TILES_AT_ONCE, self._below)
-                self._batches.append((self._next, self._pool.submit(_look, self._next, below)))
+                self._batches.append((self._next, self._pool.submit(_look, self._path, self._next, below)))
                 self._next = below
 
 
@@ -92,41 +96,35 @@ class TilesAhead:
 def tiles_ahead(path: Path, store_bytes: int) -> Iterator[TilesAhead | None]:
     """Give as many processes as a store of this size is worth, None for none."""
     workers = workers_for(store_bytes)
-    if not workers:
-        yield None
-        return
-    with TilesAhead(path, workers) as ahead:
+    with ExitStack() as stack:
+        ahead = None
+        if workers:
+            with suppress(OSError, BrokenProcessPool):  # where there are no more processes, one does it all
+                ahead = stack.enter_context(TilesAhead(path, workers))
         yield ahead
 
 
 # --- in the processes -------------------------------------------------------------------------------------------------
 
 
-class _Opened:
-    """What a process has opened, once it is one."""
-
-    store: Store
-    scan: TileScan | None = None
-
-
-def _open(path: Path) -> None:
+def _begin() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one that verifies ends the others
-    with suppress(GatewayError):  # it will meet the same, and say so
-        _Opened.store = Store.open(path, QUOTA_BYTES_MIN, readonly=True)
-        _Opened.scan = compiled_scan()
 
 
-def _nothing() -> None:
-    pass
+@cache
+def _opened(path: Path) -> tuple[Store, TileScan | None]:
+    """Open a store that the one that verifies has open."""
+    return Store.open(path, QUOTA_BYTES_MIN, readonly=True, is_checked=True), compiled_scan()
 
 
-def _look(first: int, below: int) -> Batch:
-    if _Opened.scan is None:
-        return [None] * (below - first)
+def _look(path: Path, first: int, below: int) -> Batch:
     try:
-        return _Opened.store.read(partial(_batch, scan=_Opened.scan, first=first, below=below))
+        store, scan = _opened(path)
+        if scan is not None:
+            return store.read(partial(_batch, scan=scan, first=first, below=below))
     except GatewayError:
-        return [None] * (below - first)
+        pass  # the one that verifies will meet the same, and say so
+    return [None] * (below - first)
 
 
 def _batch(reading: Reading, scan: TileScan, first: int, below: int) -> Batch:

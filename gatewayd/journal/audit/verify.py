@@ -24,11 +24,10 @@ from gatewayd.journal.audit.tiles_ahead import TilesAhead, tiles_ahead
 from gatewayd.journal.blocks.stored_block import unpack
 from gatewayd.journal.care.pruned import pruned_state
 from gatewayd.journal.guarded import unguard
-from gatewayd.journal.leaf import decode_leaf, decode_personal, wrong_personal_field
+from gatewayd.journal.leaf import PERSONAL_FIELDS, decode_leaf, decode_personal, wrong_personal_field
 from gatewayd.journal.tiles import index
 from gatewayd.journal.tiles.bundle import Entries
 from gatewayd.journal.tiles.scan import compiled_scan
-from gatewayd.journal.tiles.shape import PERSONAL_FIELDS
 from gatewayd.model.decision import Command
 from gatewayd.model.record import BlockSealed, Decision, Genesis, Leaf, Outcome, kind_of
 from gatewayd.proof.merkle import HASH_SIZE, leaf_hash
@@ -272,7 +271,7 @@ class _Verification:
         if next(iter(sound.decisions), self._last_decision_id + 1) <= self._last_decision_id:
             return False
         for decision_id, seq in sound.outcomes:
-            place = sound.decisions.get(decision_id) or self._recent.get(decision_id)
+            place = sound.decisions.get(decision_id)
             if place is None:
                 place = self._seq_of(reading, decision_id)
             if place is None or place >= seq:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gatewayd.journal.leaf import decode_leaf
+from gatewayd.journal.leaf import PERSONAL_FIELDS, decode_leaf
 from gatewayd.journal.tiles import index
 from gatewayd.journal.tiles.scan import TileScan
-from gatewayd.journal.tiles.shape import PERSONAL_FIELDS
 from gatewayd.model.record import Decision, Kind, Leaf, Outcome, kind_of
 from gatewayd.proof.merkle import HASH_SIZE
 from gatewayd.proof.tiles import TILE_WIDTH

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from gatewayd.compiled import load_kernels
@@ -34,7 +35,7 @@ class TileScan:
 
     def __init__(self, kernels: Kernels) -> None:
         self._kernels = kernels
-        self._shape = Shape((Leaf, EvidenceSlice))
+        self._shape = _shape()
         rows = {"walk": WALK_CELLS, "record": TILE_WIDTH, "term": TERMS_MAX, "slot": 2 * TERMS_MAX}
         self._columns: dict[str, memoryview[Any]] = {"shape.word": memoryview(array("q", self._shape.words))}
         for table, count in rows.items():
@@ -116,6 +117,11 @@ class TileScan:
             term = index.term(_LETTERS[letter], str(name) if isinstance(name, int) else name.decode())
         self._terms[letter, name] = term
         return term
+
+
+@cache
+def _shape() -> Shape:
+    return Shape((Leaf, EvidenceSlice))
 
 
 def compiled_scan() -> TileScan | None:

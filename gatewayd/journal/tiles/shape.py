@@ -11,11 +11,11 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import inspect
 
+from gatewayd.journal.leaf import PERSONAL_FIELDS
+
 # Types of a word and captures, as kernels.record_walk numbers them.
 INTEGER, NUMBER, BOOLEAN, TEXT, BYTES, LITERAL, STRUCTURE, LIST, TAGGED = range(1, 10)
 SEQ, WALL, ID, UID, EVIDENCE, PERSONAL, POINT, RULE, TAG = range(1, 10)
-
-PERSONAL_FIELDS = ("reason_text", "actor_name")
 
 _CAPTURES = {
     "Leaf.seq": SEQ,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 
@@ -73,7 +74,7 @@ def test_a_process_that_is_killed_leaves_its_tiles_to_the_one_that_verifies(path
     assert ahead == [alone, alone]
 
 
-def test_a_wrong_byte_is_named_as_by_one_process(path, tmp_path):
+def test_a_wrong_byte_is_named_as_by_one_process(path):
     store = Store.open(path, QUOTA_BYTES_MIN * 32)
     row = store.get(Table.INDEX, b"t\x00" + u64(7))
     store.write(lambda writing: writing.put(Table.INDEX, b"t\x00" + u64(7), bytes(16)))
@@ -93,6 +94,15 @@ def test_a_store_is_worth_processes_if_it_is_large_and_there_are_processors(path
     assert verify(path, SIGNER.vkey).problem is None
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
     assert workers_for(BYTES_MIN) == 0
+
+
+def test_where_there_are_no_more_processes_one_verifies(path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(tiles_ahead, "workers_for", lambda _: 2)
+    monkeypatch.setattr(os, "fork", refuse)
+    assert verify(path, SIGNER.vkey).problem is None
 
 
 def test_a_folder_without_a_store_is_refused_by_the_one_that_verifies(tmp_path):
